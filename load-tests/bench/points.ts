@@ -1,0 +1,82 @@
+// What is measured, in the order of the table. A row's name is what `--only` selects by.
+
+export const RECORD_BYTES = 128
+export const BATCH_RECORDS = 100
+const PIPELINE_REQUESTS = 16
+
+export type Load =
+  | { readonly kind: 'disk'; readonly bytes: number }
+  | { readonly kind: 'bare' }
+  | { readonly kind: 'redis'; readonly pipeline: number }
+  | {
+      readonly kind: 'append'
+      readonly format: 'octet-stream' | 'batch' | 'ndjson'
+      readonly streams: 'one' | 'one a connection'
+    }
+  | { readonly kind: 'read'; readonly format: 'batch' | 'json' }
+  | { readonly kind: 'tail'; readonly subscribers: number }
+
+export type Row = {
+  readonly name: string
+  readonly title: string
+  readonly connections: readonly number[]
+  readonly load: Load
+  /** Payload of one thing counted: a record, or for the disk a write. */
+  readonly payloadBytes: number
+  /** Rows that the ratios are taken to, at as many connections, else at their most. */
+  readonly floor?: string
+  readonly peer?: string
+  /** Throughput over connections makes sense, so it is in the plot. */
+  readonly isPlotted: boolean
+}
+
+export type Point = { readonly row: Row; readonly connections: number }
+
+const SINGLES = { connections: [1, 16, 64], payloadBytes: RECORD_BYTES, isPlotted: true } as const
+const BATCHES = { connections: [16, 64], payloadBytes: RECORD_BYTES, isPlotted: true } as const
+const OTHERS = { connections: [1], payloadBytes: RECORD_BYTES, isPlotted: false } as const
+
+// biome-ignore format: rows are read as a table
+export const ROWS: readonly Row[] = [
+  { ...OTHERS, name: 'disk-4k', title: 'pwrite + fdatasync, 4 KiB',
+    load: { kind: 'disk', bytes: 4096 }, payloadBytes: 4096 },
+  { ...OTHERS, name: 'disk-64k', title: 'pwrite + fdatasync, 64 KiB',
+    load: { kind: 'disk', bytes: 65536 }, payloadBytes: 65536 },
+  { ...SINGLES, name: 'bare', title: 'bare Fastify POST', load: { kind: 'bare' } },
+  { ...SINGLES, name: 'redis', title: 'Redis XADD, appendfsync always',
+    load: { kind: 'redis', pipeline: 1 }, floor: 'bare' },
+  { ...SINGLES, name: 'varve', title: 'Varve append, a stream a connection',
+    load: { kind: 'append', format: 'octet-stream', streams: 'one a connection' },
+    floor: 'bare', peer: 'redis' },
+  { ...SINGLES, name: 'varve-one-stream', title: 'Varve append, all on one stream',
+    load: { kind: 'append', format: 'octet-stream', streams: 'one' },
+    floor: 'bare', peer: 'redis' },
+  { ...BATCHES, name: 'redis-pipeline', title: `Redis XADD, pipeline of ${PIPELINE_REQUESTS}`,
+    connections: [64], load: { kind: 'redis', pipeline: PIPELINE_REQUESTS } },
+  { ...BATCHES, name: 'varve-batch', title: `Varve append, ${BATCH_RECORDS} records, batch`,
+    load: { kind: 'append', format: 'batch', streams: 'one a connection' },
+    peer: 'redis-pipeline' },
+  { ...BATCHES, name: 'varve-ndjson', title: `Varve append, ${BATCH_RECORDS} records, NDJSON`,
+    load: { kind: 'append', format: 'ndjson', streams: 'one a connection' },
+    peer: 'redis-pipeline' },
+  { ...OTHERS, name: 'varve-read-batch', title: 'Varve catch-up read, batch',
+    load: { kind: 'read', format: 'batch' } },
+  { ...OTHERS, name: 'varve-read-json', title: 'Varve catch-up read, JSON',
+    load: { kind: 'read', format: 'json' } },
+  { ...OTHERS, name: 'varve-tail', title: 'Varve tail, 1 subscriber',
+    load: { kind: 'tail', subscribers: 1 } },
+  { ...OTHERS, name: 'varve-tail-100', title: 'Varve tail, 100 subscribers',
+    connections: [100], load: { kind: 'tail', subscribers: 100 } },
+]
+
+/** The points of the rows whose names are in `only`, `*` at the end standing for any rest. */
+export function selectPoints(only: readonly string[]): Point[] {
+  const isChosen = ({ name }: Row) =>
+    only.length === 0 ||
+    only.some(wanted =>
+      wanted.endsWith('*') ? name.startsWith(wanted.slice(0, -1)) : name === wanted,
+    )
+  return ROWS.filter(isChosen).flatMap(row =>
+    row.connections.map(connections => ({ row, connections })),
+  )
+}

@@ -1,0 +1,95 @@
+import type { Measurement } from '../generator/jobs.ts'
+import type { Point } from './points.ts'
+
+const REASON_CHARACTERS_MAX = 100
+const THROWN = /^\w*Error: .*$/m
+
+/** One point over all rounds, in the order of the rounds. */
+export type Outcome = {
+  readonly point: Point
+  /** Undefined where a round failed. */
+  readonly rounds: readonly (Measurement | undefined)[]
+  /** Why it was not measured, or what the last failing round said. */
+  readonly reason?: string
+}
+
+type Spread = { readonly median: number; readonly min: number; readonly max: number }
+
+export type Summary = {
+  readonly name: string
+  readonly title: string
+  readonly connections: number
+  readonly recordsPerSecond?: Spread
+  readonly megabytesPerSecond?: number
+  /** Medians over the rounds. */
+  readonly latencyMs?: { readonly p50: number; readonly p99: number; readonly p999: number }
+  /** Medians of the ratio within each round. */
+  readonly ratioToFloor?: number
+  readonly ratioToPeer?: number
+  readonly generatorLoad?: number
+  readonly reason?: string
+}
+
+export function summarize(outcomes: readonly Outcome[]): Summary[] {
+  return outcomes.map(outcome => {
+    const { row, connections } = outcome.point
+    const identity = { name: row.name, title: row.title, connections }
+    const reason = outcome.reason === undefined ? {} : { reason: outcome.reason }
+    const measured = outcome.rounds.filter(round => round !== undefined)
+    if (measured.length === 0) return { ...identity, ...reason }
+    const recordsPerSecond = spreadOf(measured.map(round => round.recordsPerSecond))
+    const latency = (key: 'p50' | 'p99' | 'p999') =>
+      medianOf(measured.map(({ latencyMs }) => latencyMs[key]))
+    const ratioToFloor = ratio(outcome, findBaseline(outcomes, row.floor, connections))
+    const ratioToPeer = ratio(outcome, findBaseline(outcomes, row.peer, connections))
+    return {
+      ...identity,
+      ...reason,
+      recordsPerSecond,
+      megabytesPerSecond: (recordsPerSecond.median * row.payloadBytes) / 1e6,
+      latencyMs: { p50: latency('p50'), p99: latency('p99'), p999: latency('p999') },
+      generatorLoad: medianOf(measured.map(({ generatorLoad }) => generatorLoad)),
+      ...(ratioToFloor === undefined ? {} : { ratioToFloor }),
+      ...(ratioToPeer === undefined ? {} : { ratioToPeer }),
+    }
+  })
+}
+
+/** For one line: of a stack trace what was thrown. The results file has all of it. */
+export function shorten(reason = 'not measured'): string {
+  const line = (THROWN.exec(reason)?.[0] ?? reason).replaceAll(/\s+/g, ' ')
+  return line.length <= REASON_CHARACTERS_MAX ? line : `${line.slice(0, REASON_CHARACTERS_MAX)}…`
+}
+
+/** The row's outcome at as many connections, else at its most. */
+function findBaseline(
+  outcomes: readonly Outcome[],
+  name: string | undefined,
+  connections: number,
+): Outcome | undefined {
+  const candidates = outcomes.filter(({ point }) => point.row.name === name)
+  return candidates.find(({ point }) => point.connections === connections) ?? candidates.at(-1)
+}
+
+/** Taken within each round, so that a slow minute weighs on both sides. */
+function ratio(outcome: Outcome, baseline: Outcome | undefined): number | undefined {
+  const ratios = outcome.rounds.flatMap((round, index) => {
+    const base = baseline?.rounds[index]
+    return round === undefined || base === undefined
+      ? []
+      : [round.recordsPerSecond / base.recordsPerSecond]
+  })
+  return ratios.length === 0 ? undefined : medianOf(ratios)
+}
+
+function spreadOf(values: readonly number[]): Spread {
+  return { median: medianOf(values), min: Math.min(...values), max: Math.max(...values) }
+}
+
+/** Of at least one value. */
+function medianOf(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = sorted.length >> 1
+  const upper = sorted[middle] ?? Number.NaN
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? upper)) / 2
+}

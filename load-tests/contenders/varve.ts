@@ -1,0 +1,205 @@
+import type { ChildProcess } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { BATCH_RECORDS, type Load, RECORD_BYTES } from '../bench/points.ts'
+import { untilReady } from '../bench/processes.ts'
+import type { Measurement } from '../generator/jobs.ts'
+import { type Context, findFreePort } from './context.ts'
+import { httpPost } from './requests.ts'
+
+const ENTRY = new URL('../../src/main/index.js', import.meta.url).pathname
+const BATCH_ITEM_HEADER_BYTES = 8
+const TAIL_APPENDS_PER_SECOND = 1000
+/** What a catch-up read finds: well past what the server keeps in memory of a stream's end. */
+const STORED_BATCHES = 500
+const STORED_BATCH_RECORDS = 1000
+
+/** pino's levels from error on. */
+const LOGGED_ERROR = /"level":[56]0/
+const LOGGED_ERRORS_MAX = 5
+
+type Append = Extract<Load, { kind: 'append' }>
+
+/** Closed-loop appends, then every stream is asked whether it holds what was acknowledged. */
+export function measureAppends(
+  context: Context,
+  connections: number,
+  { format, streams }: Append,
+): Promise<Measurement> {
+  const { processes, timing } = context
+  return withVarve(context, async port => {
+    const names = Array.from({ length: connections }, (_, index) =>
+      streams === 'one' ? 'bench' : `bench-${index}`,
+    )
+    await createStreams(port, names)
+    const { contentType, body, records } = appendBody(format)
+    const measurement = await processes.generate({
+      kind: 'closed-loop',
+      protocol: 'http',
+      port,
+      requests: names.map(name => httpPost(port, recordsPath(name), contentType, body)),
+      repliesPerRequest: 1,
+      recordsPerRequest: records,
+      checks: 'append',
+      timing,
+    })
+    await checkStreams(port, names, measurement.acknowledged, records)
+    return measurement
+  })
+}
+
+/** The server starts anew between the appends and the reads. */
+export async function measureRead(
+  context: Context,
+  format: 'batch' | 'json',
+): Promise<Measurement> {
+  const { processes, timing } = context
+  await withVarve(context, port => store(port))
+  return withVarve(context, port =>
+    processes.generate({
+      kind: 'read',
+      port,
+      stream: 'bench',
+      format,
+      recordBytes: RECORD_BYTES,
+      timing,
+    }),
+  )
+}
+
+export function measureTail(context: Context, subscribers: number): Promise<Measurement> {
+  const { processes, timing } = context
+  return withVarve(context, async port => {
+    await createStreams(port, ['bench'])
+    const measurement = await processes.generate({
+      kind: 'tail',
+      port,
+      stream: 'bench',
+      subscribers,
+      appendsPerSecond: TAIL_APPENDS_PER_SECOND,
+      recordBytes: RECORD_BYTES,
+      timing,
+    })
+    await checkStreams(port, ['bench'], measurement.acknowledged, 1)
+    return measurement
+  })
+}
+
+async function withVarve<T>(context: Context, use: (port: number) => Promise<T>): Promise<T> {
+  const { processes, directory, shards } = context
+  if (!existsSync(ENTRY)) throw new Error('dist/src/main/index.js is not built')
+  const port = await findFreePort()
+  const log = join(directory, 'varve.log')
+  const own = shards === undefined ? [] : ['--shards', String(shards)]
+  const args = [ENTRY, 'serve', '--data', join(directory, 'varve'), '--port', String(port), ...own]
+  const server: ChildProcess = processes.start(process.execPath, args, log)
+  try {
+    await untilReady(server, log, async () => (await fetch(urlOf(port, '/v1/ready'))).ok)
+    return await use(port)
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new Error([reason, ...readErrors(log)].join('\n'), { cause: error })
+  } finally {
+    await processes.end(server)
+  }
+}
+
+/** The last errors that the server logged: its directory, and so its log, is about to go. */
+function readErrors(log: string): string[] {
+  const lines = readFileSync(log, 'utf8').split('\n')
+  return lines.filter(line => LOGGED_ERROR.test(line)).slice(-LOGGED_ERRORS_MAX)
+}
+
+function appendBody(format: Append['format']): {
+  contentType: string
+  body: Buffer
+  records: number
+} {
+  switch (format) {
+    case 'octet-stream':
+      return {
+        contentType: 'application/octet-stream',
+        body: Buffer.alloc(RECORD_BYTES, 'x'),
+        records: 1,
+      }
+    case 'batch':
+      return {
+        contentType: 'application/vnd.varve.batch',
+        body: batchOf(BATCH_RECORDS),
+        records: BATCH_RECORDS,
+      }
+    case 'ndjson': {
+      const line = `${JSON.stringify('x'.repeat(RECORD_BYTES - 2))}\n`
+      return {
+        contentType: 'application/x-ndjson',
+        body: Buffer.from(line.repeat(BATCH_RECORDS)),
+        records: BATCH_RECORDS,
+      }
+    }
+  }
+}
+
+/** api.md, Append: the batch encoding, binary records without headers. */
+function batchOf(records: number): Buffer {
+  const item = Buffer.alloc(BATCH_ITEM_HEADER_BYTES + RECORD_BYTES, 'x')
+  item.fill(0, 0, BATCH_ITEM_HEADER_BYTES)
+  item.writeUInt32LE(RECORD_BYTES, 0)
+  return Buffer.concat(Array.from({ length: records }, () => item))
+}
+
+async function store(port: number): Promise<void> {
+  await createStreams(port, ['bench'])
+  const init = {
+    method: 'POST',
+    headers: { 'content-type': 'application/vnd.varve.batch' },
+    body: new Uint8Array(batchOf(STORED_BATCH_RECORDS)),
+  }
+  for (let stored = 0; stored < STORED_BATCHES; stored += 1) {
+    await succeed(await fetch(urlOf(port, recordsPath('bench')), init))
+  }
+}
+
+async function createStreams(port: number, names: readonly string[]): Promise<void> {
+  const init = {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ durability: 'group' }),
+  }
+  for (const name of new Set(names)) {
+    await succeed(await fetch(urlOf(port, `/v1/streams/${name}`), init))
+  }
+}
+
+/** Offsets are dense when a stream's tail is the number of records that were acknowledged. */
+async function checkStreams(
+  port: number,
+  names: readonly string[],
+  acknowledged: readonly number[],
+  recordsPerRequest: number,
+): Promise<void> {
+  const expected = new Map<string, number>()
+  for (const [index, name] of names.entries()) {
+    const records = (acknowledged[index] ?? 0) * recordsPerRequest
+    expected.set(name, (expected.get(name) ?? 0) + records)
+  }
+  for (const [name, records] of expected) {
+    const response = await succeed(await fetch(urlOf(port, `/v1/streams/${name}`)))
+    const { nextOffset } = (await response.json()) as { nextOffset: number }
+    if (nextOffset !== records) {
+      throw new Error(`${name} ends at ${nextOffset}, ${records} records were acknowledged`)
+    }
+  }
+}
+
+async function succeed(response: Response): Promise<Response> {
+  if (response.ok) return response
+  throw new Error(`answered ${response.status} ${await response.text()}`)
+}
+
+function recordsPath(stream: string): string {
+  return `/v1/streams/${stream}/records`
+}
+
+function urlOf(port: number, path: string): string {
+  return `http://127.0.0.1:${port}${path}`
+}

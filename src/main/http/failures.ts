@@ -1,0 +1,107 @@
+import type { Socket } from 'node:net'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { type ErrorCode, ERRORS, type Outcome, StoreError } from '../../shared/errors.ts'
+import type { Problem } from '../../shared/schemas/problem.ts'
+
+// Every failure → problem+json (RFC 9457), and nowhere else. What is not an expected failure is
+// `internal`: its message goes to the log, never to the client.
+
+const PROBLEM_TYPE = 'application/problem+json'
+const RETRY_AFTER_SECONDS = '1'
+
+/** Codes of Fastify's own errors that a client can cause, and what they are to it. */
+const FASTIFY_ERRORS: Readonly<Record<string, readonly [code: ErrorCode, detail: string]>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: ['body_too_large', 'the request body is longer than allowed'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [
+    'unsupported_media_type',
+    'this Content-Type is not served here',
+  ],
+  FST_ERR_CTP_EMPTY_TYPE: ['unsupported_media_type', 'the Content-Type is empty'],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid_request', 'the body is not as long as announced'],
+  FST_ERR_BAD_URL: ['invalid_request', 'the path is not valid percent-encoded UTF-8'],
+  FST_ERR_ASYNC_CONSTRAINT: ['invalid_request', 'the request cannot be routed'],
+  FST_ERR_MAX_PARAM_LENGTH: ['invalid_request', 'the path is too long'],
+  ECONNRESET: ['invalid_request', 'the request ended before its body did'],
+}
+
+/** What a failure is to the caller. */
+export function toStoreError(error: unknown): StoreError {
+  if (error instanceof StoreError) return error
+  const { code, validation, validationContext } = error as Partial<FastifyError>
+  if (validation !== undefined) {
+    const faults = validation.map(({ instancePath, message }) =>
+      `${instancePath} ${message}`.trim(),
+    )
+    return new StoreError('invalid_request', `${validationContext}: ${faults.join('; ')}`)
+  }
+  const known = FASTIFY_ERRORS[code ?? '']
+  if (known !== undefined) return new StoreError(known[0], known[1], {}, error)
+  return new StoreError(
+    'internal',
+    'an unexpected failure; the log of the service has it',
+    {},
+    error,
+  )
+}
+
+export function toProblem({ code, message, fields }: StoreError): Problem {
+  const { title, status, retryable } = ERRORS[code]
+  const type = `urn:varve:problem:${code}`
+  return { ...fields, type, title, status, code, detail: message, retryable }
+}
+
+/** Answers with the problem that `error` is; where it failed an append, `outcome` is said too. */
+export function sendProblem(
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  outcome?: Outcome,
+): void {
+  let failure = toStoreError(error)
+  if (isBadName(error, request)) {
+    failure = new StoreError('invalid_stream_name', 'the name is not valid percent-encoded UTF-8')
+  }
+  if (outcome !== undefined && failure.fields.outcome === undefined) {
+    failure = failure.withOutcome(outcome)
+  }
+  const { status } = ERRORS[failure.code]
+  if (failure.code === 'internal' || failure.code === 'corrupt_record') {
+    request.log.error({ err: failure.cause ?? failure, code: failure.code }, 'a request failed')
+  }
+  if (status === 429 || status === 503) reply.header('retry-after', RETRY_AFTER_SECONDS)
+  // As bytes, or Fastify would add a charset, which the type does not have.
+  const body = Buffer.from(JSON.stringify(toProblem(failure)))
+  reply.code(status).header('content-type', PROBLEM_TYPE).send(body)
+}
+
+function isBadName(error: unknown, request: FastifyRequest): boolean {
+  const { code } = error as Partial<FastifyError>
+  return code === 'FST_ERR_BAD_URL' && request.raw.url?.startsWith('/v1/streams/') === true
+}
+
+/** Malformed HTTP: nothing that was parsed can be trusted, so the connection ends with this. */
+export function answerMalformed(error: Error & { readonly code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const [status, phrase, detail] = MALFORMED[error.code ?? ''] ?? [
+    400,
+    'Bad Request',
+    'the request is not valid HTTP/1.1',
+  ]
+  const problem = { ...toProblem(new StoreError('invalid_request', detail)), status }
+  const body = JSON.stringify(problem)
+  socket.end(
+    `HTTP/1.1 ${status} ${phrase}\r\nContent-Type: ${PROBLEM_TYPE}\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  )
+}
+
+/** Statuses that HTTP has for failures before a request is whole. */
+const MALFORMED: Readonly<
+  Record<string, readonly [status: number, phrase: string, detail: string]>
+> = {
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout', 'the request took too long to arrive'],
+  HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large', 'the headers are too large'],
+}

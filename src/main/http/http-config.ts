@@ -1,0 +1,58 @@
+import {
+  BATCH_RECORDS_MAX,
+  HEADERS_BYTES_MAX,
+  HEADERS_MAX,
+  HEARTBEAT_MS,
+  MIB,
+  RECORD_BYTES_MAX,
+  REQUEST_BYTES_MAX,
+  SEGMENT_BYTES_DEFAULT,
+} from '../../shared/limits.ts'
+import type { StreamConfig } from '../../shared/protocol/streams.ts'
+
+/** Bounds of one append; api.md, Append. */
+export type AppendLimits = {
+  /** Body of one record, bytes. */
+  readonly recordBytesMax: number
+  /** Records of one append. */
+  readonly batchRecordsMax: number
+  /** Headers of one record, and their bytes as UTF-8 JSON. */
+  readonly headersMax: number
+  readonly headersBytesMax: number
+}
+
+export type HttpConfig = AppendLimits & {
+  readonly host: string
+  /** 0 takes any free port. */
+  readonly port: number
+  /** Body of one request, bytes. */
+  readonly requestBytesMax: number
+  /** Request bodies in memory at a time, bytes; at least `requestBytesMax`. */
+  readonly bodyBudgetBytes: number
+  /** Open TCP connections. */
+  readonly connectionsMax: number
+  /** WebSocket tails, event streams and long polls at a time. */
+  readonly subscriptionsMax: number
+  /** Origins, besides the service's own, whose pages may open a WebSocket; `*` allows every one. */
+  readonly allowedOrigins: readonly string[]
+  /** Idle time after which a subscriber is told that it is still served. */
+  readonly heartbeatMs: number
+  /** What a stream gets where its creator says nothing. */
+  readonly streamDefaults: StreamConfig
+}
+
+export const HTTP_CONFIG_DEFAULTS: HttpConfig = {
+  host: '127.0.0.1',
+  port: 4400,
+  recordBytesMax: RECORD_BYTES_MAX,
+  batchRecordsMax: BATCH_RECORDS_MAX,
+  headersMax: HEADERS_MAX,
+  headersBytesMax: HEADERS_BYTES_MAX,
+  requestBytesMax: REQUEST_BYTES_MAX,
+  bodyBudgetBytes: 256 * MIB,
+  connectionsMax: 10_000,
+  subscriptionsMax: 5000,
+  allowedOrigins: [],
+  heartbeatMs: HEARTBEAT_MS,
+  streamDefaults: { durability: 'group', maxSegmentBytes: SEGMENT_BYTES_DEFAULT },
+}

@@ -1,0 +1,167 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import { StoreError } from '../../../shared/errors.ts'
+import { checkStreamName } from '../../../shared/format/stream-name.ts'
+import type { ReadPage, ReadRequest, ReadVerify } from '../../../shared/protocol/streams.ts'
+import { Problem } from '../../../shared/schemas/problem.ts'
+import { ReadAnswer, ReadQuery, RecordParams, RecordQuery } from '../../../shared/schemas/read.ts'
+import { RecordObject } from '../../../shared/schemas/read.ts'
+import { StreamParams } from '../../../shared/schemas/scalars.ts'
+import { negotiate } from '../accept.ts'
+import { notOffered } from '../deferred.ts'
+import { serveEvents } from '../event-stream.ts'
+import type { RouteContext } from '../route-context.ts'
+
+const PAGE_TYPES = {
+  'application/json': 'json',
+  'application/x-ndjson': 'ndjson',
+  'application/vnd.varve.batch': 'batch',
+} as const
+type PageType = keyof typeof PAGE_TYPES
+const RECORD_TYPES = [
+  'application/json',
+  'application/x-ndjson',
+  'application/vnd.varve.batch',
+] as const
+const READ_TYPES = [...RECORD_TYPES, 'text/event-stream'] as const
+
+/** Reads pages, single records, and live event streams. Only durable records are ever shown. */
+export function readRoutes(context: RouteContext): FastifyPluginAsyncZod {
+  const { store, metrics } = context
+  return async app => {
+    const records = '/v1/streams/:stream/records'
+    // Payloads are rendered already: the answers' schemas are for the document.
+    const serializerCompiler = () => (data: unknown) => data as string
+    app.get(
+      records,
+      {
+        schema: {
+          params: StreamParams,
+          querystring: ReadQuery,
+          response: { 200: ReadAnswer, '4xx': Problem },
+        },
+        serializerCompiler,
+      },
+      async (request, reply) => {
+        const stream = checkStreamName(request.params.stream)
+        const type = accepted(request, READ_TYPES)
+        if (type === 'text/event-stream') {
+          return serveEvents(context, stream, request.query, request, reply)
+        }
+        const wanted = readRequest(request.query, type)
+        const page = await readOrWait(context, stream, wanted, request.query.wait, reply)
+        metrics.onRead(page.count, page.payload.length)
+        return sendPage(reply, type, page, type === 'application/json' ? stream : undefined)
+      },
+    )
+    app.get(
+      `${records}/:offset`,
+      {
+        schema: {
+          params: RecordParams,
+          querystring: RecordQuery,
+          response: { 200: RecordObject, '4xx': Problem },
+        },
+        serializerCompiler,
+      },
+      async (request, reply) => {
+        const stream = checkStreamName(request.params.stream)
+        const type = accepted(request, RECORD_TYPES)
+        const { offset: from } = request.params
+        const verify = offeredVerify(request.query.verify)
+        const encoding = PAGE_TYPES[type]
+        const bounds = { direction: 'forward', limit: 1, maxBytes: 1 } as const
+        const page = await store
+          .read(stream, { from, verify, encoding, ...bounds })
+          .catch((error: unknown) => {
+            throw isBeyondEnd(error) ? recordNotFound(from) : error
+          })
+        if (page.count === 0) throw recordNotFound(from)
+        metrics.onRead(page.count, page.payload.length)
+        return sendPage(reply, type, page, undefined)
+      },
+    )
+  }
+}
+
+function accepted<Type extends string>(
+  request: FastifyRequest,
+  offered: readonly [Type, ...Type[]],
+): Type {
+  const type = negotiate(request.headers.accept, offered)
+  if (type !== undefined) return type
+  throw new StoreError('not_acceptable', `what is served here: ${offered.join(', ')}`)
+}
+
+function readRequest(query: ReadQuery, type: PageType): ReadRequest {
+  const { direction, limit, maxBytes, since, from = 'start' } = query
+  const verify = offeredVerify(query.verify)
+  const encoding = PAGE_TYPES[type]
+  const request = { from, direction, limit, maxBytes, verify, encoding }
+  return since === undefined ? request : { ...request, since }
+}
+
+function offeredVerify(verify: ReadQuery['verify']): ReadVerify {
+  if (verify === 'checkpoint') throw notOffered('checkpoints')
+  return verify
+}
+
+/** At the end of an open stream waits, as long as the client stays, for a record to come. */
+async function readOrWait(
+  { store, hub }: RouteContext,
+  stream: string,
+  request: ReadRequest,
+  waitMs: number,
+  reply: FastifyReply,
+): Promise<ReadPage> {
+  const page = await store.read(stream, request)
+  const isAtEnd = page.count === 0 && page.nextOffset === page.tailOffset && !page.closed
+  if (!isAtEnd || waitMs === 0 || request.direction === 'backward') return page
+  const left = new AbortController()
+  const timer = setTimeout(() => left.abort(), waitMs)
+  const onClose = () => left.abort()
+  reply.raw.once('close', onClose)
+  try {
+    await hub.waitFor(stream, page.tailOffset, left.signal)
+  } finally {
+    clearTimeout(timer)
+    reply.raw.off('close', onClose)
+  }
+  if (hub.isClosed) reply.header('connection', 'close')
+  // From where the first read stood: `end` would be past the record that was waited for.
+  return hub.isClosed ? page : store.read(stream, continued(request, page))
+}
+
+function continued({ since, ...request }: ReadRequest, { nextOffset }: ReadPage): ReadRequest {
+  return { ...request, from: nextOffset, ...(since === undefined ? {} : { since }) }
+}
+
+function sendPage(
+  reply: FastifyReply,
+  type: PageType,
+  page: ReadPage,
+  /** Wraps the records, which are one object otherwise. */
+  envelopeOf: string | undefined,
+): FastifyReply {
+  const { firstOffset, nextOffset, tailOffset, closed } = page
+  const payload = Buffer.from(page.payload.buffer, page.payload.byteOffset, page.payload.length)
+  const isAtEnd = closed && nextOffset === tailOffset
+  reply.header('content-type', type === 'application/json' ? `${type}; charset=utf-8` : type)
+  reply.header('varve-first-offset', firstOffset)
+  reply.header('varve-next-offset', nextOffset)
+  reply.header('varve-tail-offset', tailOffset)
+  if (isAtEnd) reply.header('varve-stream-closed', 'true')
+  if (envelopeOf === undefined) return reply.send(payload)
+  const opening =
+    `{"stream":${JSON.stringify(envelopeOf)},"firstOffset":${firstOffset},` +
+    `"nextOffset":${nextOffset},"tailOffset":${tailOffset},"closed":${closed},"records":[`
+  return reply.send(Buffer.concat([Buffer.from(opening), payload, Buffer.from(']}')]))
+}
+
+function isBeyondEnd(error: unknown): boolean {
+  return error instanceof StoreError && error.code === 'beyond_end'
+}
+
+function recordNotFound(offset: number): StoreError {
+  return new StoreError('record_not_found', `the stream has no record ${offset}`)
+}

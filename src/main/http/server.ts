@@ -1,0 +1,195 @@
+import type { AddressInfo } from 'node:net'
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import websocket from '@fastify/websocket'
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import {
+  jsonSchemaTransform,
+  serializerCompiler,
+  validatorCompiler,
+} from 'fastify-type-provider-zod'
+import { StoreError } from '../../shared/errors.ts'
+import { MIB } from '../../shared/limits.ts'
+import { Metrics } from '../observe/metrics.ts'
+import type { StreamStore } from '../store.ts'
+import { Hub } from '../tail/hub.ts'
+import { parseJson } from './append-body.ts'
+import { BodyBudget } from './body-budget.ts'
+import { Connections } from './connections.ts'
+import { answerMalformed, sendProblem } from './failures.ts'
+import type { HttpConfig } from './http-config.ts'
+import { KnownPaths } from './known-paths.ts'
+import type { RouteContext } from './route-context.ts'
+import { appendRoute } from './routes/append.ts'
+import { deferredRoutes } from './routes/deferred.ts'
+import { readRoutes } from './routes/read.ts'
+import { serviceRoutes } from './routes/service.ts'
+import { streamRoutes } from './routes/streams.ts'
+import { tailRoute } from './routes/tail.ts'
+import { verifyRoute } from './routes/verify.ts'
+
+/** Until a request is whole (faults.md, Security); long polls and streams come after. */
+const TIMEOUTS = {
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  connectionsCheckingInterval: 5000,
+} as const
+/** Bodies of everything but appends. */
+const SMALL_BODY_BYTES_MAX = MIB
+/** Longer than any header section, so that a name's length is judged by its own rule. */
+const PARAM_LENGTH_MAX = 65_536
+/** What a subscriber sends is ignored, and closes the connection past this. */
+const WEBSOCKET_PAYLOAD_MAX = 4096
+const GOING_AWAY = 1001
+/** Time that a subscriber has to answer a close before its connection is cut. */
+const CLOSE_GRACE_MS = 1000
+/** Addresses that still answer while the service drains. */
+const WHILE_DRAINING: ReadonlySet<string> = new Set(['/v1/health', '/v1/ready', '/metrics'])
+
+export type ServerParts = {
+  readonly store: StreamStore
+  readonly config: HttpConfig
+  /** A pino logger; nothing is logged without one. */
+  readonly logger?: FastifyBaseLogger
+  readonly metrics?: Metrics
+}
+
+export type Server = {
+  readonly app: FastifyInstance
+  /** With the port that was taken. */
+  readonly url: string
+  readonly metrics: Metrics
+  /** Refuses new work, ends tails and long polls, lets the rest finish. The store stays open. */
+  close(): Promise<void>
+}
+
+/** Serves `store` by the contract of api.md. */
+export async function openServer(parts: ServerParts): Promise<Server> {
+  const { store, config } = parts
+  const metrics = parts.metrics ?? new Metrics()
+  const budget = new BodyBudget(config.bodyBudgetBytes)
+  const hub = new Hub(store, () => performance.now(), config.subscriptionsMax)
+  const app = createApp(parts)
+  const connections = new Connections(app.server)
+  await addPlugins(app)
+  addParsers(app)
+  addHooks(app, hub, metrics)
+  addGauges(metrics, budget, hub)
+  await addRoutes(app, { store, config, budget, hub, metrics })
+  await app.listen({ host: config.host, port: config.port })
+  app.server.maxConnections = config.connectionsMax
+  const { address, port, family } = app.server.address() as AddressInfo
+  const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
+  const close = async () => {
+    hub.close()
+    await connections.drain(() => app.close(), TIMEOUTS.requestTimeout)
+  }
+  return { app, url, metrics, close }
+}
+
+function createApp({ logger }: ServerParts): FastifyInstance {
+  const app = fastify({
+    ...(logger === undefined ? { logger: false } : { loggerInstance: logger }),
+    logController: new LogController({ disableRequestLogging: true }),
+    exposeHeadRoutes: false,
+    return503OnClosing: false, // the hook answers, as a problem
+    forceCloseConnections: 'idle',
+    bodyLimit: SMALL_BODY_BYTES_MAX,
+    requestTimeout: TIMEOUTS.requestTimeout,
+    // A request without Host is refused by the hook, as a problem.
+    http: { ...TIMEOUTS, requireHostHeader: false },
+    routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
+    clientErrorHandler: answerMalformed,
+    frameworkErrors: sendProblem,
+  })
+  app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(serializerCompiler)
+  app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply))
+  return app
+}
+
+async function addPlugins(app: FastifyInstance): Promise<void> {
+  const info = { title: 'Varve', description: 'Stream storage', version: '1' }
+  await app.register(swagger, {
+    openapi: { openapi: '3.1.0', info },
+    transform: jsonSchemaTransform,
+  })
+  await app.register(swaggerUi, { routePrefix: '/docs' })
+  await app.register(websocket, {
+    options: { perMessageDeflate: false, maxPayload: WEBSOCKET_PAYLOAD_MAX },
+    // The hub has closed every tail by then; none is left behind by a late upgrade.
+    preClose(this: FastifyInstance, done: () => void) {
+      const { clients } = this.websocketServer
+      for (const client of clients) client.close(GOING_AWAY)
+      const terminate = () => clients.forEach(client => client.terminate())
+      const timer = setTimeout(terminate, CLOSE_GRACE_MS)
+      this.websocketServer.close(() => clearTimeout(timer))
+      done()
+    },
+  })
+}
+
+/** JSON.parse keeps `__proto__` and `constructor` the ordinary keys that they are. */
+function addParsers(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
+    try {
+      done(null, body.length === 0 ? undefined : parseJson(body as Buffer, 'the body'))
+    } catch (error) {
+      done(error as Error)
+    }
+  })
+}
+
+function addHooks(app: FastifyInstance, hub: Hub, metrics: Metrics): void {
+  const paths = new KnownPaths()
+  const countElsewhere = metrics.addRoute('', 'none')
+  app.addHook('onRoute', route => {
+    paths.add(route.method, route.url)
+    const count = metrics.addRoute([route.method].flat().join(), route.url)
+    route.onResponse = (_request, reply, done) => {
+      count(reply.statusCode)
+      done()
+    }
+  })
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.is404) {
+      const allowed = paths.methodsOf(request.raw.url ?? '')
+      if (allowed !== undefined) reply.header('allow', allowed)
+      const code = allowed === undefined ? 'not_found' : 'method_not_allowed'
+      done(new StoreError(code, `${request.method} is not served at this address`))
+    } else if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
+      reply.header('connection', 'close')
+      done(new StoreError('invalid_request', 'the request has no Host'))
+    } else if (hub.isClosed && !WHILE_DRAINING.has(request.routeOptions.url ?? '')) {
+      done(new StoreError('shutting_down', 'the service is shutting down'))
+    } else done()
+  })
+  app.addHook('onResponse', (request, reply, done) => {
+    if (request.is404) countElsewhere(reply.statusCode)
+    done()
+  })
+}
+
+function addGauges(metrics: Metrics, budget: BodyBudget, hub: Hub): void {
+  metrics.addGauge({
+    name: 'varve_request_body_bytes',
+    help: 'Request bodies charged to the budget',
+    collect: async () => [{ value: budget.used }],
+  })
+  metrics.addGauge({
+    name: 'varve_subscribers',
+    help: 'WebSocket tails, event streams and long polls',
+    collect: async () => [{ value: hub.subscribers }],
+  })
+}
+
+async function addRoutes(app: FastifyInstance, context: RouteContext): Promise<void> {
+  await app.register(appendRoute(context))
+  await app.register(streamRoutes(context))
+  await app.register(readRoutes(context))
+  await app.register(tailRoute(context))
+  await app.register(verifyRoute(context))
+  await app.register(serviceRoutes(context))
+  await app.register(deferredRoutes)
+}

@@ -1,0 +1,13 @@
+import { formatTime } from '../../shared/format/render.ts'
+import type { StreamInfo as StoredInfo } from '../../shared/protocol/streams.ts'
+import type { StreamInfo } from '../../shared/schemas/streams.ts'
+
+/** A stream as clients see it. */
+export function viewStream(info: StoredInfo): StreamInfo {
+  const { durability, maxSegmentBytes } = info.config
+  return {
+    ...info,
+    createdAt: formatTime(info.createdAt),
+    config: { durability, compression: 'none', maxSegmentBytes },
+  }
+}

@@ -1,0 +1,42 @@
+import type { ShardedStore, StoreStats } from '../shards/sharded-store.ts'
+import type { Metrics } from './metrics.ts'
+
+type EngineGauge = readonly [name: string, help: string, of: (stats: StoreStats) => number]
+
+// biome-ignore format: a table of metrics is read by column
+const ENGINE_GAUGES: readonly EngineGauge[] = [
+  ['varve_streams',                    'Streams of the shard',                             s => s.streams],
+  ['varve_shard_records_total',        'Records made durable since the start',             s => s.appendedRecords],
+  ['varve_shard_bytes_total',          'Bytes of records made durable since the start',    s => s.appendedBytes],
+  ['varve_shard_queued',               'Mutations that wait for room in the log buffer',   s => s.queuedMutations],
+  ['varve_tail_bytes',                 'Memory for records that are not in segments yet',  s => s.tailBytes],
+  ['varve_journal_bytes',              'Journal since the last journal checkpoint',        s => s.journalBytes],
+  ['varve_journal_checkpoints_total',  'Journal checkpoints since the start',              s => s.checkpoints],
+  ['varve_flushes_total',              'Blocks written and synced since the start',        s => s.flushes],
+  ['varve_flushed_bytes_total',        'Bytes of blocks since the start',                  s => s.flushedBytes],
+  ['varve_flush_write_seconds_total',  'Time in writes of the journal',                    s => s.writeSeconds],
+  ['varve_flush_sync_seconds_total',   'Time in syncs of the journal',                     s => s.syncSeconds],
+  ['varve_in_flight_bytes',            'Bytes of appends on their way to the shard',       s => s.inFlightBytes],
+]
+
+/** Adds what the shards know of themselves to the metrics, a series a shard. */
+export function addEngineGauges(metrics: Metrics, store: ShardedStore): void {
+  for (const [name, help, of] of ENGINE_GAUGES) {
+    metrics.addGauge({
+      name,
+      help,
+      label: 'shard',
+      collect: async () =>
+        (await store.stats()).map(stats => ({ of: String(stats.shard), value: of(stats) })),
+    })
+  }
+  metrics.addGauge({
+    name: 'varve_shard_ready',
+    help: '1 while the shard takes appends',
+    label: 'shard',
+    collect: async () =>
+      store
+        .status()
+        .map(({ shard, state }) => ({ of: String(shard), value: state === 'ready' ? 1 : 0 })),
+  })
+}

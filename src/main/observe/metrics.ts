@@ -1,0 +1,105 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+/**
+ * A value read when the metrics are asked for; several series when `label` names what tells them
+ * apart.
+ */
+export type GaugeSource = {
+  readonly name: string
+  readonly help: string
+  readonly label?: string
+  readonly collect: () => Promise<readonly { readonly of?: string; readonly value: number }[]>
+}
+
+const APPEND_SECONDS = [
+  0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+]
+
+/** Counts the answers of one route by status. */
+export type RouteCounter = (status: number) => void
+
+/** Every metric of the front end; the engine's come in as gauge sources. */
+export class Metrics {
+  readonly #registry = new Registry()
+  // biome-ignore format: a table of metrics is read by column
+  readonly #metrics = {
+    appends:       this.#counter('varve_appends_total', 'Appends accepted', []),
+    appendRecords: this.#counter('varve_append_records_total', 'Records appended', []),
+    appendBytes:   this.#counter('varve_append_bytes_total', 'Bytes appended, as batch encoding', []),
+    reads:         this.#counter('varve_reads_total', 'Read pages served', []),
+    readRecords:   this.#counter('varve_read_records_total', 'Records read', []),
+    readBytes:     this.#counter('varve_read_bytes_total', 'Bytes of read pages, as rendered', []),
+  }
+  readonly #appendSeconds = new Histogram({
+    name: 'varve_append_seconds',
+    help: 'From a whole request body to its answer',
+    buckets: APPEND_SECONDS,
+    registers: [this.#registry],
+  })
+
+  /** Counted by hand: labels would be hashed for every request. */
+  readonly #routes: { method: string; route: string; byStatus: Map<number, number> }[] = []
+
+  constructor() {
+    const counter = new Counter({
+      name: 'varve_http_requests_total',
+      help: 'Requests answered',
+      labelNames: ['method', 'route', 'status'],
+      registers: [this.#registry],
+      collect: () => {
+        counter.reset()
+        for (const { method, route, byStatus } of this.#routes) {
+          for (const [status, count] of byStatus) counter.inc({ method, route, status }, count)
+        }
+      },
+    })
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+
+  /** One place for numbers that others keep: the engine's, the hub's, the body budget's. */
+  addGauge({ name, help, label, collect }: GaugeSource): void {
+    const gauge: Gauge = new Gauge({
+      name,
+      help,
+      labelNames: label === undefined ? [] : [label],
+      registers: [this.#registry],
+      async collect() {
+        gauge.reset()
+        for (const { of, value } of await collect()) {
+          if (label === undefined) gauge.set(value)
+          else gauge.set({ [label]: of ?? '' }, value)
+        }
+      },
+    })
+  }
+
+  addRoute(method: string, route: string): RouteCounter {
+    const byStatus = new Map<number, number>()
+    this.#routes.push({ method, route, byStatus })
+    return status => byStatus.set(status, (byStatus.get(status) ?? 0) + 1)
+  }
+
+  onAppend(records: number, bytes: number, milliseconds: number): void {
+    this.#metrics.appends.inc()
+    this.#metrics.appendRecords.inc(records)
+    this.#metrics.appendBytes.inc(bytes)
+    this.#appendSeconds.observe(milliseconds / 1000)
+  }
+
+  onRead(records: number, bytes: number): void {
+    this.#metrics.reads.inc()
+    this.#metrics.readRecords.inc(records)
+    this.#metrics.readBytes.inc(bytes)
+  }
+
+  render(): Promise<string> {
+    return this.#registry.metrics()
+  }
+
+  #counter(name: string, help: string, labelNames: string[]): Counter {
+    return new Counter({ name, help, labelNames, registers: [this.#registry] })
+  }
+}

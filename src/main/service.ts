@@ -1,0 +1,132 @@
+import type { Logger } from 'pino'
+import { HEARTBEAT_MS } from '../shared/limits.ts'
+import type { ShardOpened, ShardOptions } from '../shared/protocol/shard.ts'
+import type { ShardStatus, StreamConfig } from '../shared/protocol/streams.ts'
+import type { ServeConfig } from './config.ts'
+import { DirectoryLock } from './directory-lock.ts'
+import type { HttpConfig } from './http/http-config.ts'
+import { openServer, type Server } from './http/server.ts'
+import { addEngineGauges } from './observe/engine-metrics.ts'
+import { ShardedStore } from './shards/sharded-store.ts'
+
+/** The running service: its parts opened in order, and closed in reverse. */
+export class Service {
+  readonly #lock: DirectoryLock
+  readonly #store: ShardedStore
+  readonly #server: Server
+  #closing: Promise<void> | undefined
+
+  private constructor(lock: DirectoryLock, store: ShardedStore, server: Server) {
+    this.#lock = lock
+    this.#store = store
+    this.#server = server
+  }
+
+  /**
+   * Locks the data directory, recovers its shards, and listens.
+   * @throws StoreError invalid_request when the data directory cannot be used
+   */
+  static async open(config: ServeConfig, log: Logger): Promise<Service> {
+    const lock = DirectoryLock.take(config.data)
+    if (lock.warning !== undefined) log.warn(lock.warning)
+    try {
+      const store = await openStore(config, log)
+      try {
+        const server = await openServer({ store, config: httpConfig(config), logger: log })
+        addEngineGauges(server.metrics, store)
+        return new Service(lock, store, server)
+      } catch (error) {
+        await store.close()
+        throw error
+      }
+    } catch (error) {
+      lock.release()
+      throw error
+    }
+  }
+
+  get url(): string {
+    return this.#server.url
+  }
+
+  /** Takes no new work, makes everything accepted durable, lets go. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    await this.#server.close()
+    await this.#store.close()
+    this.#lock.release()
+  }
+}
+
+function openStore(config: ServeConfig, log: Logger): Promise<ShardedStore> {
+  const { data, shards, readers, inFlightBytesMax } = config
+  return ShardedStore.open({
+    data,
+    shards,
+    readers,
+    inFlightBytesMax,
+    engine: engineOptions(config),
+    onLog: (shard, { level, message, fields }) => log[level]({ shard, ...fields }, message),
+    onOpened: (shard, opened) => logOpened(log, shard, opened),
+    onState: status => logState(log, status),
+  })
+}
+
+function logOpened(log: Logger, shard: number, { report, refused }: ShardOpened): void {
+  if (report !== null) log.info({ shard, ...report }, 'shard recovered')
+  else
+    log.error(
+      { shard, reason: refused },
+      'journal refused: the shard serves what is stored, and only reads',
+    )
+}
+
+function logState(log: Logger, { shard, state, detail }: ShardStatus): void {
+  const fields = { shard, state, detail }
+  if (state === 'failed') log.error(fields, 'shard failed')
+  else if (state === 'disk_full' || state === 'recovering') log.warn(fields, `shard is ${state}`)
+  else log.debug(fields, `shard is ${state}`)
+}
+
+function defaultConfig({ durability, maxSegmentBytes }: ServeConfig): StreamConfig {
+  return { durability, maxSegmentBytes }
+}
+
+function engineOptions(config: ServeConfig): ShardOptions {
+  return {
+    slotBytes: config.slotBytes,
+    journalFileBytes: config.journalFileBytes,
+    journalBytesMax: config.journalBytesMax,
+    checkpointIntervalMs: config.checkpointIntervalMs,
+    flushDelayMs: config.flushDelayMs,
+    flushOperationsMax: config.flushOperationsMax,
+    relaxedFlushMs: config.relaxedFlushMs,
+    diskReserveBytes: config.diskReserveBytes,
+    stallMs: config.stallMs,
+    streamsMax: config.streamsMax,
+    autoCreate: config.autoCreate,
+    defaultConfig: defaultConfig(config),
+  }
+}
+
+function httpConfig(config: ServeConfig): HttpConfig {
+  return {
+    host: config.host,
+    port: config.port,
+    recordBytesMax: config.recordBytesMax,
+    batchRecordsMax: config.batchRecordsMax,
+    headersMax: config.headersMax,
+    headersBytesMax: config.headersBytesMax,
+    requestBytesMax: config.requestBytesMax,
+    bodyBudgetBytes: config.bodyBudgetBytes,
+    connectionsMax: config.connectionsMax,
+    subscriptionsMax: config.subscriptionsMax,
+    allowedOrigins: config.allowedOrigins,
+    heartbeatMs: HEARTBEAT_MS,
+    streamDefaults: defaultConfig(config),
+  }
+}

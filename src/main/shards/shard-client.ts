@@ -1,0 +1,281 @@
+import { type MessagePort, MessageChannel } from 'node:worker_threads'
+import { Piscina } from 'piscina'
+import { crash } from '../../shared/assert.ts'
+import { StoreError } from '../../shared/errors.ts'
+import { FailureCode, viewJournalMemory } from '../../shared/memory/journal-memory.ts'
+import type {
+  Mutation,
+  MutationResult,
+  MutationValue,
+  ShardEvent,
+  ShardOpened,
+  ShardOptions,
+  ShardReply,
+  ShardRequest,
+} from '../../shared/protocol/shard.ts'
+import type { ShardStatus } from '../../shared/protocol/streams.ts'
+import { DurableWaits, type FlushCounters, inFlight } from './durable-waits.ts'
+import { type TurnEntry, Turn } from './turn.ts'
+
+/** What a client tells its owner. */
+export type ShardListener = {
+  onEvent(shard: number, event: ShardEvent): void
+  /** The shard was opened, or opened again. */
+  onOpened(shard: number, opened: ShardOpened): void
+  onState(status: ShardStatus): void
+}
+
+export type ShardClientOptions = {
+  readonly shard: number
+  readonly data: string
+  readonly engine: ShardOptions
+  /** Bytes of appends that may be on their way to this shard. */
+  readonly inFlightBytesMax: number
+}
+
+/** A request that changes nothing. */
+type Query = Exclude<ShardRequest, { kind: 'open' | 'mutate' | 'stop' }>
+
+/** Starts of a shard within `RESTART_WINDOW_MS` after which it stays down. */
+const RESTARTS_MAX = 3
+const RESTART_WINDOW_MS = 60_000
+/** Every request is taken at once: order and back-pressure are the engine's. */
+const CONCURRENT_TASKS = 1_000_000
+
+/**
+ * A shard as seen from the front end. Mutations of one event-loop turn travel as one task; each is
+ * answered when the durable LSN has passed it. A thread that dies is started again, which is a
+ * recovery; after a failed write or sync it is not.
+ */
+export class ShardClient {
+  readonly #options: ShardClientOptions
+  readonly #listener: ShardListener
+  readonly #turn: Turn
+  #pool: Piscina | undefined
+  #events: MessagePort | undefined
+  #waits: DurableWaits | undefined
+  #status: ShardStatus
+  #inFlightBytes = 0
+  #restartsMs: number[] = []
+  #isClosing = false
+
+  private constructor(options: ShardClientOptions, listener: ShardListener) {
+    this.#options = options
+    this.#listener = listener
+    this.#status = { shard: options.shard, state: 'recovering' }
+    this.#turn = new Turn(entries => this.#startSend(entries))
+  }
+
+  /** Starts the shard's thread and waits until it has recovered; see `status` for how it went. */
+  static async open(options: ShardClientOptions, listener: ShardListener): Promise<ShardClient> {
+    const client = new ShardClient(options, listener)
+    await client.#start()
+    return client
+  }
+
+  get status(): ShardStatus {
+    return this.#status
+  }
+
+  /** What the flusher has done since the start. */
+  get flushCounters(): FlushCounters {
+    return (
+      this.#waits?.flushCounters ?? { flushes: 0, flushedBytes: 0, writeSeconds: 0, syncSeconds: 0 }
+    )
+  }
+
+  get inFlightBytes(): number {
+    return this.#inFlightBytes
+  }
+
+  /**
+   * Resolves once the mutation is durable, or, relaxed, once it is in the log buffer; `durable`
+   * says which.
+   * @param batch bytes of an append, given away
+   */
+  mutate(
+    mutation: Mutation,
+    batch?: Buffer,
+  ): Promise<{ readonly value: MutationValue; readonly durable: boolean }> {
+    const bytes = batch?.length ?? 0
+    if (this.#isClosing) return Promise.reject(notApplied('shutting_down', 'no new work is taken'))
+    if (this.#waits === undefined) return Promise.reject(this.#unavailable())
+    if (bytes > 0 && this.#inFlightBytes + bytes > this.#options.inFlightBytesMax) {
+      return Promise.reject(notApplied('overloaded', 'too many bytes are on their way to the disk'))
+    }
+    this.#inFlightBytes += bytes
+    return new Promise((resolve, reject) => {
+      this.#turn.add({
+        mutation,
+        batch,
+        resolve: (value, durable) => {
+          this.#inFlightBytes -= bytes
+          resolve({ value, durable })
+        },
+        reject: error => {
+          this.#inFlightBytes -= bytes
+          reject(error)
+        },
+      })
+    })
+  }
+
+  /** @throws StoreError as the engine has it, or shard_failed when there is none */
+  async query<Value>(request: Query): Promise<Value> {
+    if (this.#pool === undefined || this.#waits === undefined) throw this.#unavailable()
+    const reply = (await this.#pool.run(request)) as ShardReply<Value>
+    if ('error' in reply) throw StoreError.fromPlain(reply.error)
+    return reply.value
+  }
+
+  /** Makes everything accepted durable and stored, then lets the thread go. */
+  async close(): Promise<void> {
+    if (this.#isClosing) return
+    this.#turn.flush()
+    this.#isClosing = true
+    if (this.#waits !== undefined) await this.#pool?.run({ kind: 'stop' } satisfies ShardRequest)
+    this.#waits?.abandon()
+    await this.#letGo()
+    this.#setStatus({ shard: this.#options.shard, state: 'stopped' })
+  }
+
+  async #start(): Promise<void> {
+    const { shard, data, engine } = this.#options
+    this.#pool = new Piscina({
+      filename: new URL('../../workers/shard.js', import.meta.url).href,
+      minThreads: 1,
+      maxThreads: 1,
+      concurrentTasksPerWorker: CONCURRENT_TASKS,
+      atomics: 'disabled', // the default parks an idle thread, which would stop the shard's timers
+    })
+    const pool = this.#pool
+    pool.on('error', (error: unknown) => this.#restart(pool, String(error)))
+    const channel = new MessageChannel()
+    this.#events = channel.port1
+    channel.port1.on('message', (event: ShardEvent) => this.#onEvent(event))
+    const request: ShardRequest = {
+      kind: 'open',
+      data,
+      shard,
+      options: engine,
+      events: channel.port2,
+    }
+    const reply = (await pool.run(request, {
+      transferList: [channel.port2],
+    })) as ShardReply<ShardOpened>
+    if ('error' in reply) {
+      return this.#setStatus({ shard, state: 'failed', detail: reply.error.detail })
+    }
+    const opened = reply.value
+    this.#waits = new DurableWaits(viewJournalMemory(opened.memory, engine.slotBytes))
+    this.#listener.onOpened(shard, opened)
+    const isRefused = opened.refused !== null
+    this.#setStatus(
+      isRefused ? { shard, state: 'read_only', detail: opened.refused } : { shard, state: 'ready' },
+    )
+  }
+
+  #startSend(entries: readonly TurnEntry[]): void {
+    this.#send(entries).catch(crash)
+  }
+
+  async #send(entries: readonly TurnEntry[]): Promise<void> {
+    const pool = this.#pool
+    const waits = this.#waits
+    if (pool === undefined || waits === undefined) {
+      for (const entry of entries) entry.reject(this.#unavailable())
+      return
+    }
+    const { mutations, bytes } = Turn.pack(entries)
+    const request: ShardRequest = { kind: 'mutate', mutations, bytes }
+    try {
+      const transferList = bytes.length > 0 ? [bytes.buffer as ArrayBuffer] : []
+      const reply = (await pool.run(request, { transferList })) as ShardReply<MutationResult[]>
+      if ('error' in reply) throw StoreError.fromPlain(reply.error)
+      for (const [at, entry] of entries.entries()) settle(entry, reply.value[at], waits)
+    } catch (error) {
+      // The thread died with the task in hand: whether it reached the journal is not known.
+      const failure = error instanceof StoreError ? error : inFlight()
+      for (const entry of entries) entry.reject(failure)
+      if (!(error instanceof StoreError)) await this.#onThreadDied(pool, String(error))
+    }
+  }
+
+  #onEvent(event: ShardEvent): void {
+    const { shard } = this.#options
+    if (event.kind === 'state') {
+      const { state, detail } = event
+      this.#setStatus(detail === '' ? { shard, state } : { shard, state, detail })
+      if (state === 'failed' && this.#waits?.failure === FailureCode.Thread && this.#pool) {
+        this.#restart(this.#pool, detail)
+      }
+    }
+    this.#listener.onEvent(shard, event)
+  }
+
+  #restart(pool: Piscina, reason: string): void {
+    this.#onThreadDied(pool, reason).catch(crash)
+  }
+
+  /**
+   * One of the shard's threads died of a defect, not of the disk: recover from disk, if that helps.
+   */
+  async #onThreadDied(pool: Piscina, reason: string): Promise<void> {
+    if (this.#isClosing || pool !== this.#pool) return
+    const { shard } = this.#options
+    this.#pool = undefined
+    this.#waits?.abandon()
+    this.#waits = undefined
+    this.#setStatus({ shard, state: 'recovering', detail: 'a thread died' })
+    this.#listener.onEvent(shard, {
+      kind: 'log',
+      level: 'error',
+      message: 'a thread of the shard died',
+      fields: { reason },
+    })
+    this.#events?.close()
+    await pool.destroy() // returns only when its threads, the flusher too, are gone
+    const now = performance.now()
+    this.#restartsMs = this.#restartsMs.filter(at => now - at < RESTART_WINDOW_MS)
+    if (this.#restartsMs.push(now) > RESTARTS_MAX) {
+      return this.#setStatus({ shard, state: 'failed', detail: 'its threads keep dying' })
+    }
+    await this.#start()
+  }
+
+  async #letGo(): Promise<void> {
+    const pool = this.#pool
+    this.#pool = undefined
+    this.#waits = undefined
+    await pool?.destroy()
+    this.#events?.close()
+  }
+
+  #unavailable(): StoreError {
+    return notApplied('shard_failed', `the shard is ${this.#status.state}`)
+  }
+
+  #setStatus(status: ShardStatus): void {
+    this.#status = status
+    this.#listener.onState(status)
+  }
+}
+
+function settle(entry: TurnEntry, result: MutationResult | undefined, waits: DurableWaits): void {
+  if (result === undefined) return entry.reject(inFlight())
+  if ('error' in result) return entry.reject(StoreError.fromPlain(result.error))
+  const { value, pages, relaxed } = result
+  if (relaxed) return entry.resolve(value, waits.hasReached(pages))
+  waits.add(
+    pages,
+    () => entry.resolve(value, true),
+    error => entry.reject(error),
+  )
+}
+
+function notApplied(
+  code: 'shard_failed' | 'shutting_down' | 'overloaded',
+  detail: string,
+): StoreError {
+  return new StoreError(code, detail, { outcome: 'not_applied' })
+}

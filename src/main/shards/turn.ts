@@ -1,0 +1,49 @@
+import type { StoreError } from '../../shared/errors.ts'
+import type { Mutation, MutationValue } from '../../shared/protocol/shard.ts'
+
+/** A mutation and who waits for it. */
+export type TurnEntry = {
+  readonly mutation: Mutation
+  readonly batch: Buffer | undefined
+  resolve(value: MutationValue, durable: boolean): void
+  reject(error: StoreError): void
+}
+
+/** Space before the first batch, which the shard takes its hash over. */
+const HEADROOM_BYTES = 96
+
+/** Collects the mutations of one turn of the event loop, so that they travel as one task. */
+export class Turn {
+  readonly #send: (entries: readonly TurnEntry[]) => void
+  #entries: TurnEntry[] = []
+
+  constructor(send: (entries: readonly TurnEntry[]) => void) {
+    this.#send = send
+  }
+
+  add(entry: TurnEntry): void {
+    // Immediates run after all sockets that were readable in this turn have been read.
+    if (this.#entries.push(entry) === 1) setImmediate(() => this.flush())
+  }
+
+  /** Sends what has come together, if anything. */
+  flush(): void {
+    if (this.#entries.length === 0) return
+    const entries = this.#entries
+    this.#entries = []
+    this.#send(entries)
+  }
+
+  /** The mutations with their batches side by side in one buffer, which may be transferred. */
+  static pack(entries: readonly TurnEntry[]): { mutations: Mutation[]; bytes: Uint8Array } {
+    const length = entries.reduce((sum, { batch }) => sum + (batch?.length ?? 0), HEADROOM_BYTES)
+    const bytes = Buffer.allocUnsafeSlow(length)
+    const mutations: Mutation[] = []
+    let at = HEADROOM_BYTES
+    for (const { mutation, batch } of entries) {
+      mutations.push(mutation.kind === 'append' ? { ...mutation, at } : mutation)
+      if (batch !== undefined) at += batch.copy(bytes, at)
+    }
+    return { mutations, bytes }
+  }
+}

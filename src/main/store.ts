@@ -1,0 +1,78 @@
+import type {
+  AppendResult,
+  Durability,
+  ReadPage,
+  ReadRequest,
+  ShardStatus,
+  StreamConfig,
+  StreamInfo,
+  VerifyReport,
+} from '../shared/protocol/streams.ts'
+
+export type AppendRequest = {
+  readonly stream: string
+  /**
+   * The records in the batch encoding (src/shared/format/batch.ts), already checked against the
+   * limits. Given away: its memory may move to another thread.
+   */
+  readonly batch: Buffer
+  /** Items in `batch`, at least 1. */
+  readonly count: number
+  /** The offset that the first record must get. */
+  readonly expectedOffset?: number
+  /** Instead of the stream's own. */
+  readonly durability?: Durability
+}
+
+/** Durable records of one stream, following the ones before without a gap. */
+export type RecordChunk = {
+  readonly firstOffset: number
+  readonly nextOffset: number
+  /** The records as stored, back to back; null when they are too many to hand over: read them. */
+  readonly records: Buffer | null
+}
+
+export type StreamListener = {
+  onRecords(chunk: RecordChunk): void
+  /** The last call of a subscription. `failed`: the shard stopped; subscribe again later. */
+  onEnd(reason: 'closed' | 'deleted' | 'failed'): void
+}
+
+export type StreamSubscription = {
+  /** The first chunk starts here: everything below was durable when the subscription began. */
+  readonly nextOffset: number
+  cancel(): void
+}
+
+/**
+ * The engine as the front end knows it. Names are valid, and requests within the limits, when they
+ * come here. Every method rejects with a StoreError whose code api.md lists; a failed append's has
+ * the field `outcome`. Only durable records and streams are ever shown.
+ */
+export interface StreamStore {
+  /** @throws StoreError stream_exists when it exists with another configuration */
+  create(stream: string, config: StreamConfig): Promise<{ created: boolean; info: StreamInfo }>
+  info(stream: string): Promise<StreamInfo>
+  /** Streams in byte order of their names, from the first one that is above `after`. */
+  list(query: { prefix: string; after: string; limit: number }): Promise<{
+    streams: StreamInfo[]
+    next: string | null
+  }>
+  configure(stream: string, change: Partial<StreamConfig>): Promise<StreamInfo>
+  closeStream(stream: string): Promise<StreamInfo>
+  remove(stream: string): Promise<void>
+
+  /** Creates the stream first where it does not exist and the service runs with `autoCreate`. */
+  append(request: AppendRequest): Promise<AppendResult>
+  /** Answers once everything accepted before it is durable, on every shard. */
+  barrier(): Promise<void>
+
+  read(stream: string, request: ReadRequest): Promise<ReadPage>
+  /** Checks the chain over `[from, to)` from the first record on. */
+  verify(stream: string, range: { from?: number; to?: number }): Promise<VerifyReport>
+  subscribe(stream: string, listener: StreamListener): Promise<StreamSubscription>
+
+  status(): ShardStatus[]
+  /** Refuses new work, makes everything accepted durable, and lets go. Idempotent. */
+  close(): Promise<void>
+}

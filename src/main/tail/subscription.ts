@@ -1,0 +1,225 @@
+import { assert } from '../../shared/assert.ts'
+import { StoreError } from '../../shared/errors.ts'
+import { KIB, SUBSCRIBER_BYTES_MAX } from '../../shared/limits.ts'
+import type { ReadRequest } from '../../shared/protocol/streams.ts'
+import type { StreamStore } from '../store.ts'
+import type { EndReason, FanOut, Follower } from './feed.ts'
+import type { Hub, Seat } from './hub.ts'
+import { encodingOf, type TailFormat, wrapRecords } from './tail-message.ts'
+
+// One subscriber, whatever its speed:
+//
+//   catching-up ─ at or past the feed's position ─▶ live ─ stream closed, deleted, gone ─▶ ended
+//        ▲                                           │
+//        └── too slow, or records not in memory ─────┘
+//
+// - While catching up it reads pages from the store, and the next page only once the socket has
+//   taken most of the last; while live it gets what the feed fans out.
+// - `position` is the next record to send: each is sent once, in order, from either source.
+// - Bytes that wait in its socket stay within SUBSCRIBER_BYTES_MAX; one record longer than that is
+//   the exception, sent when nothing else waits.
+
+/** Bytes that may wait when the next page is read. */
+const BUFFER_LOW_BYTES = 256 * KIB
+const PAGE_BYTES = 256 * KIB
+const PAGE_RECORDS = 1000
+const PAGE_RENDERED_BYTES_MAX = SUBSCRIBER_BYTES_MAX - BUFFER_LOW_BYTES
+
+/** The socket of a subscriber. */
+export type Sink = {
+  readonly format: TailFormat
+  /** Bytes sent and not yet taken by the kernel. */
+  readonly bufferedBytes: number
+  send(message: Buffer): void
+  /** Resolves once at most `bytes` wait, or the peer is gone. */
+  drained(bytes: number): Promise<void>
+  sendLive(nextOffset: number): void
+  sendHeartbeat(nextOffset: number): void
+  /** Says that the stream is closed and read to its end, and ends. */
+  endClosed(nextOffset: number): void
+  endFailed(error: unknown): void
+}
+
+export type SubscriptionStart = Pick<ReadRequest, 'from' | 'since'>
+
+type SubscriptionState = 'catching-up' | 'live' | 'ended'
+
+const FAILURES = {
+  deleted: { code: 'stream_deleted', detail: 'the stream was deleted' },
+  failed: { code: 'shard_failed', detail: 'the shard of the stream stopped' },
+  shutting_down: { code: 'shutting_down', detail: 'the service is shutting down' },
+} as const
+
+export class Subscription implements Follower {
+  readonly #store: StreamStore
+  readonly #stream: string
+  readonly #seat: Seat
+  /** The stream's end, and whether it was closed, when the subscription was opened. */
+  readonly tailOffset: number
+  readonly isClosed: boolean
+  #position: number
+  #state: SubscriptionState = 'catching-up'
+  #sink: Sink | undefined
+  #heartbeat: NodeJS.Timeout | undefined
+  #saidLive = false
+
+  constructor(
+    store: StreamStore,
+    stream: string,
+    seat: Seat,
+    start: { position: number; tailOffset: number; isClosed: boolean },
+  ) {
+    this.#store = store
+    this.#stream = stream
+    this.#seat = seat
+    this.#position = start.position
+    this.tailOffset = start.tailOffset
+    this.isClosed = start.isClosed
+  }
+
+  /**
+   * Finds where to start; nothing is sent before `start`.
+   * @throws StoreError what the hub's `join` and the store's `read` throw
+   */
+  static async open(
+    hub: Hub,
+    store: StreamStore,
+    stream: string,
+    start: SubscriptionStart,
+  ): Promise<Subscription> {
+    const seat = await hub.join(stream)
+    try {
+      const page = await store.read(stream, {
+        ...start,
+        direction: 'forward',
+        limit: 1,
+        maxBytes: 1,
+        verify: 'none',
+        encoding: 'batch',
+      })
+      const { firstOffset: position, tailOffset, closed: isClosed } = page
+      return new Subscription(store, stream, seat, { position, tailOffset, isClosed })
+    } catch (error) {
+      seat.leave()
+      throw error
+    }
+  }
+
+  get isLive(): boolean {
+    return this.#state === 'live'
+  }
+
+  get position(): number {
+    return this.#position
+  }
+
+  start(sink: Sink, heartbeatMs: number): void {
+    if (this.#state === 'ended') return
+    this.#sink = sink
+    this.#heartbeat = setTimeout(() => this.#beat(), heartbeatMs)
+    const { feed } = this.#seat
+    feed.add(this)
+    if (feed.failure === undefined) this.#followUp()
+    else this.onEnd(feed.failure)
+  }
+
+  /** The subscriber left. Idempotent. */
+  stop(): void {
+    this.#state = 'ended'
+    clearTimeout(this.#heartbeat)
+    this.#seat.feed.remove(this)
+    this.#seat.leave()
+  }
+
+  onFanOut(fanOut: FanOut): void {
+    const sink = this.#socket
+    const message = fanOut.message(sink.format, this.#position)
+    if (message !== null && sink.bufferedBytes + message.length <= SUBSCRIBER_BYTES_MAX) {
+      this.#send(message, fanOut.nextOffset)
+      return
+    }
+    this.#state = 'catching-up'
+    this.#followUp()
+  }
+
+  onEnd(reason: EndReason): void {
+    if (this.#state === 'ended') return
+    if (reason !== 'closed')
+      this.#fail(new StoreError(FAILURES[reason].code, FAILURES[reason].detail))
+    else if (this.#state === 'live') this.#endClosed()
+  }
+
+  get #socket(): Sink {
+    assert(this.#sink !== undefined, 'the subscription has started')
+    return this.#sink
+  }
+
+  #followUp(): void {
+    this.#catchUp().catch((error: unknown) => this.#fail(error))
+  }
+
+  async #catchUp(): Promise<void> {
+    const { feed } = this.#seat
+    const sink = this.#socket
+    let limit = PAGE_RECORDS
+    while (this.#state === 'catching-up') {
+      if (sink.bufferedBytes > BUFFER_LOW_BYTES) await sink.drained(BUFFER_LOW_BYTES)
+      if (this.#state !== 'catching-up') return
+      if (this.#position >= feed.position) return this.#becomeLive()
+      const page = await this.#readPage(sink.format, limit)
+      if (this.#state !== 'catching-up') return
+      assert(page.count > 0, 'what a feed has announced can be read')
+      if (page.payload.length > PAGE_RENDERED_BYTES_MAX) {
+        if (page.count > 1) {
+          limit = Math.ceil(page.count / 4)
+          continue
+        }
+        await sink.drained(0)
+        if (this.#state !== 'catching-up') return
+      }
+      const { firstOffset, nextOffset, payload } = page
+      this.#send(wrapRecords(sink.format, firstOffset, nextOffset, payload), nextOffset)
+    }
+  }
+
+  #readPage(format: TailFormat, limit: number) {
+    return this.#store.read(this.#stream, {
+      from: this.#position,
+      direction: 'forward',
+      limit,
+      maxBytes: PAGE_BYTES,
+      verify: 'links',
+      encoding: encodingOf(format),
+    })
+  }
+
+  #becomeLive(): void {
+    this.#state = 'live'
+    if (!this.#saidLive) this.#socket.sendLive(this.#position)
+    this.#saidLive = true
+    if (this.#seat.feed.isClosed) this.#endClosed()
+  }
+
+  #send(message: Buffer, nextOffset: number): void {
+    this.#position = nextOffset
+    this.#socket.send(message)
+    this.#heartbeat?.refresh()
+  }
+
+  /** A subscriber whose socket is full is not idle, and needs no more bytes. */
+  #beat(): void {
+    if (this.#socket.bufferedBytes === 0) this.#socket.sendHeartbeat(this.#position)
+    this.#heartbeat?.refresh()
+  }
+
+  #endClosed(): void {
+    this.stop()
+    this.#socket.endClosed(this.#position)
+  }
+
+  #fail(error: unknown): void {
+    if (this.#state === 'ended') return
+    this.stop()
+    this.#socket.endFailed(error)
+  }
+}

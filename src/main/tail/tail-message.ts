@@ -1,0 +1,36 @@
+import { writeU64 } from '../../shared/format/bytes.ts'
+import type { ReadEncoding } from '../../shared/protocol/streams.ts'
+
+/** `json` and `batch` as WebSocket messages, `sse` as events of a response. */
+export type TailFormat = 'json' | 'batch' | 'sse'
+
+/** Before the batch encoding in a binary message: u64 firstOffset, u32 count, u32 reserved. */
+const BATCH_MESSAGE_HEADER_BYTES = 16
+
+export function encodingOf(format: TailFormat): ReadEncoding {
+  return format
+}
+
+/** Records in the encoding of `format` → the bytes that a subscriber is sent. */
+export function wrapRecords(
+  format: TailFormat,
+  firstOffset: number,
+  nextOffset: number,
+  payload: Uint8Array,
+): Buffer {
+  switch (format) {
+    case 'sse':
+      return Buffer.from(payload.buffer, payload.byteOffset, payload.length)
+    case 'json': {
+      const range = `"firstOffset":${firstOffset},"nextOffset":${nextOffset}`
+      const opening = `{"type":"records",${range},"records":[`
+      return Buffer.concat([Buffer.from(opening), payload, Buffer.from(']}')])
+    }
+    case 'batch': {
+      const header = Buffer.alloc(BATCH_MESSAGE_HEADER_BYTES)
+      writeU64(header, 0, firstOffset)
+      header.writeUInt32LE(nextOffset - firstOffset, 8)
+      return Buffer.concat([header, payload])
+    }
+  }
+}

@@ -1,0 +1,248 @@
+import { crc32 } from 'node:zlib'
+import { isZero, readU64, writeU64 } from './bytes.ts'
+import { layout } from './layout.ts'
+
+// The catalogue of a shard: which streams there are and how far their segments reach, as of the
+// last journal checkpoint. A file of entries, appended by each journal checkpoint and ended by a
+// commit entry; what follows the last commit is an unfinished checkpoint and counts for nothing.
+// The last entry of a stream is the one that holds.
+
+export const CATALOGUE_MAGIC = 0x54414356 // 'VCAT'
+export const CATALOGUE_VERSION = 1
+export const ENTRY_HEADER_BYTES = 16
+/** Bytes of one entry that a reader need not fear: a name, a configuration, the fixed part. */
+export const ENTRY_BYTES_MAX = 4096
+
+// biome-ignore format: a layout is read as a table
+export const ENTRY_LAYOUT = { // little-endian; the body follows
+  //          at width
+  magic:    [  0, 4 ], // u32  CATALOGUE_MAGIC
+  version:  [  4, 1 ], // u8   CATALOGUE_VERSION
+  type:     [  5, 1 ], // u8   EntryType
+  reserved: [  6, 2 ], // u16  zero
+  length:   [  8, 4 ], // u32  bytes of the body
+  checksum: [ 12, 4 ], // u32  CRC-32 of the 12 bytes before it, then the body
+} as const
+const at = layout(ENTRY_HEADER_BYTES, ENTRY_LAYOUT)
+
+export const EntryType = { Stream: 1, Removed: 2, Commit: 3 } as const
+
+/** The body of a removed entry is the stream's id. */
+const REMOVED_BYTES = 16
+const STREAM_BYTES = 120
+
+// biome-ignore format: a layout is read as a table
+export const STREAM_ENTRY_LAYOUT = { // little-endian; the name (UTF-8), then the configuration (JSON) follow
+  //                    at width
+  streamId:           [   0, 16 ], //
+  chainHead:          [  16, 32 ], //      chain hash of the last stored record
+  createdAt:          [  48,  8 ], // u64  µs since 1970
+  lastTimestamp:      [  56,  8 ], // u64  µs since 1970, of the last stored record
+  firstOffset:        [  64,  8 ], // u64  first record kept
+  nextOffset:         [  72,  8 ], // u64  stored records end here
+  recordBytes:        [  80,  8 ], // u64  of all records kept
+  segmentFirstOffset: [  88,  8 ], // u64  first record of the active segment
+  segment:            [  96,  4 ], // u32  number of the active segment
+  segmentBytes:       [ 100,  4 ], // u32  bytes of the active segment that count
+  state:              [ 104,  1 ], // u8   0 open, 1 closed
+  reserved:           [ 105,  3 ], //      zero
+  nameLength:         [ 108,  2 ], // u16
+  configLength:       [ 110,  2 ], // u16
+  reserved2:          [ 112,  8 ], //      zero
+} as const
+const streamAt = layout(STREAM_BYTES, STREAM_ENTRY_LAYOUT)
+
+const COMMIT_BYTES = 80
+
+// biome-ignore format: a layout is read as a table
+export const COMMIT_ENTRY_LAYOUT = { // little-endian
+  //                   at width
+  checkpointLsn:     [  0,  8 ], // u64  everything below is in segments and synced; a block starts or will start here
+  journalFile:       [  8,  8 ], // u64  number of the file that holds it
+  blockNumber:       [ 16,  8 ], // u64  of the last block below it; synced
+  blockHash:         [ 24, 32 ], //      hash of that block's header
+  timestamp:         [ 56,  8 ], // u64  µs since 1970
+  entries:           [ 64,  4 ], // u32  entries since the commit before
+  reserved:          [ 68, 12 ], //      zero
+} as const
+const commitAt = layout(COMMIT_BYTES, COMMIT_ENTRY_LAYOUT)
+
+export type StreamEntry = {
+  readonly name: string
+  /** JSON */
+  readonly config: string
+  readonly streamId: string
+  readonly chainHead: string
+  readonly createdAt: number
+  readonly lastTimestamp: number
+  readonly firstOffset: number
+  readonly nextOffset: number
+  readonly recordBytes: number
+  readonly segment: number
+  readonly segmentFirstOffset: number
+  readonly segmentBytes: number
+  readonly closed: boolean
+}
+
+export type CommitEntry = {
+  readonly checkpointLsn: number
+  readonly journalFile: number
+  readonly blockNumber: number
+  readonly blockHash: string
+  readonly timestamp: number
+  readonly entries: number
+}
+
+export type CatalogueEntry = { readonly end: number } & (
+  | { readonly type: typeof EntryType.Stream; readonly stream: StreamEntry }
+  | { readonly type: typeof EntryType.Removed; readonly streamId: string }
+  | { readonly type: typeof EntryType.Commit; readonly commit: CommitEntry }
+)
+
+/** Bytes that `encodeStreamEntry` will take at most. */
+export function streamEntryBytesMax(name: string, config: string): number {
+  return ENTRY_HEADER_BYTES + STREAM_BYTES + 3 * (name.length + config.length)
+}
+
+/** Writes a stream's entry at `start`; returns where it ends. */
+export function encodeStreamEntry(target: Buffer, start: number, entry: StreamEntry): number {
+  const body = start + ENTRY_HEADER_BYTES
+  target.fill(0, body, body + STREAM_BYTES)
+  target.latin1Write(entry.streamId, body + streamAt.streamId, 16)
+  target.latin1Write(entry.chainHead, body + streamAt.chainHead, 32)
+  writeU64(target, body + streamAt.createdAt, entry.createdAt)
+  writeU64(target, body + streamAt.lastTimestamp, entry.lastTimestamp)
+  writeU64(target, body + streamAt.firstOffset, entry.firstOffset)
+  writeU64(target, body + streamAt.nextOffset, entry.nextOffset)
+  writeU64(target, body + streamAt.recordBytes, entry.recordBytes)
+  writeU64(target, body + streamAt.segmentFirstOffset, entry.segmentFirstOffset)
+  target.writeUInt32LE(entry.segment, body + streamAt.segment)
+  target.writeUInt32LE(entry.segmentBytes, body + streamAt.segmentBytes)
+  target.writeUInt8(entry.closed ? 1 : 0, body + streamAt.state)
+  const nameAt = body + STREAM_BYTES
+  const nameLength = target.utf8Write(entry.name, nameAt)
+  const configLength = target.utf8Write(entry.config, nameAt + nameLength)
+  target.writeUInt16LE(nameLength, body + streamAt.nameLength)
+  target.writeUInt16LE(configLength, body + streamAt.configLength)
+  return sealEntry(target, start, EntryType.Stream, STREAM_BYTES + nameLength + configLength)
+}
+
+export function encodeRemovedEntry(streamId: string): Buffer {
+  const target = Buffer.alloc(ENTRY_HEADER_BYTES + REMOVED_BYTES)
+  target.latin1Write(streamId, ENTRY_HEADER_BYTES, REMOVED_BYTES)
+  sealEntry(target, 0, EntryType.Removed, REMOVED_BYTES)
+  return target
+}
+
+export function encodeCommitEntry(commit: CommitEntry): Buffer {
+  const target = Buffer.alloc(ENTRY_HEADER_BYTES + COMMIT_BYTES)
+  const body = ENTRY_HEADER_BYTES
+  writeU64(target, body + commitAt.checkpointLsn, commit.checkpointLsn)
+  writeU64(target, body + commitAt.journalFile, commit.journalFile)
+  writeU64(target, body + commitAt.blockNumber, commit.blockNumber)
+  target.latin1Write(commit.blockHash, body + commitAt.blockHash, 32)
+  writeU64(target, body + commitAt.timestamp, commit.timestamp)
+  target.writeUInt32LE(commit.entries, body + commitAt.entries)
+  sealEntry(target, 0, EntryType.Commit, COMMIT_BYTES)
+  return target
+}
+
+function sealEntry(target: Buffer, start: number, type: number, length: number): number {
+  target.writeUInt32LE(CATALOGUE_MAGIC, start + at.magic)
+  target.writeUInt32LE(CATALOGUE_VERSION | (type << 8), start + at.version)
+  target.writeUInt32LE(length, start + at.length)
+  target.writeUInt32LE(entryChecksum(target, start, length), start + at.checksum)
+  return start + ENTRY_HEADER_BYTES + length
+}
+
+function entryChecksum(bytes: Buffer, start: number, length: number): number {
+  const body = start + ENTRY_HEADER_BYTES
+  const header = crc32(bytes.subarray(start, start + at.checksum))
+  return crc32(bytes.subarray(body, body + length), header)
+}
+
+/** Decodes the entry at `start`; undefined unless all of it is there and checks. */
+export function decodeEntry(bytes: Buffer, start: number): CatalogueEntry | undefined {
+  const body = start + ENTRY_HEADER_BYTES
+  if (body > bytes.length || bytes.readUInt32LE(start + at.magic) !== CATALOGUE_MAGIC) {
+    return undefined
+  }
+  const length = bytes.readUInt32LE(start + at.length)
+  const end = body + length
+  if (length > ENTRY_BYTES_MAX || end > bytes.length) return undefined
+  if (bytes.readUInt32LE(start + at.checksum) !== entryChecksum(bytes, start, length)) {
+    return undefined
+  }
+  if (bytes.readUInt8(start + at.version) !== CATALOGUE_VERSION) return undefined
+  if (bytes.readUInt16LE(start + at.reserved) !== 0) return undefined
+  switch (bytes.readUInt8(start + at.type)) {
+    case EntryType.Stream: {
+      const stream = decodeStream(bytes, body, end)
+      return stream && { type: EntryType.Stream, end, stream }
+    }
+    case EntryType.Removed: {
+      if (length !== REMOVED_BYTES) return undefined
+      return { type: EntryType.Removed, end, streamId: bytes.latin1Slice(body, end) }
+    }
+    case EntryType.Commit: {
+      const commit = length === COMMIT_BYTES ? decodeCommit(bytes, body) : undefined
+      return commit && { type: EntryType.Commit, end, commit }
+    }
+    default:
+      return undefined
+  }
+}
+
+function decodeStream(bytes: Buffer, body: number, end: number): StreamEntry | undefined {
+  const nameAt = body + STREAM_BYTES
+  if (nameAt > end) return undefined
+  const configAt = nameAt + bytes.readUInt16LE(body + streamAt.nameLength)
+  const configEnd = configAt + bytes.readUInt16LE(body + streamAt.configLength)
+  if (configEnd !== end) return undefined
+  const chainHeadAt = body + streamAt.chainHead
+  const state = bytes.readUInt8(body + streamAt.state)
+  const stream = {
+    name: bytes.utf8Slice(nameAt, configAt),
+    config: bytes.utf8Slice(configAt, configEnd),
+    streamId: bytes.latin1Slice(body + streamAt.streamId, chainHeadAt),
+    chainHead: bytes.latin1Slice(chainHeadAt, chainHeadAt + 32),
+    createdAt: readU64(bytes, body + streamAt.createdAt),
+    lastTimestamp: readU64(bytes, body + streamAt.lastTimestamp),
+    firstOffset: readU64(bytes, body + streamAt.firstOffset),
+    nextOffset: readU64(bytes, body + streamAt.nextOffset),
+    recordBytes: readU64(bytes, body + streamAt.recordBytes),
+    segment: bytes.readUInt32LE(body + streamAt.segment),
+    segmentFirstOffset: readU64(bytes, body + streamAt.segmentFirstOffset),
+    segmentBytes: bytes.readUInt32LE(body + streamAt.segmentBytes),
+    closed: state === 1,
+  }
+  const known =
+    state <= 1 &&
+    isZero(bytes, body + streamAt.reserved, body + streamAt.nameLength) &&
+    isZero(bytes, body + streamAt.reserved2, nameAt)
+  const numbers =
+    stream.createdAt +
+    stream.lastTimestamp +
+    stream.firstOffset +
+    stream.nextOffset +
+    stream.recordBytes +
+    stream.segmentFirstOffset
+  return known && !Number.isNaN(numbers) ? stream : undefined
+}
+
+function decodeCommit(bytes: Buffer, body: number): CommitEntry | undefined {
+  const blockHashAt = body + commitAt.blockHash
+  const commit = {
+    checkpointLsn: readU64(bytes, body + commitAt.checkpointLsn),
+    journalFile: readU64(bytes, body + commitAt.journalFile),
+    blockNumber: readU64(bytes, body + commitAt.blockNumber),
+    blockHash: bytes.latin1Slice(blockHashAt, blockHashAt + 32),
+    timestamp: readU64(bytes, body + commitAt.timestamp),
+    entries: bytes.readUInt32LE(body + commitAt.entries),
+  }
+  const { checkpointLsn, journalFile, blockNumber, timestamp } = commit
+  const known =
+    isZero(bytes, body + commitAt.reserved, body + COMMIT_BYTES) &&
+    !Number.isNaN(checkpointLsn + journalFile + blockNumber + timestamp)
+  return known ? commit : undefined
+}

@@ -1,0 +1,68 @@
+import { hash } from 'node:crypto'
+
+// Names of everything in the data directory, relative to it.
+
+export const HEADER_PATH = 'varve.json'
+export const LOCK_PATH = 'lock'
+/**
+ * Present while a new directory is being laid out: until it is gone nothing was ever served from
+ * it.
+ */
+export const INITIALISING_PATH = 'initialising'
+export const JOURNALS_PATH = 'journals'
+export const STREAMS_PATH = 'streams'
+export const QUARANTINE_PATH = 'quarantine'
+
+const READABLE_CHARACTERS_MAX = 40
+
+export function shardPath(shard: number): string {
+  return `${JOURNALS_PATH}/shard-${String(shard).padStart(2, '0')}`
+}
+
+export function cataloguePath(shard: number): string {
+  return `${shardPath(shard)}/catalogue`
+}
+
+export function journalPath(shard: number, number: number): string {
+  return `${shardPath(shard)}/${String(number).padStart(12, '0')}.wal`
+}
+
+/** Names the newest journal file, so that its loss is not taken for the end of the journal. */
+export function newestPath(shard: number): string {
+  return `${shardPath(shard)}/newest.json`
+}
+
+export function sparePath(shard: number, number: number): string {
+  return `${shardPath(shard)}/${String(number).padStart(12, '0')}.spare`
+}
+
+/** The number in a journal file's name, or undefined for another file. */
+export function journalNumber(name: string): number | undefined {
+  return /^\d{12}\.wal$/.test(name) ? Number(name.slice(0, 12)) : undefined
+}
+
+/**
+ * streams/3f/orders-3f2a9c1b5d7e8f90: a readable part of the name, then 16 digits of its SHA-256.
+ */
+export function streamPath(name: string): string {
+  const digits = hash('sha256', name, 'hex').slice(0, 16)
+  const readable = name.replaceAll(/[^A-Za-z0-9_-]/g, '').slice(0, READABLE_CHARACTERS_MAX)
+  return `${STREAMS_PATH}/${digits.slice(0, 2)}/${readable}${readable === '' ? '' : '-'}${digits}`
+}
+
+export function manifestPath(directory: string): string {
+  return `${directory}/manifest.json`
+}
+
+export function segmentPath(directory: string, segment: number): string {
+  return `${directory}/segment_${String(segment).padStart(6, '0')}.log`
+}
+
+export function indexPath(directory: string, segment: number): string {
+  return `${directory}/segment_${String(segment).padStart(6, '0')}.idx`
+}
+
+/** The folder part of a path. */
+export function parentPath(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf('/')))
+}

@@ -1,0 +1,51 @@
+// Bounds that more than one part relies on. Options that a user may set take their defaults here;
+// src/main/config.ts gives each its sentence and its bounds.
+
+export const KIB = 1024
+export const MIB = 1024 * KIB
+
+/**
+ * Unit of the journal: blocks start at multiples of it, and no page with durable bytes is
+ * rewritten.
+ */
+export const PAGE_BYTES = 4096
+
+/** UTF-8 bytes of a stream's name. */
+export const STREAM_NAME_BYTES_MAX = 512
+
+/** Bodies, batches and headers of one append (api.md, Append). */
+export const RECORD_BYTES_MAX = 8 * MIB
+export const REQUEST_BYTES_MAX = 32 * MIB
+export const BATCH_RECORDS_MAX = 10_000
+export const HEADERS_MAX = 64
+export const HEADERS_BYTES_MAX = 8 * KIB
+
+/** One read (api.md, Read). */
+export const READ_RECORDS_DEFAULT = 1000
+export const READ_RECORDS_MAX = 100_000
+export const READ_BYTES_DEFAULT = MIB
+export const READ_BYTES_MAX = 64 * MIB
+export const READ_WAIT_MS_MAX = 60_000
+
+export const LIST_DEFAULT = 100
+export const LIST_MAX = 1000
+
+/** Bytes the server holds for one subscriber before it serves it from disk instead. */
+export const SUBSCRIBER_BYTES_MAX = MIB
+export const HEARTBEAT_MS = 15_000
+
+/** One of the two halves of the log buffer. */
+export const SLOT_BYTES = MIB
+export const JOURNAL_FILE_BYTES = 16 * MIB
+/** Journal written since the last journal checkpoint; bounds the work of a start. */
+export const JOURNAL_BYTES_MAX = 64 * MIB
+/**
+ * Quiet time after which an empty block records that the last one is durable (faults.md, rule 6).
+ */
+export const IDLE_SEAL_MS = 50
+export const RELAXED_FLUSH_MS = 200
+
+export const SEGMENT_BYTES_DEFAULT = 64 * MIB
+export const SEGMENT_BYTES_MIN = 64 * KIB
+/** Positions inside a segment are unsigned 32-bit numbers in the offset index. */
+export const SEGMENT_BYTES_MAX = 1024 * MIB

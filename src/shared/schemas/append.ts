@@ -1,0 +1,34 @@
+import { z } from 'zod'
+import { ChainHash, Durability, Offset, QueryOffset, Timestamp } from './scalars.ts'
+
+export const AppendQuery = z.strictObject({
+  expectedOffset: QueryOffset.optional(),
+  durability: Durability.optional(),
+})
+export type AppendQuery = z.infer<typeof AppendQuery>
+
+const headers = z.record(z.string(), z.string()).optional()
+
+/** Read by src/main/http/append-body.ts, which bounds it. */
+const AppendRecord = z.union([
+  z.strictObject({ data: z.json(), headers }),
+  z.strictObject({ text: z.string(), headers }),
+  z.strictObject({ base64: z.base64(), headers }),
+])
+type AppendRecord = z.infer<typeof AppendRecord>
+
+export const AppendBody = z.strictObject({ records: z.array(AppendRecord).min(1) })
+export type AppendBody = z.infer<typeof AppendBody>
+
+export const AppendAnswer = z.object({
+  stream: z.string(),
+  firstOffset: Offset,
+  nextOffset: Offset,
+  count: z.number().int().min(1),
+  durability: Durability,
+  durable: z.boolean(),
+  duplicate: z.boolean(),
+  timestamp: Timestamp,
+  chainHead: ChainHash,
+})
+export type AppendAnswer = z.infer<typeof AppendAnswer>

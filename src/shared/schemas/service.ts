@@ -1,0 +1,19 @@
+import { z } from 'zod'
+
+export const HealthAnswer = z.object({ status: z.literal('ok') })
+export type HealthAnswer = z.infer<typeof HealthAnswer>
+
+export const ReadyAnswer = z.object({
+  ready: z.boolean(),
+  shards: z.array(
+    z.object({
+      shard: z.number(),
+      state: z.enum(['recovering', 'ready', 'disk_full', 'read_only', 'failed', 'stopped']),
+      detail: z.string().optional(),
+    }),
+  ),
+})
+export type ReadyAnswer = z.infer<typeof ReadyAnswer>
+
+export const BarrierAnswer = z.object({ durable: z.literal(true) })
+export type BarrierAnswer = z.infer<typeof BarrierAnswer>

@@ -1,0 +1,125 @@
+import { spawnSync } from 'node:child_process'
+import * as fs from 'node:fs'
+import { join } from 'node:path'
+import { type Disk, DiskError, type FileMode } from './disk.ts'
+
+const FLAGS: Readonly<Record<FileMode, number>> = {
+  read: fs.constants.O_RDONLY,
+  update: fs.constants.O_RDWR,
+  create: fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_TRUNC,
+}
+const FILE_MODE = 0o600
+const DIRECTORY_MODE = 0o700
+
+/** The real file system below `root`; the only place of the engine that touches node:fs. */
+export class NodeDisk implements Disk {
+  readonly #root: string
+  /** Paths of open files, for errors. */
+  readonly #open = new Map<number, string>()
+
+  constructor(root: string) {
+    this.#root = root
+  }
+
+  open(path: string, mode: FileMode): number {
+    const file = this.#do('open', path, full => fs.openSync(full, FLAGS[mode], FILE_MODE))
+    this.#open.set(file, path)
+    return file
+  }
+
+  close(file: number): void {
+    this.#on('close', file, () => fs.closeSync(file))
+    this.#open.delete(file)
+  }
+
+  read(file: number, target: Buffer, position: number): number {
+    return this.#on('read', file, () => fs.readSync(file, target, 0, target.length, position))
+  }
+
+  write(file: number, source: Buffer, position: number): number {
+    return this.#on('write', file, () => fs.writeSync(file, source, 0, source.length, position))
+  }
+
+  size(file: number): number {
+    return this.#on('size', file, () => fs.fstatSync(file).size)
+  }
+
+  truncate(file: number, size: number): void {
+    this.#on('truncate', file, () => fs.ftruncateSync(file, size))
+  }
+
+  sync(file: number): void {
+    this.#on('sync', file, () => fs.fdatasyncSync(file))
+  }
+
+  syncDirectory(path: string): void {
+    this.#do('syncDirectory', path, full => {
+      const directory = fs.openSync(full, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
+      try {
+        fs.fsyncSync(directory)
+      } finally {
+        fs.closeSync(directory)
+      }
+    })
+  }
+
+  /** syncfs through coreutils: one call for any number of files, and it reports write errors. */
+  syncAll(): boolean {
+    const { error, status, stderr } = spawnSync('sync', ['--file-system', this.#root], {
+      encoding: 'utf8',
+    })
+    if (error !== undefined || /unrecognized|invalid|usage/i.test(stderr)) return false
+    if (status !== 0) throw new DiskError('EIO', 'syncAll', this.#root, stderr)
+    return true
+  }
+
+  exists(path: string): boolean {
+    return this.#do('exists', path, full => fs.existsSync(full))
+  }
+
+  list(path: string): string[] {
+    return this.#do('list', path, full => fs.readdirSync(full).sort())
+  }
+
+  makeDirectory(path: string): void {
+    this.#do('makeDirectory', path, full => {
+      if (!fs.existsSync(full)) fs.mkdirSync(full, DIRECTORY_MODE)
+    })
+  }
+
+  rename(from: string, to: string): void {
+    this.#do('rename', from, full => fs.renameSync(full, join(this.#root, to)))
+  }
+
+  remove(path: string): void {
+    this.#do('remove', path, full => fs.unlinkSync(full))
+  }
+
+  removeDirectory(path: string): void {
+    this.#do('removeDirectory', path, full => fs.rmdirSync(full))
+  }
+
+  freeBytes(): number {
+    return this.#do('freeBytes', '', full => {
+      const { bavail, bsize } = fs.statfsSync(full)
+      return bavail * bsize
+    })
+  }
+
+  #on<Result>(operation: string, file: number, act: () => Result): Result {
+    return this.#do(operation, this.#open.get(file) ?? `file ${file}`, act)
+  }
+
+  #do<Result>(operation: string, path: string, act: (full: string) => Result): Result {
+    try {
+      return act(join(this.#root, path))
+    } catch (error) {
+      throw new DiskError(errno(error), operation, path, error)
+    }
+  }
+}
+
+function errno(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return typeof code === 'string' ? code : 'EIO'
+}

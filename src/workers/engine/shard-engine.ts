@@ -1,0 +1,344 @@
+import { assert } from '../../shared/assert.ts'
+import { StoreError } from '../../shared/errors.ts'
+import { BlockFlag } from '../../shared/format/block.ts'
+import type { JournalHeader } from '../../shared/format/journal-header.ts'
+import { IDLE_SEAL_MS } from '../../shared/limits.ts'
+import { ring } from '../../shared/memory/doorbell.ts'
+import { FailureCode, Word } from '../../shared/memory/journal-memory.ts'
+import type { CheckpointerResult } from '../../shared/protocol/checkpointer.ts'
+import type { Mutation, MutationResult, ShardStats } from '../../shared/protocol/shard.ts'
+import { Queue } from '../../shared/queue.ts'
+import type { Commit } from './appender.ts'
+import type { EngineParts } from './engine-parts.ts'
+import { MutationQueue } from './mutation-queue.ts'
+import { SealPolicy } from './seal-policy.ts'
+import { SpaceGuard } from './space-guard.ts'
+import { Watchers } from './watchers.ts'
+
+// The coordinator of a shard. It never blocks and never touches the disk: it moves work on as far
+// as it can go whenever something happened (`advance`), and says when it wants to be called next.
+//
+// Invariants:
+// - mutations become frames in the order in which they came, and apply in that order
+// - nothing is applied, shown or announced before the durable LSN has passed its frame
+// - after a failure nothing is accepted, applied or written any more
+
+type Stage = 'running' | 'draining' | 'checkpointing' | 'closing' | 'stopped' | 'failed'
+
+/** How long after a job failed for space it is sent again. */
+const JOB_RETRY_MS = 1000
+
+export class ShardEngine {
+  readonly #parts: EngineParts
+  readonly #watchers: Watchers
+  readonly #seals: SealPolicy
+  readonly #space: SpaceGuard
+  readonly #queue: MutationQueue
+  readonly #commits = new Queue<Commit>()
+  #stage: Stage = 'running'
+  #stopped: (() => void)[] = []
+  #preparing: number | undefined
+  #retryAtMs = 0
+  #dirtySinceMs: number | undefined
+  /** When the last data block became durable; undefined when an idle seal has vouched for it. */
+  #unsealedSinceMs: number | undefined
+  #progress = { lsn: 0, atMs: 0 }
+  #wasFull = false
+  #mayStopDirty = false
+  #appendedRecords = 0
+  #appendedBytes = 0
+
+  constructor(parts: EngineParts) {
+    this.#parts = parts
+    this.#watchers = new Watchers(parts.emit)
+    this.#seals = new SealPolicy(parts.options)
+    this.#space = new SpaceGuard(parts.freeBytes, parts.options.diskReserveBytes)
+    this.#queue = new MutationQueue(parts, this.#seals, this.#space)
+    const isSealed = parts.buffer.seal(BlockFlag.EpochOpen)
+    assert(isSealed, 'the slots are free at the start')
+  }
+
+  /** Accepts mutations in order; each is answered when it is in the log buffer, or refused. */
+  mutate(
+    mutations: readonly Mutation[],
+    bytes: Buffer,
+    answer: (at: number, result: MutationResult) => void,
+  ): void {
+    for (const [at, mutation] of mutations.entries()) {
+      if (this.#stage === 'failed') answer(at, { error: SHARD_FAILED.toPlain() })
+      else this.#queue.push({ mutation, bytes, answer: result => answer(at, result) })
+    }
+    this.advance()
+  }
+
+  watch(stream: string, watch: number): { nextOffset: number } {
+    return this.#watchers.add(watch, this.#parts.table.durable(stream))
+  }
+
+  unwatch(watch: number): void {
+    this.#watchers.remove(watch)
+  }
+
+  stats(): ShardStats {
+    const { table, arena, buffer, checkpoint } = this.#parts
+    return {
+      streams: table.size,
+      queuedMutations: this.#queue.length,
+      tailBytes: arena.bytes,
+      journalBytes: buffer.endLsn - checkpoint.lsn,
+      checkpoints: checkpoint.count,
+      appendedRecords: this.#appendedRecords,
+      appendedBytes: this.#appendedBytes,
+    }
+  }
+
+  /** Everything accepted becomes durable and stored, a clean block ends the journal. */
+  stop(): Promise<void> {
+    if (this.isOver) return Promise.resolve()
+    const stopped = new Promise<void>(resolve => {
+      this.#stopped.push(resolve)
+    })
+    if (this.#stage === 'running') this.#stage = 'draining'
+    this.advance()
+    return stopped
+  }
+
+  /** Moves everything on as far as it can go now. */
+  advance(): void {
+    if (this.isOver) return
+    const { memory, buffer, environment, options } = this.#parts
+    const now = environment.monotonicMs()
+    this.#applyDurable(buffer.observe(), now)
+    const failure = Atomics.load(memory.words, Word.failure)
+    if (failure !== FailureCode.None) {
+      return this.fail(failure as FailureCode, 'a write or sync failed')
+    }
+    this.#space.check(now, Atomics.load(memory.words, Word.blocked) === 1)
+    this.#announceSpace()
+    this.#queue.drain(now, commit => this.#commits.push(commit))
+    if (buffer.hasFrames && this.#seals.isDue(now, buffer.isFlusherIdle)) this.#seal()
+    this.#wantFile(now)
+    this.#wantCheckpoint(now)
+    this.#wantIdleSeal(now)
+    this.#moveStage()
+    if (now - this.#progress.atMs > options.stallMs && !buffer.isFlusherIdle) {
+      const blocked = Atomics.load(memory.words, Word.blocked) === 1
+      if (!blocked) this.fail(FailureCode.Stall, `no flush ended for ${options.stallMs} ms`)
+    }
+  }
+
+  /** Whether nothing will ever move again. */
+  get isOver(): boolean {
+    return this.#stage === 'failed' || this.#stage === 'stopped'
+  }
+
+  /** When to call `advance` next though nothing happens until then, ms; undefined: never. */
+  get deadline(): number | undefined {
+    if (this.isOver) return undefined
+    const { buffer, environment, options } = this.#parts
+    const times = [
+      add(this.#dirtySinceMs, options.checkpointIntervalMs, this.#retryAtMs),
+      this.#queue.length > 0 || this.#space.isFull
+        ? environment.monotonicMs() + JOB_RETRY_MS / 4
+        : undefined,
+    ]
+    // While a flush is under way its end is what moves things on, unless it never comes.
+    if (!buffer.isFlusherIdle) times.push(this.#progress.atMs + options.stallMs + 1)
+    else if (buffer.hasFrames) times.push(this.#seals.deadline)
+    else times.push(add(this.#unsealedSinceMs, IDLE_SEAL_MS))
+    const known = times.filter(time => time !== undefined)
+    return known.length === 0 ? undefined : Math.min(...known)
+  }
+
+  /** Takes what the checkpointer thread answers. */
+  onResult(result: CheckpointerResult): void {
+    if (this.#stage === 'failed') return
+    switch (result.kind) {
+      case 'prepare':
+        this.#preparing = undefined
+        this.#space.noteJob(false)
+        this.#parts.buffer.offerFile(result.file)
+        break
+      case 'checkpoint':
+        this.#space.noteJob(false)
+        this.#parts.arena.freeThrough(this.#parts.checkpoint.finish(result))
+        this.#dirtySinceMs = this.#parts.checkpoint.isDirty
+          ? this.#parts.environment.monotonicMs()
+          : undefined
+        break
+      case 'reindex':
+        break
+      case 'failed':
+        this.#onJobFailed(result)
+    }
+    this.advance()
+  }
+
+  /**
+   * Shows readers what is durable by now. The front end answers appends from the shared memory, so
+   * whoever was answered may read before this thread has woken up for the same flush.
+   */
+  catchUp(): void {
+    if (this.isOver) return
+    this.#applyDurable(this.#parts.buffer.observe(), this.#parts.environment.monotonicMs())
+  }
+
+  /** Stops for good: whatever is not durable yet is never answered as durable. */
+  fail(code: FailureCode, reason: string): void {
+    if (this.#stage === 'failed') return
+    this.catchUp()
+    this.#stage = 'failed'
+    const { words } = this.#parts.memory
+    Atomics.compareExchange(words, Word.failure, FailureCode.None, code)
+    ring(words, Word.flushed) // wakes the front end, which refuses what waits for this shard
+    this.#parts.emit({ kind: 'state', state: 'failed', detail: reason })
+    this.#queue.refuseAll(SHARD_FAILED)
+    for (const resolve of this.#stopped) resolve()
+  }
+
+  #applyDurable(durableLsn: number, now: number): void {
+    if (durableLsn > this.#progress.lsn || this.#parts.buffer.isFlusherIdle) {
+      this.#progress = { lsn: durableLsn, atMs: now }
+    }
+    let applied = false
+    for (;;) {
+      const commit = this.#commits.peek()
+      if (commit === undefined || commit.endLsn > durableLsn) break
+      this.#apply(commit)
+      this.#commits.shift()
+      applied = true
+    }
+    if (!applied) return
+    this.#unsealedSinceMs = now
+    if (this.#parts.checkpoint.isDirty) this.#dirtySinceMs ??= now
+    this.#watchers.flush()
+  }
+
+  #apply(commit: Commit): void {
+    const { table, checkpoint } = this.#parts
+    if (commit.kind === 'barrier') return
+    const { log } = commit
+    switch (commit.kind) {
+      case 'append':
+        if (commit.creates) table.makeDurable(log)
+        log.makeDurable(commit.frame)
+        this.#appendedRecords += commit.frame.nextOffset - commit.frame.firstOffset
+        this.#appendedBytes += commit.frame.length
+        this.#watchers.note(log, commit.frame)
+        break
+      case 'create':
+        table.makeDurable(log)
+        break
+      case 'configure':
+        log.durableConfig = commit.config
+        log.manifestStale = true
+        break
+      case 'close':
+        log.durableState = 'closed'
+        log.manifestStale = true
+        this.#watchers.end(log, 'closed')
+        break
+      case 'delete':
+        log.durableState = 'deleted'
+        table.remove(log)
+        this.#watchers.end(log, 'deleted')
+        return checkpoint.noteDeleted(log)
+    }
+    if (log.durableState !== 'deleted') checkpoint.noteChanged(log)
+  }
+
+  #seal(): void {
+    this.#parts.buffer.seal(BlockFlag.Data)
+    this.#seals.reset()
+  }
+
+  #announceSpace(): void {
+    const isFull = this.#space.isFull
+    if (isFull === this.#wasFull) return
+    this.#wasFull = isFull
+    const state = isFull ? 'disk_full' : 'ready'
+    this.#parts.emit({ kind: 'state', state, detail: isFull ? 'no disk space is left' : '' })
+  }
+
+  #wantFile(now: number): void {
+    const { buffer, environment, postJob } = this.#parts
+    const wanted = buffer.fileWanted
+    if (wanted === undefined || now < this.#retryAtMs) return
+    if (this.#preparing !== undefined) return
+    this.#preparing = wanted.number
+    const salt = environment.randomBytes(16)
+    const file: JournalHeader = { ...wanted, shard: this.#parts.shard, epoch: buffer.epoch, salt }
+    postJob({ kind: 'prepare', file })
+  }
+
+  #wantCheckpoint(now: number): void {
+    const { buffer, checkpoint, options, environment, table, postJob } = this.#parts
+    if (checkpoint.isRunning || now < this.#retryAtMs) return
+    const used = buffer.durable.endLsn - checkpoint.lsn
+    const aged =
+      this.#dirtySinceMs !== undefined && now - this.#dirtySinceMs >= options.checkpointIntervalMs
+    const stopping = this.#stage === 'checkpointing' && checkpoint.isDirty
+    if (used < options.journalBytesMax / 4 && !aged && !stopping) return
+    this.#dirtySinceMs = undefined
+    postJob(checkpoint.start(buffer.durable, environment.nowMicros(), table.size))
+  }
+
+  #wantIdleSeal(now: number): void {
+    const { buffer } = this.#parts
+    const isQuiet = this.#unsealedSinceMs !== undefined && !buffer.hasFrames && buffer.isFlusherIdle
+    if (!isQuiet || this.#stage !== 'running') return
+    if (now - (this.#unsealedSinceMs ?? now) < IDLE_SEAL_MS) return
+    if (buffer.seal(BlockFlag.IdleSeal)) this.#unsealedSinceMs = undefined
+  }
+
+  #onJobFailed(result: Extract<CheckpointerResult, { kind: 'failed' }>): void {
+    if (result.final) return this.fail(FailureCode.Checkpoint, result.reason)
+    const { emit, checkpoint, environment } = this.#parts
+    emit({
+      kind: 'log',
+      level: 'warn',
+      message: `the ${result.job} job failed for space and will be tried again`,
+      fields: { reason: result.reason },
+    })
+    if (result.job === 'prepare') this.#preparing = undefined
+    if (result.job === 'checkpoint') {
+      checkpoint.abandon()
+      // The journal holds everything: a clean stop does not wait for room.
+      if (this.#stage === 'checkpointing') this.#mayStopDirty = true
+      this.#dirtySinceMs ??= environment.monotonicMs()
+    }
+    this.#space.noteJob(true)
+    this.#retryAtMs = environment.monotonicMs() + JOB_RETRY_MS
+  }
+
+  /** The way to a clean stop; each stage begins when the one before has nothing left to do. */
+  #moveStage(): void {
+    const { buffer, checkpoint, memory } = this.#parts
+    if (this.#stage === 'draining') {
+      if (this.#queue.length > 0) return
+      if (buffer.hasFrames) this.#seal()
+      if (!buffer.isFlusherIdle || this.#commits.length > 0) return
+      this.#stage = 'checkpointing'
+      this.#wantCheckpoint(this.#parts.environment.monotonicMs())
+    }
+    if (this.#stage === 'checkpointing') {
+      if (checkpoint.isRunning || (checkpoint.isDirty && !this.#mayStopDirty)) return
+      if (!buffer.seal(BlockFlag.CleanShutdown)) return
+      this.#stage = 'closing'
+    }
+    if (this.#stage === 'closing' && buffer.isFlusherIdle) {
+      this.#stage = 'stopped'
+      Atomics.store(memory.words, Word.stop, 1)
+      ring(memory.words, Word.sealed)
+      for (const resolve of this.#stopped) resolve()
+    }
+  }
+}
+
+const SHARD_FAILED = new StoreError('shard_failed', 'the shard stopped after a failure', {
+  outcome: 'not_applied',
+})
+
+function add(since: number | undefined, delay: number, notBefore = 0): number | undefined {
+  return since === undefined ? undefined : Math.max(since + delay, notBefore)
+}

@@ -1,0 +1,182 @@
+import { Worker } from 'node:worker_threads'
+import { crash } from '../../shared/assert.ts'
+import { StoreError } from '../../shared/errors.ts'
+import { streamPath } from '../../shared/format/paths.ts'
+import { PAGE_BYTES } from '../../shared/limits.ts'
+import { whenChanged } from '../../shared/memory/doorbell.ts'
+import {
+  createJournalMemory,
+  FailureCode,
+  type JournalMemory,
+  Word,
+} from '../../shared/memory/journal-memory.ts'
+import type { CheckpointerJob, CheckpointerResult } from '../../shared/protocol/checkpointer.ts'
+import type {
+  Mutation,
+  MutationResult,
+  ShardEvent,
+  ShardOpened,
+  ShardRequest,
+} from '../../shared/protocol/shard.ts'
+import type { CheckpointerData } from '../checkpointer.ts'
+import { NodeDisk } from '../disk/node-disk.ts'
+import { systemEnvironment } from '../environment.ts'
+import type { FlusherData } from '../flusher.ts'
+import { LogBuffer } from '../journal/log-buffer.ts'
+import { recoverShard } from '../recovery/open-shard.ts'
+import { ShardEngine } from './shard-engine.ts'
+import type { StreamTable } from '../streams/stream-table.ts'
+
+type OpenRequest = Extract<ShardRequest, { kind: 'open' }>
+
+/** Longest a timer can be, ms. */
+const TIMER_MS_MAX = 2 ** 31 - 1
+
+/**
+ * An engine on real threads: its flusher, its checkpointer, the timers and wake-ups between them.
+ */
+export class Shard {
+  readonly opened: ShardOpened
+  readonly #request: OpenRequest
+  readonly #memory: JournalMemory
+  readonly #table: StreamTable
+  readonly #engine: ShardEngine | undefined
+  #checkpointer: Worker | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(request: OpenRequest) {
+    this.#request = request
+    const { data, shard, options } = request
+    const disk = new NodeDisk(data)
+    const recovered = recoverShard(disk, systemEnvironment, shard, options)
+    this.#table = recovered.table
+    this.#memory = createJournalMemory(options.slotBytes)
+    const { report, refused } = recovered
+    this.opened = { memory: this.#memory.memory, report, refused }
+    if (recovered.journal === null) return
+    const flusher = this.#startFlusher()
+    this.#checkpointer = this.#startCheckpointer()
+    const capacity = options.journalFileBytes - PAGE_BYTES
+    const buffer = new LogBuffer(this.#memory, capacity, recovered.journal, block =>
+      flusher.postMessage(block),
+    )
+    this.#engine = new ShardEngine({
+      ...recovered,
+      shard,
+      options,
+      environment: systemEnvironment,
+      memory: this.#memory,
+      buffer,
+      freeBytes: () => disk.freeBytes(),
+      postJob: job => this.#post(job),
+      emit: event => this.#emit(event),
+    })
+    this.#watchFlushes(this.#engine).catch(crash)
+  }
+
+  /** The streams as readers may see them now. */
+  get table(): StreamTable {
+    this.#engine?.catchUp()
+    return this.#table
+  }
+
+  /** The engine. @throws StoreError shard_failed while the shard only reads */
+  get engine(): ShardEngine {
+    if (this.#engine !== undefined) return this.#engine
+    throw new StoreError('shard_failed', 'the journal is damaged, the shard only reads', {
+      outcome: 'not_applied',
+    })
+  }
+
+  /** Resolves when the last of the mutations is answered. */
+  mutate(mutations: readonly Mutation[], bytes: Uint8Array): Promise<MutationResult[]> {
+    return new Promise(resolve => {
+      const results: MutationResult[] = []
+      let open = mutations.length
+      const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+      this.engine.mutate(mutations, source, (at, result) => {
+        results[at] = result
+        open -= 1
+        if (open === 0) resolve(results)
+      })
+      this.#setTimer()
+    })
+  }
+
+  reindex(stream: string, segment: number, bytes: number): void {
+    this.#post({ kind: 'reindex', directory: streamPath(stream), segment, bytes })
+  }
+
+  async stop(): Promise<void> {
+    const stopped = this.#engine?.stop()
+    this.#setTimer()
+    await stopped
+    clearTimeout(this.#timer)
+    await this.#checkpointer?.terminate()
+  }
+
+  #startFlusher(): Worker {
+    const { data, shard, options } = this.#request
+    const { slotBytes } = options
+    const workerData: FlusherData = { memory: this.#memory.memory, slotBytes, data, shard }
+    const flusher = new Worker(new URL('../flusher.js', import.meta.url), { workerData })
+    flusher.on('message', (reason: string) => this.#log('error', 'the flusher failed', { reason }))
+    flusher.on('error', error => this.#fail(FailureCode.Thread, `the flusher died: ${error}`))
+    return flusher
+  }
+
+  #startCheckpointer(): Worker {
+    const { data, shard } = this.#request
+    const workerData: CheckpointerData = { data, shard }
+    const checkpointer = new Worker(new URL('../checkpointer.js', import.meta.url), { workerData })
+    checkpointer.on('message', (result: CheckpointerResult) => {
+      this.#engine?.onResult(result)
+      this.#setTimer()
+    })
+    checkpointer.on('error', error =>
+      this.#fail(FailureCode.Thread, `the checkpointer died: ${error}`),
+    )
+    return checkpointer
+  }
+
+  #post(job: CheckpointerJob): void {
+    this.#checkpointer?.postMessage(job)
+  }
+
+  #emit(event: ShardEvent): void {
+    this.#request.events.postMessage(event)
+  }
+
+  #log(level: 'error', message: string, fields: Record<string, string>): void {
+    this.#emit({ kind: 'log', level, message, fields })
+  }
+
+  #fail(code: FailureCode, reason: string): void {
+    this.#engine?.fail(code, reason)
+  }
+
+  async #watchFlushes(engine: ShardEngine): Promise<void> {
+    const { words } = this.#memory
+    for (;;) {
+      const seen = Atomics.load(words, Word.flushed) // before the engine looks
+      engine.advance()
+      this.#setTimer()
+      if (engine.isOver) return
+      await whenChanged(words, Word.flushed, seen)
+    }
+  }
+
+  #setTimer(): void {
+    clearTimeout(this.#timer)
+    const deadline = this.#engine?.deadline
+    if (deadline === undefined) return
+    const delay = Math.max(0, Math.ceil(deadline - systemEnvironment.monotonicMs()))
+    this.#timer = setTimeout(
+      () => {
+        this.#engine?.advance()
+        this.#setTimer()
+      },
+      Math.min(delay, TIMER_MS_MAX),
+    )
+  }
+}

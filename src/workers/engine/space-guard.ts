@@ -1,0 +1,37 @@
+/** How often free space is asked for while appends come. */
+const CHECK_MS = 250
+
+/**
+ * Keeps a reserve of disk space: below it appends stop, above twice that they go on, without a
+ * restart (faults.md, rule 4). A job that failed for space counts as below until it has succeeded.
+ */
+export class SpaceGuard {
+  readonly #freeBytes: () => number
+  readonly #reserveBytes: number
+  #checkedMs = Number.NEGATIVE_INFINITY
+  #isLow = false
+  #jobFailed = false
+  #flusherBlocked = false
+
+  constructor(freeBytes: () => number, reserveBytes: number) {
+    this.#freeBytes = freeBytes
+    this.#reserveBytes = reserveBytes
+  }
+
+  get isFull(): boolean {
+    return this.#isLow || this.#jobFailed || this.#flusherBlocked
+  }
+
+  /** Looks again where the last look is old. */
+  check(nowMs: number, flusherBlocked: boolean): void {
+    this.#flusherBlocked = flusherBlocked
+    if (nowMs - this.#checkedMs < CHECK_MS) return
+    this.#checkedMs = nowMs
+    const free = this.#freeBytes()
+    this.#isLow = free < (this.#isLow ? 2 * this.#reserveBytes : this.#reserveBytes)
+  }
+
+  noteJob(failedForSpace: boolean): void {
+    this.#jobFailed = failedForSpace
+  }
+}

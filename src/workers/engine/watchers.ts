@@ -1,0 +1,84 @@
+import { MIB } from '../../shared/limits.ts'
+import type { ShardEvent } from '../../shared/protocol/shard.ts'
+import type { StreamLog, TailFrame } from '../streams/stream-log.ts'
+import { existing } from '../streams/stream-table.ts'
+
+/** Records of one event; more are announced without their bytes, to be read. */
+const EVENT_BYTES_MAX = MIB
+
+type Fresh = { frames: TailFrame[]; bytes: number }
+
+/** Tells the front end, for the streams it watches, what became durable. */
+export class Watchers {
+  readonly #emit: (event: ShardEvent) => void
+  readonly #watched = new Map<number, StreamLog>()
+  readonly #watches = new Map<StreamLog, Set<number>>()
+  readonly #fresh = new Map<StreamLog, Fresh>()
+
+  constructor(emit: (event: ShardEvent) => void) {
+    this.#emit = emit
+  }
+
+  /** Begins a watch; its first event starts at the stream's durable end, which is returned. */
+  add(watch: number, found: StreamLog | undefined): { nextOffset: number } {
+    const log = existing(found)
+    this.flush() // what is already durable belongs to earlier watches alone
+    if (log.durableState !== 'open') this.#emit({ kind: 'end', watch, reason: 'closed' })
+    else {
+      this.#watched.set(watch, log)
+      this.#watches.set(log, (this.#watches.get(log) ?? new Set()).add(watch))
+    }
+    return { nextOffset: log.durableNextOffset }
+  }
+
+  remove(watch: number): void {
+    const log = this.#watched.get(watch)
+    if (log === undefined) return
+    this.#watched.delete(watch)
+    const watches = this.#watches.get(log)
+    watches?.delete(watch)
+    if (watches?.size === 0) this.#watches.delete(log)
+  }
+
+  /** Notes a frame that became durable. */
+  note(log: StreamLog, frame: TailFrame): void {
+    if (!this.#watches.has(log)) return
+    const fresh = this.#fresh.get(log) ?? { frames: [], bytes: 0 }
+    fresh.frames.push(frame)
+    fresh.bytes += frame.length
+    this.#fresh.set(log, fresh)
+  }
+
+  /** Sends what was noted, one event a watch. */
+  flush(): void {
+    for (const [log, { frames, bytes }] of this.#fresh) {
+      const records = bytes > EVENT_BYTES_MAX ? null : concatFrames(frames, bytes)
+      const firstOffset = frames[0]?.firstOffset ?? 0
+      const nextOffset = frames.at(-1)?.nextOffset ?? 0
+      for (const watch of this.#watches.get(log) ?? []) {
+        this.#emit({ kind: 'records', watch, firstOffset, nextOffset, records })
+      }
+    }
+    this.#fresh.clear()
+  }
+
+  /** Ends the watches of one stream, after everything noted before. */
+  end(log: StreamLog, reason: 'closed' | 'deleted'): void {
+    this.flush()
+    for (const watch of this.#watches.get(log) ?? []) {
+      this.#watched.delete(watch)
+      this.#emit({ kind: 'end', watch, reason })
+    }
+    this.#watches.delete(log)
+  }
+}
+
+/** A copy of the frames' records, back to back. */
+export function concatFrames(frames: readonly TailFrame[], bytes: number): Uint8Array {
+  const records = Buffer.allocUnsafeSlow(bytes)
+  let at = 0
+  for (const frame of frames) {
+    at += frame.chunk.bytes.copy(records, at, frame.at, frame.at + frame.length)
+  }
+  return records
+}

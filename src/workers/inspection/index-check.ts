@@ -1,0 +1,52 @@
+import { decodeIndexPage, INDEX_PAGE_ENTRIES } from '../../shared/format/index-page.ts'
+import { PAGE_BYTES } from '../../shared/limits.ts'
+import type { Draft } from './draft.ts'
+import type { FileWindow } from './file-window.ts'
+
+/** A segment's index, held against the records as they are found. Notes only: it is a cache. */
+export class IndexCheck {
+  readonly #path: string
+  readonly #file: FileWindow | undefined
+  readonly #draft: Draft
+  #page = -1
+  #positions: readonly number[] | undefined
+  #notedPage = -1
+  #soundPage = -1
+
+  /** @param file undefined where the index is missing */
+  constructor(path: string, file: FileWindow | undefined, draft: Draft) {
+    this.#path = path
+    this.#file = file
+    this.#draft = draft
+    if (file === undefined) draft.note({ file: path, reason: `the index is missing${REBUILT}` })
+  }
+
+  /** Where record number `ordinal` of the segment starts, as far as the index can be trusted. */
+  position(ordinal: number): number | undefined {
+    const page = Math.floor(ordinal / INDEX_PAGE_ENTRIES)
+    if (page !== this.#page) {
+      this.#page = page
+      const bytes = this.#file?.read(page * PAGE_BYTES, PAGE_BYTES)
+      this.#positions = bytes && decodeIndexPage(bytes, page)
+    }
+    return this.#positions?.[ordinal % INDEX_PAGE_ENTRIES]
+  }
+
+  /** Holds the entry of a sound record against where that record is. */
+  check(ordinal: number, position: number): void {
+    if (this.#file === undefined) return
+    const isRight = this.position(ordinal) === position
+    const page = this.#page
+    if (isRight && page !== this.#soundPage) this.#draft.counts.indexPages += 1
+    if (isRight) this.#soundPage = page
+    if (isRight || page === this.#notedPage) return
+    this.#notedPage = page
+    this.#draft.note({
+      file: this.#path,
+      bytes: [page * PAGE_BYTES, (page + 1) * PAGE_BYTES],
+      reason: `page ${page} is not what the segment says${REBUILT}`,
+    })
+  }
+}
+
+const REBUILT = '; it is rebuilt at its next use'

@@ -1,0 +1,59 @@
+import { latin1ToHex } from '../../shared/format/bytes.ts'
+import {
+  type CatalogueEntry,
+  decodeEntry,
+  ENTRY_BYTES_MAX,
+  ENTRY_HEADER_BYTES,
+  EntryType,
+} from '../../shared/format/catalogue.ts'
+import type { FileWindow } from './file-window.ts'
+import type { Listing } from './inspect.ts'
+import { describe, quote, time } from './text.ts'
+
+export function inspectCatalogue(file: FileWindow, listing: Listing): void {
+  for (let at = 0; at < file.size; ) {
+    const entry = entryAt(file, at)
+    if (entry === undefined) {
+      let next = at + 1
+      while (next < file.size && entryAt(file, next) === undefined) next += 1
+      listing.damage([at, next], 'no whole entry')
+      at = next
+      continue
+    }
+    listing.line(describeEntry(entry, at))
+    at += entry.end
+  }
+}
+
+function entryAt(file: FileWindow, at: number): CatalogueEntry | undefined {
+  return decodeEntry(file.read(at, ENTRY_HEADER_BYTES + ENTRY_BYTES_MAX), 0)
+}
+
+function describeEntry(entry: CatalogueEntry, at: number): string {
+  switch (entry.type) {
+    case EntryType.Removed:
+      return describe('removed', at, { id: latin1ToHex(entry.streamId) })
+    case EntryType.Commit: {
+      const { blockHash, timestamp, ...fields } = entry.commit
+      return describe('commit', at, {
+        ...fields,
+        time: time(timestamp),
+        blockHash: latin1ToHex(blockHash),
+      })
+    }
+    case EntryType.Stream: {
+      const { name, config, streamId, chainHead, createdAt, lastTimestamp, closed, ...fields } =
+        entry.stream
+      return describe('stream', at, {
+        name: quote(name),
+        id: latin1ToHex(streamId),
+        state: closed ? 'closed' : 'open',
+        ...fields,
+        createdAt: time(createdAt),
+        lastTimestamp: time(lastTimestamp),
+        chainHead: latin1ToHex(chainHead),
+        config: quote(config),
+      })
+    }
+  }
+}

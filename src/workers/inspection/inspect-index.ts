@@ -1,0 +1,23 @@
+import { decodeIndexPage, INDEX_PAGE_ENTRIES } from '../../shared/format/index-page.ts'
+import { PAGE_BYTES } from '../../shared/limits.ts'
+import type { FileWindow } from './file-window.ts'
+import type { Listing } from './inspect.ts'
+import { describe } from './text.ts'
+
+export function inspectIndex(file: FileWindow, listing: Listing): void {
+  for (let at = 0; at < file.size; at += PAGE_BYTES) {
+    const page = at / PAGE_BYTES
+    const positions = decodeIndexPage(file.read(at, PAGE_BYTES), page)
+    if (positions === undefined) {
+      listing.damage(
+        [at, Math.min(at + PAGE_BYTES, file.size)],
+        `index page ${page} does not check`,
+      )
+      continue
+    }
+    listing.line(describe(`index page ${page}`, at, { entries: positions.length }))
+    for (const [entry, position] of positions.entries()) {
+      listing.line(`  record ${page * INDEX_PAGE_ENTRIES + entry} of the segment is at ${position}`)
+    }
+  }
+}

@@ -1,0 +1,269 @@
+import {
+  BLOCK_HEADER_BYTES,
+  type BlockHeader,
+  decodeBlockHeader,
+} from '../../shared/format/block.ts'
+import { decodeFrame, type Frame, FrameFlag } from '../../shared/format/frame.ts'
+import { GENESIS_HASH } from '../../shared/format/chain.ts'
+import { decodeOperation, type Operation, OperationType } from '../../shared/format/operation.ts'
+import { journalPath, newestPath } from '../../shared/format/paths.ts'
+import { decodeRecord } from '../../shared/format/record.ts'
+import { PAGE_BYTES, SLOT_BYTES } from '../../shared/limits.ts'
+import type { Disk } from '../disk/disk.ts'
+import { readWhole } from '../disk/files.ts'
+import { listJournalFiles, readJournalHeader, readNewest } from '../journal/journal-files.ts'
+import {
+  type Block,
+  JournalDamage,
+  JournalWalk,
+  type WalkEnd,
+  type WalkStart,
+} from '../recovery/journal-walk.ts'
+import type { CatalogueContent } from '../streams/catalogue-file.ts'
+import { ChainCheck } from './chain-check.ts'
+import type { Draft } from './draft.ts'
+import { withWindow } from './file-window.ts'
+import { isJson } from './text.ts'
+
+type Append = Extract<Operation, { type: typeof OperationType.Append }>
+
+/** A stream as the journal goes on with it. */
+type Followed = {
+  readonly name: string
+  readonly chain: ChainCheck
+  /** Created by the journal itself. */
+  readonly isNew: boolean
+}
+
+/**
+ * Checks what a shard's journal holds beyond its last journal checkpoint: blocks, frames,
+ * operations, and that the records continue each stream's chain. Behind damage it goes on with the
+ * next block that stands by itself.
+ */
+export class JournalCheck {
+  readonly #disk: Disk
+  readonly #shard: number
+  readonly #draft: Draft
+  readonly #streams = new Map<string, Followed>()
+  readonly #start: WalkStart
+  /** Ids of streams that the journal deletes: their files may be gone already. */
+  readonly deleted = new Set<string>()
+  /** Whether blocks are missing that may have created streams. */
+  #hasGap = false
+
+  constructor(disk: Disk, shard: number, { commit, live }: CatalogueContent, draft: Draft) {
+    this.#disk = disk
+    this.#shard = shard
+    this.#draft = draft
+    this.#start = { ...commit, lsn: commit.checkpointLsn }
+    for (const { stream } of live) {
+      const { name, streamId, nextOffset, chainHead } = stream
+      const chain = new ChainCheck(name, streamId, nextOffset, chainHead, draft)
+      this.#streams.set(streamId, { name, chain, isNew: false })
+    }
+  }
+
+  /** @throws DiskError */
+  run(): void {
+    if (!this.#checkFiles()) return
+    let start: WalkStart | undefined = this.#start
+    try {
+      while (start !== undefined) start = this.#walk(start)
+    } catch (error) {
+      if (!(error instanceof JournalDamage)) throw error
+      this.#draft.damage({ file: this.#pathOf(this.#start.journalFile), reason: error.message })
+    }
+  }
+
+  /** Names damaged and missing files; false when there is nothing to walk. */
+  #checkFiles(): boolean {
+    const first = this.#start.journalFile
+    const numbers = listJournalFiles(this.#disk, this.#shard).filter(number => number >= first)
+    const newest = readNewest(this.#disk, this.#shard)
+    if (newest === undefined) {
+      const file = newestPath(this.#shard)
+      const size = this.#disk.exists(file) ? readWhole(this.#disk, file).length : 0
+      const reason = 'damaged or missing: the newest journal file may be lost'
+      this.#draft.damage({ file, bytes: [0, size], reason })
+    }
+    const last = Math.max(first, newest ?? 0, ...numbers)
+    const missing = Array.from({ length: last - first + 1 }, (_, at) => first + at).filter(
+      number => !numbers.includes(number),
+    )
+    for (const number of missing) {
+      this.#draft.damage({ file: this.#pathOf(number), reason: 'the journal file is missing' })
+    }
+    const damaged = numbers.filter(
+      number => readJournalHeader(this.#disk, this.#shard, number) === undefined,
+    )
+    for (const number of damaged) {
+      const reason = 'the header of the journal file does not check, or is of a newer format'
+      this.#draft.damage({ file: this.#pathOf(number), bytes: [0, PAGE_BYTES], reason })
+    }
+    return damaged.length + missing.length === 0
+  }
+
+  /** Checks the blocks from `start` to where they end; where to go on, when that is damage. */
+  #walk(start: WalkStart): WalkStart | undefined {
+    const walk = new JournalWalk(this.#disk, this.#shard, start, SLOT_BYTES)
+    for (const block of walk.blocks()) this.#checkBlock(block)
+    const end = walk.end()
+    const file = this.#pathOf(end.file.number)
+    if (end.decision === 'cut') {
+      const bytes = [end.position, end.position + end.cutBytes] as const
+      const reason = 'an unfinished block, answered to nobody; the next start cuts it'
+      this.#draft.note({ file, bytes, reason })
+    }
+    if (end.decision !== 'refuse') return undefined
+    this.#hasGap = true
+    const next = this.#blockAfter(end)
+    const isHere = next?.file === end.file.number
+    const bytesEnd = isHere ? next.position : withWindow(this.#disk, file, it => it.size)
+    const reason = `block ${end.blockNumber + 1} was durable and is not there`
+    this.#draft.damage({ file, bytes: [end.position, bytesEnd], reason })
+    return (
+      next && {
+        lsn: next.header.lsn,
+        journalFile: next.file,
+        blockNumber: next.header.number - 1,
+        blockHash: next.header.previousHash,
+      }
+    )
+  }
+
+  /** The next sound block header behind the one that is not there. */
+  #blockAfter(end: WalkEnd): { header: BlockHeader; file: number; position: number } | undefined {
+    const numbers = listJournalFiles(this.#disk, this.#shard)
+    for (const number of numbers.filter(candidate => candidate >= end.file.number)) {
+      const { salt, epoch } = readJournalHeader(this.#disk, this.#shard, number) ?? {}
+      const first = number === end.file.number ? end.position + PAGE_BYTES : PAGE_BYTES
+      const found = withWindow(this.#disk, this.#pathOf(number), file => {
+        for (let position = first; position < file.size; position += PAGE_BYTES) {
+          const header = decodeBlockHeader(file.read(position, BLOCK_HEADER_BYTES), 0)
+          const isOurs = header?.salt === salt && header?.epoch === epoch
+          if (header !== undefined && isOurs && header.number > end.blockNumber + 1) {
+            return { header, file: number, position }
+          }
+        }
+        return undefined
+      })
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
+
+  #checkBlock(block: Block): void {
+    const { body } = block
+    this.#draft.counts.journalBlocks += 1
+    for (let at = 0; at < body.length; ) {
+      const frame = decodeFrame(body, at, body.length)
+      if (frame === undefined) return this.#damage(block, at, body.length, 'a frame does not check')
+      this.#draft.counts.journalFrames += 1
+      this.#checkFrame(block, frame)
+      at = frame.end
+    }
+  }
+
+  #checkFrame(block: Block, frame: Frame): void {
+    for (let at = frame.payloadAt; at < frame.end; ) {
+      const operation = decodeOperation(block.body, at, frame.end)
+      if (operation === undefined) {
+        return this.#damage(block, at, frame.end, 'an operation makes no sense')
+      }
+      if (frame.flags !== FrameFlag.Committed) {
+        return this.#damage(block, at, frame.end, 'a barrier carries nothing')
+      }
+      this.#checkOperation(block, operation, at)
+      at = operation.end
+    }
+  }
+
+  #checkOperation(block: Block, operation: Operation, at: number): void {
+    const { streamId } = operation
+    const stream = this.#streams.get(streamId)
+    const isKnown = stream !== undefined || operation.type === OperationType.Create
+    if (!isKnown && !this.#hasGap) {
+      return this.#damage(block, at, operation.end, 'an operation on an unknown stream')
+    }
+    switch (operation.type) {
+      case OperationType.Create:
+        this.#create(operation.name, streamId)
+        return this.#checkConfig(block, operation.config, at, operation.end)
+      case OperationType.Configure:
+        return this.#checkConfig(block, operation.config, at, operation.end)
+      case OperationType.Append:
+        return stream && this.#checkAppend(block, operation, stream)
+      case OperationType.Delete:
+        if (stream?.isNew === true) this.#draft.counts.streams -= 1
+        this.#streams.delete(streamId)
+        this.deleted.add(streamId)
+        return
+      case OperationType.Close:
+        return
+    }
+  }
+
+  #checkConfig(block: Block, config: string, at: number, end: number): void {
+    if (!isJson(config)) this.#damage(block, at, end, 'a configuration is not JSON')
+  }
+
+  #checkAppend(block: Block, append: Append, { name, chain }: Followed): void {
+    const { body } = block
+    const end = append.firstOffset + append.count
+    if (append.firstOffset !== chain.nextOffset) {
+      const offsets = ordered(chain.nextOffset, append.firstOffset)
+      const reason = `offset ${append.firstOffset} comes after ${chain.nextOffset}`
+      this.#damage(block, append.recordsAt, append.end, reason, { stream: name, offsets })
+      chain.lose(append.firstOffset)
+    }
+    for (let at = append.recordsAt; at < append.end; ) {
+      const record = decodeRecord(body, at)
+      if (record?.offset !== chain.nextOffset || record.end > append.end) {
+        const offsets = [chain.nextOffset, Math.max(end, chain.nextOffset)] as const
+        const reason = 'a record does not check'
+        this.#damage(block, at, append.end, reason, { stream: name, offsets })
+        return chain.lose(end)
+      }
+      chain.accept(this.#place(block, at, record.end), body, record)
+      at = record.end
+    }
+    if (chain.nextOffset !== end) {
+      const offsets = ordered(chain.nextOffset, end)
+      const reason = 'an append does not have the records that it counts'
+      this.#damage(block, append.recordsAt, append.end, reason, { stream: name, offsets })
+      return chain.lose(end)
+    }
+    const place = this.#place(block, append.recordsAt, append.end)
+    chain.expectHead(append.chainHead, place, 'its append names another hash for it')
+  }
+
+  #create(name: string, streamId: string): void {
+    const chain = new ChainCheck(name, streamId, 0, GENESIS_HASH, this.#draft)
+    this.#draft.counts.streams += 1
+    this.#streams.set(streamId, { name, chain, isNew: true })
+  }
+
+  #place(block: Block, at: number, end: number): { file: string; at: number; end: number } {
+    const base = block.position + BLOCK_HEADER_BYTES
+    return { file: this.#pathOf(block.file), at: base + at, end: base + end }
+  }
+
+  #damage(
+    block: Block,
+    at: number,
+    end: number,
+    reason: string,
+    records: { stream?: string; offsets?: readonly [number, number] } = {},
+  ): void {
+    const place = this.#place(block, at, end)
+    this.#draft.damage({ file: place.file, bytes: [place.at, place.end], reason, ...records })
+  }
+
+  #pathOf(number: number): string {
+    return journalPath(this.#shard, number)
+  }
+}
+
+function ordered(left: number, right: number): readonly [number, number] {
+  return left <= right ? [left, right] : [right, left]
+}

@@ -1,0 +1,168 @@
+import { indexPath, segmentPath } from '../../shared/format/paths.ts'
+import type { Disk } from '../disk/disk.ts'
+import type { ChainCheck } from './chain-check.ts'
+import type { Draft } from './draft.ts'
+import { type FileWindow, type FoundRecord, withWindow } from './file-window.ts'
+import { IndexCheck } from './index-check.ts'
+
+/** What a segment has to hold. */
+export type SegmentExtent = {
+  readonly number: number
+  readonly firstOffset: number
+  readonly nextOffset: number
+  readonly bytes: number
+}
+
+/** A sound record behind damage. */
+type Resumption = { readonly offset: number; readonly at: number }
+
+/** Checks the records of one segment that is there, all of them, however many are damaged. */
+export class SegmentCheck {
+  readonly #path: string
+  readonly #stream: string
+  readonly #extent: SegmentExtent
+  readonly #chain: ChainCheck
+  readonly #draft: Draft
+  readonly #file: FileWindow
+  readonly #index: IndexCheck
+
+  constructor(
+    path: string,
+    stream: string,
+    extent: SegmentExtent,
+    chain: ChainCheck,
+    draft: Draft,
+    file: FileWindow,
+    index: IndexCheck,
+  ) {
+    this.#path = path
+    this.#stream = stream
+    this.#extent = extent
+    this.#chain = chain
+    this.#draft = draft
+    this.#file = file
+    this.#index = index
+  }
+
+  /** @throws DiskError when the segment or its index cannot be read */
+  static run(
+    disk: Disk,
+    directory: string,
+    stream: string,
+    extent: SegmentExtent,
+    chain: ChainCheck,
+    draft: Draft,
+  ): void {
+    const path = segmentPath(directory, extent.number)
+    const besides = indexPath(directory, extent.number)
+    withWindow(disk, path, file => {
+      const check = (window: FileWindow | undefined) => {
+        const index = new IndexCheck(besides, window, draft)
+        new SegmentCheck(path, stream, extent, chain, draft, file, index).#walk()
+      }
+      if (disk.exists(besides)) withWindow(disk, besides, check)
+      else check(undefined)
+    })
+  }
+
+  #walk(): void {
+    const chain = this.#chain
+    const { bytes, nextOffset, firstOffset } = this.#extent
+    let at = 0
+    while (at < bytes && chain.nextOffset < nextOffset) {
+      const found = this.#file.record(at, bytes)
+      if (found?.record.offset !== chain.nextOffset) {
+        at = this.#skip(at)
+        continue
+      }
+      this.#index.check(chain.nextOffset - firstOffset, at)
+      at = this.#accept(found, at)
+    }
+    if (chain.nextOffset < nextOffset) this.#lose({ offset: nextOffset, at: bytes }, at)
+    else if (at < bytes) this.#damage([at, bytes], undefined, 'these bytes are no record')
+    this.#draft.counts.segments += 1
+    if (this.#file.size > bytes) {
+      this.#draft.note({
+        file: this.#path,
+        stream: this.#stream,
+        bytes: [bytes, this.#file.size],
+        reason: 'bytes past the end that the catalogue names: of a checkpoint without a commit',
+      })
+    }
+  }
+
+  #accept({ bytes, record }: FoundRecord, at: number): number {
+    const end = at + record.end
+    this.#draft.advance(record.end)
+    this.#chain.accept({ file: this.#path, at, end }, bytes, record)
+    return end
+  }
+
+  /** Names the damage at `at` and returns where it ends. */
+  #skip(at: number): number {
+    const behind = this.#byIndex(at) ??
+      this.#byMarker(at) ?? { offset: this.#extent.nextOffset, at: this.#extent.bytes }
+    this.#lose(behind, at)
+    return behind.at
+  }
+
+  #lose(behind: Resumption, at: number): void {
+    const { nextOffset } = this.#chain
+    const isShort = at >= this.#file.size
+    if (behind.offset === nextOffset) {
+      return this.#damage([at, behind.at], undefined, 'these bytes are no record')
+    }
+    const reason = isShort ? 'the segment ends before it' : 'a record does not check'
+    this.#damage([at, behind.at], [nextOffset, behind.offset], reason)
+    this.#chain.lose(behind.offset)
+  }
+
+  /** The first record behind `at` that is where the index says. */
+  #byIndex(at: number): Resumption | undefined {
+    const { firstOffset, nextOffset, bytes } = this.#extent
+    for (let offset = this.#chain.nextOffset; offset < nextOffset; offset += 1) {
+      const position = this.#index.position(offset - firstOffset)
+      if (position === undefined) return undefined
+      if (position <= at) continue
+      if (this.#file.record(position, bytes)?.record.offset === offset) {
+        return { offset, at: position }
+      }
+    }
+    return undefined
+  }
+
+  /**
+   * The first whole record behind `at` that can follow it. One that does not belong where it lies,
+   * as of two that changed places, is passed over, and so many offsets are gone at least.
+   */
+  #byMarker(at: number): Resumption | undefined {
+    const { nextOffset, bytes } = this.#extent
+    let least = this.#chain.nextOffset
+    let highest = -1
+    let position = at
+    for (;;) {
+      position = this.#file.nextMarker(position, bytes)
+      if (position >= bytes) return undefined
+      const record = this.#file.record(position, bytes)?.record
+      if (record === undefined) {
+        position += 1
+        continue
+      }
+      const { offset } = record
+      const follows = offset >= least && offset > highest && offset < nextOffset
+      if (position > at && follows) return { offset, at: position }
+      least += 1
+      if (offset < nextOffset) highest = Math.max(highest, offset)
+      position += record.end
+    }
+  }
+
+  #damage(
+    bytes: readonly [number, number],
+    offsets: readonly [number, number] | undefined,
+    reason: string,
+  ): void {
+    const finding = { file: this.#path, stream: this.#stream, bytes, reason }
+    this.#draft.damage(offsets === undefined ? finding : { ...finding, offsets })
+  }
+}

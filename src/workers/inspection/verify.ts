@@ -1,0 +1,208 @@
+import { StoreError } from '../../shared/errors.ts'
+import type { StreamEntry } from '../../shared/format/catalogue.ts'
+import { cataloguePath, journalPath, streamPath } from '../../shared/format/paths.ts'
+import { MIB } from '../../shared/limits.ts'
+import type { Finding, InspectionMessage } from '../../shared/protocol/inspection.ts'
+import { type Disk, DiskError } from '../disk/disk.ts'
+import { withFile } from '../disk/files.ts'
+import { listJournalFiles } from '../journal/journal-files.ts'
+import { type CatalogueContent, type LiveEntry, readCatalogue } from '../streams/catalogue-file.ts'
+import { type Counts, Draft, noCounts } from './draft.ts'
+import { findShards } from './header-check.ts'
+import { JournalCheck } from './journal-check.ts'
+import { noteStrangers } from './strangers.ts'
+import { StreamCheck } from './stream-check.ts'
+import { isJson } from './text.ts'
+
+// Checks everything in a data directory from its files alone, and writes nothing. A server may run
+// on it meanwhile: a part that does not check is read again once it has moved on. What a server is
+// just writing may show as a note.
+
+/** Times that a part is read at most, because a server may change it meanwhile. */
+const ATTEMPTS = 3
+/** Bytes between two messages of progress. */
+const PROGRESS_BYTES = 4 * MIB
+
+/**
+ * Runs a whole verification.
+ * @throws StoreError invalid_request when the directory is none of ours, or of a newer format
+ */
+export function verifyDirectory(disk: Disk, post: (message: InspectionMessage) => void): void {
+  const shards = findShards(disk)
+  if ('refused' in shards) throw new StoreError('invalid_request', shards.refused)
+  new Verification(disk, post).run(shards.count, shards.damage)
+}
+
+class Verification {
+  readonly #disk: Disk
+  readonly #post: (message: InspectionMessage) => void
+  readonly #counts: Counts = noCounts()
+  readonly #directories = new Set<string>()
+  #damages = 0
+  #doneBytes = 0
+  #totalBytes = 0
+  #saidBytes = 0
+  #what = ''
+
+  constructor(disk: Disk, post: (message: InspectionMessage) => void) {
+    this.#disk = disk
+    this.#post = post
+  }
+
+  run(shards: number, damage: Finding | undefined): void {
+    if (damage !== undefined) this.#say([damage])
+    for (let shard = 0; shard < shards; shard += 1) this.#totalBytes += this.#sizeOf(shard)
+    for (let shard = 0; shard < shards; shard += 1) this.#verifyShard(shard)
+    this.#part(draft => noteStrangers(this.#disk, shards, this.#directories, draft))
+    this.#post({
+      kind: 'report',
+      ok: this.#damages === 0,
+      ...this.#counts,
+      shards,
+      findings: this.#damages,
+    })
+  }
+
+  /** About how many bytes there are to read. */
+  #sizeOf(shard: number): number {
+    try {
+      const catalogue = readCatalogue(this.#disk, shard)
+      const live = 'live' in catalogue ? catalogue.live : []
+      const records = live.reduce((sum, { stream }) => sum + (stream.recordBytes || 0), 0)
+      return records + this.#journalBytes(shard)
+    } catch (error) {
+      if (error instanceof DiskError) return 0 // named when its turn comes
+      throw error
+    }
+  }
+
+  #journalBytes(shard: number): number {
+    return listJournalFiles(this.#disk, shard)
+      .map(number =>
+        withFile(this.#disk, journalPath(shard, number), 'read', file => this.#disk.size(file)),
+      )
+      .reduce((sum, size) => sum + size, 0)
+  }
+
+  #verifyShard(shard: number): void {
+    this.#what = `journal of shard ${shard}`
+    const catalogue = this.#checkCatalogue(shard)
+    if (catalogue === undefined) return
+    // The journal first: it tells which streams are deleted, whose files may be gone already.
+    const deleted = this.#checkJournal(shard)
+    for (const { stream } of catalogue.live) {
+      this.#what = stream.name
+      this.#directories.add(streamPath(stream.name))
+      if (!deleted.has(stream.streamId)) this.#checkStream(shard, stream)
+    }
+  }
+
+  #checkCatalogue(shard: number): CatalogueContent | undefined {
+    let content: CatalogueContent | undefined
+    this.#part(draft => {
+      const file = cataloguePath(shard)
+      const found = readCatalogue(this.#disk, shard)
+      if (!('live' in found)) {
+        const bytes = [found.damagedAt, found.damagedTo] as const
+        const reason = 'the catalogue does not check; streams of the shard are not checked'
+        return draft.damage({ file, bytes, reason })
+      }
+      const size = withFile(this.#disk, file, 'read', open => this.#disk.size(open))
+      if (size > found.bytes) {
+        const reason = 'behind the last whole journal checkpoint: one without a commit'
+        draft.note({ file, bytes: [found.bytes, size], reason })
+      }
+      const live = found.live.filter(entry => checkEntry(entry, file, draft))
+      content = { ...found, live }
+    })
+    return content
+  }
+
+  /** Ids of the streams that the journal deletes. */
+  #checkJournal(shard: number): ReadonlySet<string> {
+    let check: JournalCheck | undefined
+    this.#part(
+      draft => {
+        const catalogue = readCatalogue(this.#disk, shard)
+        if (!('live' in catalogue)) return
+        check = new JournalCheck(this.#disk, shard, catalogue, draft)
+        check.run()
+        this.#advance(this.#journalBytes(shard))
+      },
+      () => true,
+    )
+    return check?.deleted ?? new Set()
+  }
+
+  #checkStream(shard: number, stream: StreamEntry): void {
+    let current: StreamEntry | undefined = stream
+    this.#part(
+      draft => {
+        if (current !== undefined) new StreamCheck(this.#disk, current, draft).run()
+      },
+      () => {
+        const before = current
+        current = this.#entryNow(shard, stream.streamId)
+        return current?.nextOffset !== before?.nextOffset
+      },
+    )
+  }
+
+  #entryNow(shard: number, streamId: string): StreamEntry | undefined {
+    const catalogue = readCatalogue(this.#disk, shard)
+    const live = 'live' in catalogue ? catalogue.live : []
+    return live.find(entry => entry.stream.streamId === streamId)?.stream
+  }
+
+  /** Checks one part; again when it is damaged and `mayDiffer` now. */
+  #part(check: (draft: Draft) => void, mayDiffer: () => boolean = () => false): void {
+    for (let attempt = 1; ; attempt += 1) {
+      const draft = new Draft(
+        findings => this.#say(findings),
+        bytes => this.#advance(bytes),
+      )
+      guarded(draft, () => check(draft))
+      const isFinal = !draft.isDamaged || draft.isSpilled || attempt === ATTEMPTS
+      if (!isFinal && mayDiffer()) continue
+      draft.finish()
+      for (const count of Object.keys(draft.counts) as (keyof Counts)[]) {
+        this.#counts[count] += draft.counts[count]
+      }
+      return
+    }
+  }
+
+  #say(findings: readonly Finding[]): void {
+    for (const finding of findings) {
+      if (finding.severity === 'damage') this.#damages += 1
+      this.#post({ kind: 'finding', ...finding })
+    }
+  }
+
+  #advance(bytes: number): void {
+    this.#doneBytes = Math.min(this.#totalBytes, this.#doneBytes + bytes)
+    if (this.#doneBytes - this.#saidBytes < PROGRESS_BYTES) return
+    this.#saidBytes = this.#doneBytes
+    const [doneBytes, totalBytes] = [this.#doneBytes, this.#totalBytes]
+    this.#post({ kind: 'progress', doneBytes, totalBytes, what: this.#what })
+  }
+}
+
+/** A part that cannot be read is damage. */
+function guarded(draft: Draft, check: () => void): void {
+  try {
+    check()
+  } catch (error) {
+    if (!(error instanceof DiskError)) throw error
+    draft.damage({ file: error.path, reason: `it cannot be read: ${error.code}` })
+  }
+}
+
+/** Whether an entry makes sense; the checksum says only that it is what was written. */
+function checkEntry({ stream, at, end }: LiveEntry, file: string, draft: Draft): boolean {
+  const { nextOffset, segmentFirstOffset, recordBytes, name, config } = stream
+  const isSound =
+    nextOffset >= segmentFirstOffset && recordBytes >= 0 && name !== '' && isJson(config)
+  if (!isSound) draft.damage({ file, bytes: [at, end], reason: 'an entry makes no sense' })
+  return isSound
+}

@@ -1,0 +1,168 @@
+import { assert } from '../../shared/assert.ts'
+import { blockBodyChecks, decodeBlockHeader } from '../../shared/format/block.ts'
+import { journalPath } from '../../shared/format/paths.ts'
+import { PAGE_BYTES } from '../../shared/limits.ts'
+import { ring } from '../../shared/memory/doorbell.ts'
+import {
+  Counter,
+  FailureCode,
+  type JournalMemory,
+  SlotField,
+  slotFields,
+  Word,
+} from '../../shared/memory/journal-memory.ts'
+import { advance, SlotState } from '../../shared/memory/slot-state.ts'
+import { type Disk, DiskError } from '../disk/disk.ts'
+import { writeFully } from '../disk/files.ts'
+import type { Environment } from '../environment.ts'
+
+// The flusher's half of the log buffer, one step at a time, so that the same code runs on a thread
+// of its own and inside a simulation.
+//
+// Invariants, asserted:
+// - slots are flushed in the order in which they were filled: 0, 1, 0, 1, ...
+// - a block goes to a page boundary, and what is written is what was sealed (checked again here)
+// - one block is durable before the next is written
+// - the durable LSN moves only after the sync of its block returned without an error, once
+
+export type Step =
+  /** Nothing is sealed. */
+  | 'idle'
+  /** One block became durable. */
+  | 'flushed'
+  /** The disk is full; the same block is written again at the next step. */
+  | 'blocked'
+  /** A write or sync failed; there is no next step. */
+  | 'failed'
+
+export class BlockWriter {
+  readonly #memory: JournalMemory
+  readonly #disk: Disk
+  readonly #environment: Environment
+  readonly #shard: number
+  /** Takes the oversize block that was sent before its slot was sealed. */
+  readonly #receiveExternal: () => Buffer
+  #slot = 0
+  #block: Buffer | undefined
+  #file: { readonly number: number; readonly handle: number } | undefined
+  /** Why the last step was `failed`. */
+  failure: DiskError | undefined
+
+  constructor(
+    memory: JournalMemory,
+    disk: Disk,
+    environment: Environment,
+    shard: number,
+    receiveExternal: () => Buffer,
+  ) {
+    this.#memory = memory
+    this.#disk = disk
+    this.#environment = environment
+    this.#shard = shard
+    this.#receiveExternal = receiveExternal
+  }
+
+  step(): Step {
+    if (this.failure !== undefined) return 'failed'
+    const { words } = this.#memory
+    if (this.#block === undefined) {
+      // Acquires the bytes that the appender published by sealing.
+      if (Atomics.load(words, this.#stateWord) !== SlotState.Sealed) return 'idle'
+      advance(words, this.#stateWord, SlotState.Sealed, SlotState.Flushing)
+      this.#block = this.#takeBlock()
+    }
+    try {
+      this.#flush(this.#block)
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error
+      if (error.isForSpace && !error.isSync) return this.#wait()
+      return this.#fail(error)
+    }
+    this.#publish()
+    return 'flushed'
+  }
+
+  /** Whether a block is in hand that did not become durable yet. */
+  get isBusy(): boolean {
+    return this.#block !== undefined
+  }
+
+  close(): void {
+    if (this.#file !== undefined) this.#disk.close(this.#file.handle)
+    this.#file = undefined
+  }
+
+  get #stateWord(): number {
+    return Word.slots[this.#slot] as number
+  }
+
+  #field(field: number): number {
+    return this.#memory.words[slotFields(this.#slot) + field] as number
+  }
+
+  #takeBlock(): Buffer {
+    const bytes = this.#field(SlotField.bytes)
+    const source =
+      this.#field(SlotField.external) === 1
+        ? this.#receiveExternal()
+        : (this.#memory.slots[this.#slot] as Buffer)
+    const block = source.subarray(0, bytes)
+    const header = decodeBlockHeader(block, 0)
+    assert(header !== undefined && blockBodyChecks(block, 0, header), 'a sealed block changed')
+    assert(block.length === bytes && bytes % PAGE_BYTES === 0, 'a block is whole pages')
+    return block
+  }
+
+  #flush(block: Buffer): void {
+    const file = this.#journalFile(this.#field(SlotField.file))
+    const started = this.#environment.monotonicMs()
+    writeFully(this.#disk, file, block, this.#field(SlotField.position) * PAGE_BYTES)
+    const written = this.#environment.monotonicMs()
+    this.#disk.sync(file) // orders the block before the durable LSN that vouches for it
+    const synced = this.#environment.monotonicMs()
+    this.#count(Counter.writeMicros, (written - started) * 1000)
+    this.#count(Counter.syncMicros, (synced - written) * 1000)
+  }
+
+  #publish(): void {
+    const { words } = this.#memory
+    this.#count(Counter.flushes, 1)
+    this.#count(Counter.flushedBytes, this.#block?.length ?? 0)
+    this.#block = undefined
+    Atomics.store(words, Word.blocked, 0)
+    // The durable LSN goes first: whoever sees the slot free must also see what became durable.
+    Atomics.store(words, Word.durablePages, this.#field(SlotField.endPages))
+    advance(words, this.#stateWord, SlotState.Flushing, SlotState.Free)
+    this.#slot = 1 - this.#slot
+    ring(words, Word.flushed)
+  }
+
+  #wait(): Step {
+    Atomics.store(this.#memory.words, Word.blocked, 1)
+    ring(this.#memory.words, Word.flushed)
+    return 'blocked'
+  }
+
+  #fail(error: DiskError): Step {
+    const { words } = this.#memory
+    this.failure = error
+    const code = error.isSync ? FailureCode.Sync : FailureCode.Write
+    Atomics.compareExchange(words, Word.failure, FailureCode.None, code)
+    advance(words, this.#stateWord, SlotState.Flushing, SlotState.Failed)
+    ring(words, Word.flushed)
+    return 'failed'
+  }
+
+  #journalFile(number: number): number {
+    if (this.#file?.number !== number) {
+      this.close()
+      const handle = this.#disk.open(journalPath(this.#shard, number), 'update')
+      this.#file = { number, handle }
+    }
+    return this.#file?.handle
+  }
+
+  #count(counter: number, amount: number): void {
+    Atomics.add(this.#memory.counters, counter, BigInt(Math.round(amount)))
+  }
+}

@@ -1,0 +1,111 @@
+import {
+  encodeJournalHeader,
+  decodeJournalHeader,
+  type JournalHeader,
+} from '../../shared/format/journal-header.ts'
+import {
+  journalNumber,
+  journalPath,
+  newestPath,
+  shardPath,
+  sparePath,
+} from '../../shared/format/paths.ts'
+import { decodeSealedJson, encodeSealedJson } from '../../shared/format/sealed-json.ts'
+import { PAGE_BYTES } from '../../shared/limits.ts'
+import type { Disk } from '../disk/disk.ts'
+import {
+  readFully,
+  withFile,
+  writeFully,
+  writeZeros,
+  readWhole,
+  replaceFile,
+} from '../disk/files.ts'
+
+// Journal files are made, and used again, under a name that no recovery reads; they get their
+// number only when header and space are durable (faults.md, rule 10). A numbered file therefore
+// always has a sound header, and blocks in it need no growth of the file to be durable.
+
+const NEWEST_FORMAT = 1
+
+/** The body of newest.json. */
+type Newest = { readonly format: number; readonly file: number }
+
+/** Freed files kept for use again; more are removed. */
+const SPARES_MAX = 2
+
+/** Puts a journal file in place, ready for blocks; an empty one of the same number gives way. */
+export function prepareJournalFile(disk: Disk, header: JournalHeader): void {
+  const directory = shardPath(header.shard)
+  const spare = takeSpare(disk, header)
+  const path = spare ?? `${directory}/prepared.tmp`
+  withFile(disk, path, spare === undefined ? 'create' : 'update', file => {
+    if (spare === undefined) writeZeros(disk, file, PAGE_BYTES, header.capacity)
+    writeFully(disk, file, encodeJournalHeader(header), 0)
+    disk.sync(file)
+  })
+  disk.rename(path, journalPath(header.shard, header.number))
+  disk.syncDirectory(directory)
+  replaceFile(
+    disk,
+    newestPath(header.shard),
+    encodeSealedJson({ format: NEWEST_FORMAT, file: header.number }),
+  )
+}
+
+/** Number of the newest journal file that is known to have been there; undefined: damaged. */
+export function readNewest(disk: Disk, shard: number): number | undefined {
+  const path = newestPath(shard)
+  if (!disk.exists(path)) return undefined
+  const newest = decodeSealedJson(readWhole(disk, path)) as Newest | undefined
+  return newest?.format === NEWEST_FORMAT ? newest.file : undefined
+}
+
+/** Retires the files below `number`: nothing in them is needed any more. */
+export function freeJournalFiles(disk: Disk, shard: number, number: number): void {
+  const freed = listJournalFiles(disk, shard).filter(file => file < number)
+  let spares = disk.list(shardPath(shard)).filter(isSpare).length
+  for (const file of freed) {
+    if (spares < SPARES_MAX) disk.rename(journalPath(shard, file), sparePath(shard, file))
+    else disk.remove(journalPath(shard, file))
+    spares += 1
+  }
+  if (freed.length > 0) disk.syncDirectory(shardPath(shard))
+}
+
+/** Numbers of a shard's journal files, ascending. */
+export function listJournalFiles(disk: Disk, shard: number): number[] {
+  return disk
+    .list(shardPath(shard))
+    .map(journalNumber)
+    .filter(number => number !== undefined)
+    .sort((left, right) => left - right)
+}
+
+/** The header of a journal file; undefined when it is damaged or of another format. */
+export function readJournalHeader(
+  disk: Disk,
+  shard: number,
+  number: number,
+): JournalHeader | undefined {
+  return withFile(disk, journalPath(shard, number), 'read', file => {
+    const header = decodeJournalHeader(readFully(disk, file, 0, PAGE_BYTES))
+    return header?.number === number && header.shard === shard ? header : undefined
+  })
+}
+
+/** A spare of the very size, or none; its stale blocks bear another salt. */
+function takeSpare(disk: Disk, header: JournalHeader): string | undefined {
+  return disk
+    .list(shardPath(header.shard))
+    .filter(isSpare)
+    .map(name => `${shardPath(header.shard)}/${name}`)
+    .find(
+      path =>
+        withFile(disk, path, 'read', file => disk.size(file)) === PAGE_BYTES + header.capacity,
+    )
+}
+
+function isSpare(name: string): boolean {
+  return name.endsWith('.spare')
+}

@@ -1,0 +1,252 @@
+import { assert } from '../../shared/assert.ts'
+import { BLOCK_HEADER_BYTES, BlockFlag, blockBytes, sealBlock } from '../../shared/format/block.ts'
+import type { JournalHeader } from '../../shared/format/journal-header.ts'
+import { PAGE_BYTES } from '../../shared/limits.ts'
+import { ring } from '../../shared/memory/doorbell.ts'
+import {
+  hasReached,
+  type JournalMemory,
+  SlotField,
+  slotFields,
+  Word,
+} from '../../shared/memory/journal-memory.ts'
+import { advance, SlotState } from '../../shared/memory/slot-state.ts'
+
+// The appender's half of the log buffer: frames go into the filling slot, a sealed slot belongs to
+// the flusher.
+//
+// Invariants, asserted:
+// - a block starts at a page of the journal where no block was before, and its LSN is where it lies
+// - block numbers are dense, and each names the hash of the one before
+// - a slot is filled only while it is Free, and not touched from Sealed on
+// - `durableThrough` names only blocks whose end the durable LSN has passed
+
+/** Where the journal goes on: right after the last block that recovery accepted. */
+export type JournalEnd = {
+  readonly file: JournalHeader
+  /** In that file. */
+  readonly position: number
+  /** Number and header hash of the last block; 0 and zeros before the first. */
+  readonly blockNumber: number
+  readonly blockHash: string
+}
+
+/** A block on its way to the disk, or the last one that got there. */
+export type BlockMark = {
+  readonly number: number
+  readonly hash: string
+  readonly file: number
+  /** LSN of its end. */
+  readonly endLsn: number
+}
+
+/** A journal file that the appender will need. */
+export type FileWanted = {
+  readonly number: number
+  readonly firstLsn: number
+  readonly capacity: number
+}
+
+type Filling = {
+  readonly block: Buffer
+  readonly external: SharedArrayBuffer | undefined
+  readonly lsn: number
+  used: number
+}
+
+export class LogBuffer {
+  readonly #memory: JournalMemory
+  readonly #fileCapacity: number
+  readonly #sendExternal: (block: SharedArrayBuffer) => void
+  #slot = 0
+  #filling: Filling | undefined
+  #file: JournalHeader
+  #next: JournalHeader | undefined
+  #position: number
+  #last: BlockMark
+  #durable: BlockMark
+  readonly #sealed: BlockMark[] = []
+  /** Capacity that an oversize block asks of the next file. */
+  #capacityWanted: number
+
+  /** @param fileCapacity bytes of blocks in an ordinary journal file */
+  constructor(
+    memory: JournalMemory,
+    fileCapacity: number,
+    end: JournalEnd,
+    sendExternal: (block: SharedArrayBuffer) => void,
+  ) {
+    this.#memory = memory
+    this.#fileCapacity = fileCapacity
+    this.#capacityWanted = fileCapacity
+    this.#sendExternal = sendExternal
+    this.#file = end.file
+    this.#position = end.position
+    const endLsn = this.#lsnOf(end.position)
+    this.#last = { number: end.blockNumber, hash: end.blockHash, file: end.file.number, endLsn }
+    this.#durable = this.#last
+    Atomics.store(memory.words, Word.durablePages, (endLsn / PAGE_BYTES) | 0)
+  }
+
+  /** The last block that is on stable storage. */
+  get durable(): BlockMark {
+    return this.#durable
+  }
+
+  /** LSN up to which the journal is spoken for. */
+  get endLsn(): number {
+    return this.#filling === undefined
+      ? this.#last.endLsn
+      : this.#filling.lsn + blockBytes(this.#filling.used - BLOCK_HEADER_BYTES)
+  }
+
+  /** Number of the last block that was sealed. */
+  get sealedNumber(): number {
+    return this.#last.number
+  }
+
+  /** Of the file that is written to. */
+  get epoch(): number {
+    return this.#file.epoch
+  }
+
+  get hasFrames(): boolean {
+    return this.#filling !== undefined
+  }
+
+  /** Whether everything sealed has been flushed. */
+  get isFlusherIdle(): boolean {
+    return this.#stateOf(0) < SlotState.Sealed && this.#stateOf(1) < SlotState.Sealed
+  }
+
+  /**
+   * Room for a frame of `bytes`: the buffer and where in it the frame starts. Undefined when both
+   * slots are busy or the next journal file is not there yet; try again after the next flush.
+   */
+  reserve(bytes: number): { readonly block: Buffer; readonly at: number } | undefined {
+    if (this.#filling !== undefined && this.#filling.used + bytes > this.#filling.block.length) {
+      this.seal(BlockFlag.Data)
+    }
+    this.#filling ??= this.#begin(blockBytes(bytes))
+    return this.#filling && { block: this.#filling.block, at: this.#filling.used }
+  }
+
+  /** Takes the frame that was written where `reserve` said. Returns the LSN of its end. */
+  commit(bytes: number): number {
+    const filling = this.#filling
+    assert(filling !== undefined, 'a frame is committed only after its room was reserved')
+    filling.used += bytes
+    assert(filling.used <= filling.block.length, 'a frame stays within the room it asked for')
+    return filling.lsn + filling.used
+  }
+
+  /**
+   * Hands the filling slot, or an empty block for a seal, to the flusher. False while no slot is
+   * free.
+   */
+  seal(flag: number): boolean {
+    const filling = this.#filling ?? this.#begin(PAGE_BYTES)
+    if (filling === undefined) return false
+    const { words } = this.#memory
+    const number = this.#last.number + 1
+    const { bytes, hash } = sealBlock(filling.block, {
+      flags: flag,
+      epoch: this.#file.epoch,
+      bodyLength: filling.used - BLOCK_HEADER_BYTES,
+      number,
+      lsn: filling.lsn,
+      durableThrough: this.#durable.number,
+      salt: this.#file.salt,
+      previousHash: this.#last.hash,
+    })
+    const endLsn = filling.lsn + bytes
+    const fields = slotFields(this.#slot)
+    words[fields + SlotField.file] = this.#file.number
+    words[fields + SlotField.position] = this.#position / PAGE_BYTES
+    words[fields + SlotField.bytes] = bytes
+    words[fields + SlotField.endPages] = (endLsn / PAGE_BYTES) | 0
+    words[fields + SlotField.external] = filling.external === undefined ? 0 : 1
+    if (filling.external !== undefined) this.#sendExternal(filling.external)
+    this.#position += bytes
+    this.#last = { number, hash, file: this.#file.number, endLsn }
+    this.#sealed.push(this.#last)
+    this.#filling = undefined
+    // Publishes the block and its fields to the flusher.
+    advance(words, this.#stateWord, SlotState.Filling, SlotState.Sealed)
+    ring(words, Word.sealed)
+    this.#slot = 1 - this.#slot
+    return true
+  }
+
+  /**
+   * Looks which blocks became durable. Returns the durable LSN. Nothing else moves `durable`, so
+   * whoever calls it can apply what became durable before anything goes by the new mark.
+   */
+  observe(): number {
+    const pages = Atomics.load(this.#memory.words, Word.durablePages)
+    while (this.#sealed.length > 0) {
+      const mark = this.#sealed[0] as BlockMark
+      if (!hasReached(pages, (mark.endLsn / PAGE_BYTES) | 0)) break
+      this.#durable = mark
+      this.#sealed.shift()
+    }
+    return this.#durable.endLsn
+  }
+
+  /** The file to prepare now, if any: the current one is half full, or an oversize block waits. */
+  get fileWanted(): FileWanted | undefined {
+    const { number, firstLsn, capacity } = this.#file
+    const enough = this.#next !== undefined && this.#next.capacity >= this.#capacityWanted
+    const early = this.#position - PAGE_BYTES < capacity / 2
+    if (enough || (early && this.#capacityWanted === this.#fileCapacity)) return undefined
+    return { number: number + 1, firstLsn: firstLsn + capacity, capacity: this.#capacityWanted }
+  }
+
+  /** Takes a prepared file that follows the current one. */
+  offerFile(header: JournalHeader): void {
+    const { number, firstLsn, capacity } = this.#file
+    assert(header.number === number + 1, `file ${header.number} follows ${number}`)
+    assert(
+      header.firstLsn === firstLsn + capacity,
+      'journal files follow one another without a gap',
+    )
+    this.#next = header
+  }
+
+  #begin(bytes: number): Filling | undefined {
+    const { words, slots } = this.#memory
+    if (this.#stateOf(this.#slot) !== SlotState.Free) return undefined
+    const slot = slots[this.#slot] as Buffer
+    const room = Math.max(bytes, slot.length)
+    if (this.#position + room > PAGE_BYTES + this.#file.capacity && !this.#turnPage(room)) {
+      return undefined
+    }
+    advance(words, this.#stateWord, SlotState.Free, SlotState.Filling)
+    const external = bytes > slot.length ? new SharedArrayBuffer(bytes) : undefined
+    const block = external === undefined ? slot : Buffer.from(external)
+    return { block, external, lsn: this.#lsnOf(this.#position), used: BLOCK_HEADER_BYTES }
+  }
+
+  /** Goes on in the next file, when it is there and holds `room`. */
+  #turnPage(room: number): boolean {
+    this.#capacityWanted = Math.max(this.#fileCapacity, room)
+    if (this.#next === undefined || this.#next.capacity < room) return false
+    this.#file = this.#next
+    this.#next = undefined
+    this.#position = PAGE_BYTES
+    this.#capacityWanted = this.#fileCapacity
+    return true
+  }
+
+  #lsnOf(position: number): number {
+    return this.#file.firstLsn + position - PAGE_BYTES
+  }
+
+  get #stateWord(): number {
+    return Word.slots[this.#slot] as number
+  }
+
+  #stateOf(slot: number): number {
+    return Atomics.load(this.#memory.words, Word.slots[slot] as number)
+  }
+}

@@ -1,0 +1,167 @@
+import type { JournalHeader } from '../../shared/format/journal-header.ts'
+import { journalPath, QUARANTINE_PATH, shardPath } from '../../shared/format/paths.ts'
+import { blockBytes } from '../../shared/format/block.ts'
+import { PAGE_BYTES } from '../../shared/limits.ts'
+import type { RecoveryReport, ShardOptions } from '../../shared/protocol/shard.ts'
+import type { Disk } from '../disk/disk.ts'
+import { makeDirectories, readFully, replaceFile, withFile, writeFully } from '../disk/files.ts'
+import { JournalCheckpoint } from '../engine/journal-checkpoint.ts'
+import type { Environment } from '../environment.ts'
+import { freeJournalFiles, listJournalFiles, prepareJournalFile } from '../journal/journal-files.ts'
+import type { JournalEnd } from '../journal/log-buffer.ts'
+import { type CatalogueContent, readCatalogue, settleCatalogue } from '../streams/catalogue-file.ts'
+import { StreamLog } from '../streams/stream-log.ts'
+import { StreamTable } from '../streams/stream-table.ts'
+import { TailArena } from '../streams/tail-arena.ts'
+import { type Block, JournalDamage, JournalWalk, type WalkEnd } from './journal-walk.ts'
+import { Replay } from './replay.ts'
+
+// A start of a shard is always a recovery. Its steps, each durable before the next:
+//
+//   1. the catalogue's last commit says where segments and journal stand; it is written again
+//   2. the journal is walked from there; its frames bring the streams up to its end
+//   3. an unfinished last block is copied to quarantine
+//   4. blocks that no later block vouches for may be in the page cache alone: written again
+//   5. a new journal file with a new epoch follows; from here appends are possible
+//
+// Where 2 finds that something durable is missing nothing is written at all: the shard then serves
+// what the catalogue and its segments hold.
+
+/** A shard's state as recovery found or made it. */
+export type RecoveredShard = {
+  readonly table: StreamTable
+  readonly arena: TailArena
+  readonly checkpoint: JournalCheckpoint
+} & (
+  | { readonly journal: JournalEnd; readonly report: RecoveryReport; readonly refused: null }
+  | { readonly journal: null; readonly report: null; readonly refused: string }
+)
+
+/**
+ * Opens a shard from disk. @throws DiskError @throws JournalDamage when its catalogue is damaged
+ */
+export function recoverShard(
+  disk: Disk,
+  environment: Environment,
+  shard: number,
+  options: ShardOptions,
+): RecoveredShard {
+  const started = environment.monotonicMs()
+  const catalogue = readCatalogue(disk, shard)
+  if (!('live' in catalogue)) {
+    const { damagedAt, damagedTo } = catalogue
+    throw new JournalDamage(`the catalogue is damaged in bytes ${damagedAt} to ${damagedTo}`)
+  }
+  const state = loadCatalogue(catalogue)
+  try {
+    const replay = new Replay(state.table, state.arena, state.checkpoint)
+    const { walk, end, unvouched } = walkJournal(disk, shard, catalogue, options, replay)
+    if (end.decision === 'refuse') {
+      const at = `journal file ${end.file.number}, byte ${end.position}`
+      throw new JournalDamage(`${at}: block ${end.blockNumber + 1} was durable and is not there`)
+    }
+    settleCatalogue(disk, shard, catalogue)
+    freeJournalFiles(disk, shard, catalogue.commit.journalFile)
+    if (end.decision === 'cut') quarantine(disk, shard, end)
+    writeAgain(disk, shard, unvouched)
+    const journal = openEpoch(disk, environment, walk.file, end, options)
+    const report: RecoveryReport = {
+      streams: state.table.size,
+      ...replay.counts,
+      cutBytes: end.cutBytes,
+      epoch: journal.file.epoch,
+      milliseconds: Math.round(environment.monotonicMs() - started),
+    }
+    return { ...state, journal, report, refused: null }
+  } catch (error) {
+    if (!(error instanceof JournalDamage)) throw error
+    return { ...loadCatalogue(catalogue), journal: null, report: null, refused: error.message }
+  }
+}
+
+function loadCatalogue(catalogue: CatalogueContent) {
+  const table = new StreamTable()
+  for (const { stream } of catalogue.live) {
+    const log = StreamLog.fromEntry(stream)
+    table.assign(log)
+    table.makeDurable(log)
+  }
+  const mark = { lsn: catalogue.commit.checkpointLsn, catalogueBytes: catalogue.bytes }
+  return { table, arena: new TailArena(), checkpoint: new JournalCheckpoint(mark) }
+}
+
+function walkJournal(
+  disk: Disk,
+  shard: number,
+  { commit }: CatalogueContent,
+  options: ShardOptions,
+  replay: Replay,
+): { walk: JournalWalk; end: WalkEnd; unvouched: Block[] } {
+  const start = {
+    lsn: commit.checkpointLsn,
+    journalFile: commit.journalFile,
+    blockNumber: commit.blockNumber,
+    blockHash: commit.blockHash,
+  }
+  const walk = new JournalWalk(disk, shard, start, options.slotBytes)
+  let unvouched: Block[] = []
+  for (const block of walk.blocks()) {
+    replay.apply(block)
+    unvouched = unvouched.filter(({ header }) => header.number > block.header.durableThrough)
+    unvouched.push(block)
+  }
+  return { walk, end: walk.end(), unvouched }
+}
+
+function quarantine(disk: Disk, shard: number, end: WalkEnd): void {
+  makeDirectories(disk, QUARANTINE_PATH)
+  const bytes = withFile(disk, journalPath(shard, end.file.number), 'read', file =>
+    readFully(disk, file, end.position, end.cutBytes),
+  )
+  const name = `shard-${shard}-epoch-${end.epoch}-file-${end.file.number}-at-${end.position}.cut`
+  replaceFile(disk, `${QUARANTINE_PATH}/${name}`, bytes)
+}
+
+/** Bytes that were read may be in the page cache alone; after this they are on the disk. */
+function writeAgain(disk: Disk, shard: number, blocks: readonly Block[]): void {
+  for (const { header, file: number, position } of blocks) {
+    withFile(disk, journalPath(shard, number), 'update', file => {
+      const bytes = readFully(disk, file, position, blockBytes(header.bodyLength))
+      writeFully(disk, file, bytes, position)
+      disk.sync(file)
+    })
+  }
+}
+
+/** A new file for the blocks of this life; an empty or cut one of the same number gives way. */
+function openEpoch(
+  disk: Disk,
+  environment: Environment,
+  last: JournalHeader,
+  end: WalkEnd,
+  options: ShardOptions,
+): JournalEnd {
+  const file: JournalHeader = {
+    shard: last.shard,
+    epoch: end.epoch + 1,
+    number: last.number + 1,
+    firstLsn: last.firstLsn + last.capacity,
+    capacity: options.journalFileBytes - PAGE_BYTES,
+    salt: environment.randomBytes(16),
+  }
+  prepareJournalFile(disk, file)
+  removeFilesAbove(disk, file)
+  return {
+    file,
+    position: PAGE_BYTES,
+    blockNumber: end.blockNumber,
+    blockHash: end.blockHash,
+  }
+}
+
+/** A file prepared behind the one that gave way: no block in it counts, its LSNs no longer fit. */
+function removeFilesAbove(disk: Disk, { shard, number }: JournalHeader): void {
+  const above = listJournalFiles(disk, shard).filter(file => file > number)
+  for (const file of above) disk.remove(journalPath(shard, file))
+  if (above.length > 0) disk.syncDirectory(shardPath(shard))
+}

@@ -1,0 +1,142 @@
+import {
+  type CommitEntry,
+  decodeEntry,
+  EntryType,
+  encodeCommitEntry,
+  type StreamEntry,
+} from '../../shared/format/catalogue.ts'
+import { cataloguePath } from '../../shared/format/paths.ts'
+import { MIB } from '../../shared/limits.ts'
+import type { Disk } from '../disk/disk.ts'
+import { readFully, readWhole, replaceFile, withFile, writeFully } from '../disk/files.ts'
+
+/** A stream's entry that holds, and where it lies in the file. */
+export type LiveEntry = { readonly stream: StreamEntry; readonly at: number; readonly end: number }
+
+/** The catalogue as its last commit left it. */
+export type CatalogueContent = {
+  readonly live: readonly LiveEntry[]
+  readonly commit: CommitEntry
+  /** Bytes up to the end of the last commit. */
+  readonly bytes: number
+  /** Where the last checkpoint's own entries start: they may be in the page cache alone. */
+  readonly lastCheckpointAt: number
+}
+
+/** The bytes of a catalogue that cannot be vouched for. */
+export type CatalogueDamage = { readonly damagedAt: number; readonly damagedTo: number }
+
+const COMPACT_FROM_BYTES = MIB
+const MAGIC = Buffer.from('VCAT')
+
+/**
+ * Reads a catalogue up to its last commit. What follows that is an unfinished checkpoint; bytes
+ * that do not check with later checkpoints after them are damage.
+ */
+export function parseCatalogue(bytes: Buffer): CatalogueContent | CatalogueDamage {
+  const live = new Map<string, LiveEntry>()
+  let uncommitted: (() => void)[] = []
+  let commit: CommitEntry | undefined
+  let end = 0
+  let lastCheckpointAt = 0
+  let at = 0
+  for (let entry = decodeEntry(bytes, at); entry !== undefined; entry = decodeEntry(bytes, at)) {
+    const range = { at, end: entry.end }
+    at = entry.end
+    if (entry.type === EntryType.Stream) {
+      const { stream } = entry
+      uncommitted.push(() => live.set(stream.streamId, { stream, ...range }))
+    } else if (entry.type === EntryType.Removed) {
+      const { streamId } = entry
+      uncommitted.push(() => live.delete(streamId))
+    } else {
+      if (entry.commit.entries !== uncommitted.length) break
+      for (const apply of uncommitted) apply()
+      uncommitted = []
+      lastCheckpointAt = end
+      end = at
+      commit = entry.commit
+    }
+  }
+  // One commit after bytes that do not check may be that of the same unfinished checkpoint, whose
+  // sectors reach the disk in any order. A second one was written after the first was synced.
+  const later = findCommits(bytes, at)
+  if (commit === undefined || later.length > 1) {
+    return { damagedAt: at, damagedTo: later[0] ?? bytes.length }
+  }
+  return { live: [...live.values()], commit, bytes: end, lastCheckpointAt }
+}
+
+/** Positions of whole commit entries after `from`, wherever they start. */
+function findCommits(bytes: Buffer, from: number): number[] {
+  const found: number[] = []
+  for (let at = bytes.indexOf(MAGIC, from + 1); at !== -1; at = bytes.indexOf(MAGIC, at + 1)) {
+    if (decodeEntry(bytes, at)?.type === EntryType.Commit) found.push(at)
+  }
+  return found
+}
+
+/** A new shard's catalogue: no streams, the journal at its beginning. */
+export function createCatalogue(disk: Disk, shard: number, commit: CommitEntry): void {
+  replaceFile(disk, cataloguePath(shard), encodeCommitEntry(commit))
+}
+
+export function readCatalogue(disk: Disk, shard: number): CatalogueContent | CatalogueDamage {
+  return parseCatalogue(readWhole(disk, cataloguePath(shard)))
+}
+
+/**
+ * Appends a checkpoint's entries, its commit last. Durable when it returns; then the checkpoint
+ * holds.
+ */
+export function appendToCatalogue(
+  disk: Disk,
+  shard: number,
+  position: number,
+  entries: Buffer,
+): void {
+  withFile(disk, cataloguePath(shard), 'update', file => {
+    if (disk.size(file) > position) disk.truncate(file, position)
+    writeFully(disk, file, entries, position)
+    disk.sync(file)
+  })
+}
+
+/**
+ * Makes durable again what recovery goes by, as it may be known from the page cache alone
+ * (faults.md, rule 9), and cuts the unfinished checkpoint behind it. The bytes are written over
+ * themselves: a crash on the way leaves each sector as it was, so a commit that was durable stays.
+ */
+export function settleCatalogue(disk: Disk, shard: number, content: CatalogueContent): void {
+  const { lastCheckpointAt, bytes } = content
+  withFile(disk, cataloguePath(shard), 'update', file => {
+    const last = readFully(disk, file, lastCheckpointAt, bytes - lastCheckpointAt)
+    writeFully(disk, file, last, lastCheckpointAt)
+    if (disk.size(file) > bytes) disk.truncate(file, bytes)
+    disk.sync(file)
+  })
+}
+
+/**
+ * Rewrites the catalogue with only what holds, once more than half of it does not.
+ * Returns its length. The cost is paid for by the entries appended since the last time.
+ */
+export function compactCatalogue(
+  disk: Disk,
+  shard: number,
+  bytes: number,
+  streams: number,
+): number {
+  const liveGuess = streams * 256
+  if (bytes < COMPACT_FROM_BYTES || bytes < 2 * liveGuess) return bytes
+  const file = readWhole(disk, cataloguePath(shard))
+  const content = parseCatalogue(file)
+  // A damaged one is left for the next start to name; what is appended behind it holds.
+  if (!('live' in content)) return bytes
+  const kept = content.live.map(({ at, end }) => file.subarray(at, end))
+  const commit = encodeCommitEntry({ ...content.commit, entries: kept.length })
+  const compacted = Buffer.concat([...kept, commit])
+  if (2 * compacted.length > bytes) return bytes
+  replaceFile(disk, cataloguePath(shard), compacted)
+  return compacted.length
+}

@@ -1,0 +1,97 @@
+import { StoreError } from '../../shared/errors.ts'
+import { compareNames } from '../../shared/format/name-order.ts'
+import type { StreamInfo } from '../../shared/protocol/streams.ts'
+import type { StreamLog } from './stream-log.ts'
+
+/**
+ * The streams of a shard under two views: `assigned`, which the appender works on, and `durable`,
+ * which readers see. A stream that was deleted and created again is two streams for a while.
+ */
+export class StreamTable {
+  readonly #assigned = new Map<string, StreamLog>()
+  readonly #durable = new Map<string, StreamLog>()
+  readonly #byId = new Map<string, StreamLog>()
+  /** Names in byte order, as of the last listing, and those that came since. */
+  #sorted: string[] = []
+  #unsorted: string[] = []
+
+  get size(): number {
+    return this.#assigned.size
+  }
+
+  assigned(name: string): StreamLog | undefined {
+    return this.#assigned.get(name)
+  }
+
+  durable(name: string): StreamLog | undefined {
+    return this.#durable.get(name)
+  }
+
+  byId(id: string): StreamLog | undefined {
+    return this.#byId.get(id)
+  }
+
+  /** Takes a new stream; readers do not see it yet. */
+  assign(log: StreamLog): void {
+    this.#assigned.set(log.name, log)
+    this.#byId.set(log.id, log)
+  }
+
+  /** Takes a stream's name away; readers still see it. */
+  unassign(log: StreamLog): void {
+    if (this.#assigned.get(log.name) === log) this.#assigned.delete(log.name)
+  }
+
+  makeDurable(log: StreamLog): void {
+    if (!this.#durable.has(log.name)) this.#unsorted.push(log.name)
+    this.#durable.set(log.name, log)
+  }
+
+  remove(log: StreamLog): void {
+    this.#byId.delete(log.id)
+    if (this.#durable.get(log.name) === log) this.#durable.delete(log.name)
+  }
+
+  /**
+   * Durable streams above `after` whose names start with `prefix`, in byte order, at most `limit`.
+   */
+  list(prefix: string, after: string, limit: number): StreamInfo[] {
+    this.#sort()
+    const found: StreamInfo[] = []
+    const first = compareNames(prefix, after) > 0 ? prefix : after
+    let previous: string | undefined
+    for (let at = this.#lowerBound(first); at < this.#sorted.length; at += 1) {
+      const name = this.#sorted[at] as string
+      if (found.length === limit || !name.startsWith(prefix)) break
+      const log = this.#durable.get(name)
+      if (log === undefined || name === previous || name === after) continue
+      found.push(log.info())
+      previous = name
+    }
+    return found
+  }
+
+  #sort(): void {
+    if (this.#unsorted.length === 0) return
+    const names = this.#sorted.filter(name => this.#durable.has(name)).concat(this.#unsorted)
+    this.#sorted = names.sort(compareNames) // a merge of two runs: the sort is adaptive
+    this.#unsorted = []
+  }
+
+  #lowerBound(name: string): number {
+    let low = 0
+    let high = this.#sorted.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (compareNames(this.#sorted[middle] as string, name) < 0) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+}
+
+/** @throws StoreError stream_not_found */
+export function existing(log: StreamLog | undefined): StreamLog {
+  if (log === undefined) throw new StoreError('stream_not_found', 'there is no such stream')
+  return log
+}

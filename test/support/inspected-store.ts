@@ -1,0 +1,158 @@
+import { crc32 } from 'node:zlib'
+import { claimedRecordBytes, decodeRecord, RECORD_LAYOUT } from '../../src/shared/format/record.ts'
+import { KIB } from '../../src/shared/limits.ts'
+import type { Finding, InspectionMessage } from '../../src/shared/protocol/inspection.ts'
+import type { ShardOptions } from '../../src/shared/protocol/shard.ts'
+import type { Disk } from '../../src/workers/disk/disk.ts'
+import { inspectFile } from '../../src/workers/inspection/inspect.ts'
+import { verifyDirectory } from '../../src/workers/inspection/verify.ts'
+import { type FlatDisk, flatten } from './flat-disk.ts'
+import { Random } from './random.ts'
+import { SimulatedDisk } from './simulated-disk.ts'
+import { Clock, SIMULATED_OPTIONS, SimulatedShard } from './simulated-shard.ts'
+
+/** Small files, so that a test can go through every byte. */
+export const SMALL_OPTIONS: ShardOptions = {
+  ...SIMULATED_OPTIONS,
+  slotBytes: 4 * KIB,
+  journalFileBytes: 16 * KIB,
+  defaultConfig: { durability: 'group', maxSegmentBytes: 500 },
+}
+
+export type SmallStore = {
+  readonly disk: FlatDisk
+  /** Bodies by stream. */
+  readonly bodies: ReadonlyMap<string, readonly string[]>
+}
+
+/** A server that is running on a store, seen between two moments. */
+export class StoreMaker {
+  readonly #disk = new SimulatedDisk(new Random(7))
+  readonly #clock = new Clock()
+  readonly #shard: SimulatedShard
+  readonly #bodies = new Map<string, string[]>()
+
+  constructor(options: ShardOptions = SMALL_OPTIONS) {
+    this.#shard = new SimulatedShard(this.#disk, new Random(8), this.#clock, options)
+  }
+
+  append(stream: string, count: number): void {
+    const bodies = this.#bodies.get(stream) ?? []
+    this.#bodies.set(stream, bodies)
+    for (let added = 0; added < count; added += 1) {
+      const body = `${stream} ${bodies.length} ${'.'.repeat((bodies.length * 7) % 40)}`
+      bodies.push(body)
+      this.#shard.append(stream, [body], result => {
+        if ('error' in result) throw new Error(result.error.detail)
+      })
+    }
+  }
+
+  delete(stream: string): void {
+    this.#bodies.delete(stream)
+    this.#shard.mutate({ kind: 'delete', stream }, Buffer.alloc(0), () => undefined)
+  }
+
+  /** Everything is durable and in segments. */
+  store(): void {
+    this.#shard.settle()
+  }
+
+  /** Everything is durable, and the idle seal vouches for it, but no journal checkpoint is run. */
+  journal(): void {
+    for (let turn = 0; turn < 4; turn += 1) {
+      this.#shard.advance()
+      while (this.#shard.flush() === 'flushed') this.#shard.advance()
+      this.#clock.pass(60)
+    }
+  }
+
+  stop(): void {
+    this.#shard.stop()
+  }
+
+  copy(): SmallStore {
+    const disk = flatten(this.#disk.paths(), path => Buffer.from(this.#disk.content(path)))
+    const bodies = new Map([...this.#bodies].map(([name, all]) => [name, [...all]]))
+    return { disk, bodies }
+  }
+}
+
+/** Two streams of several segments each, and records of both that only the journal has. */
+export function smallStore(): SmallStore {
+  const maker = new StoreMaker()
+  maker.append('orders', 12)
+  maker.append('b/ü', 4)
+  maker.store()
+  maker.append('orders', 3)
+  maker.store()
+  maker.append('orders', 3)
+  maker.append('new', 2)
+  maker.journal()
+  return maker.copy()
+}
+
+export type Verified = {
+  readonly report: Extract<InspectionMessage, { kind: 'report' }> | undefined
+  readonly findings: readonly Finding[]
+  readonly damages: readonly Finding[]
+  readonly notes: readonly Finding[]
+}
+
+export function verifyStore(disk: Disk): Verified {
+  const findings: Finding[] = []
+  let report: Verified['report']
+  verifyDirectory(disk, message => {
+    if (message.kind === 'report') report = message
+    if (message.kind !== 'finding') return
+    const { kind: _, ...finding } = message
+    findings.push(finding)
+  })
+  return {
+    report,
+    findings,
+    damages: findings.filter(({ severity }) => severity === 'damage'),
+    notes: findings.filter(({ severity }) => severity === 'note'),
+  }
+}
+
+/** The lines and findings of one file. */
+export function inspectStored(disk: Disk, path: string): { lines: string[]; findings: Finding[] } {
+  const lines: string[] = []
+  const findings: Finding[] = []
+  inspectFile(disk, path, message => {
+    if (message.kind === 'line') lines.push(message.text)
+    if (message.kind === 'finding') findings.push(message)
+  })
+  return { lines, findings }
+}
+
+/** Path of the `index`-th segment of a stream, counted from 0. */
+export function segmentOf(disk: FlatDisk, readable: string, index: number): string {
+  const found = disk.paths().filter(path => path.includes(`/${readable}-`) && path.endsWith('.log'))
+  return found[index] as string
+}
+
+/** Where the whole records of a segment lie. */
+export function recordsIn(bytes: Buffer): { offset: number; at: number; end: number }[] {
+  const found: { offset: number; at: number; end: number }[] = []
+  for (let at = 0; at < bytes.length; ) {
+    const record = decodeRecord(bytes, at)
+    if (record === undefined) break
+    found.push({ offset: record.offset, at, end: record.end })
+    at = record.end
+  }
+  return found
+}
+
+/** Makes the checksum of the record at `at` fit what it holds now. */
+export function forgeChecksum(bytes: Buffer, at: number): void {
+  const checksumAt = at + claimedRecordBytes(bytes, at) - 8
+  bytes.writeUInt32LE(crc32(bytes.subarray(at, checksumAt)), checksumAt)
+}
+
+/** Gives the record at `at` another offset, and a checksum that fits. */
+export function forgeOffset(bytes: Buffer, at: number, offset: number): void {
+  bytes.writeUInt32LE(offset, at + RECORD_LAYOUT.offset[0])
+  forgeChecksum(bytes, at)
+}

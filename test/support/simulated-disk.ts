@@ -1,0 +1,384 @@
+import { parentPath } from '../../src/shared/format/paths.ts'
+import { type Disk, DiskError, type FileMode } from '../../src/workers/disk/disk.ts'
+import type { Random } from './random.ts'
+
+// A disk with two faces: what the process sees (the page cache) and what would be there after the
+// power fails (the media). Between the two lies, per sector, every content since the last sync; a
+// power failure keeps any of them, or a torn mixture, and any file size and any of the directory
+// entries that were not synced. Deterministic from its random source.
+
+const SECTOR_BYTES = 512
+
+/** Thrown at the operation at which the machine stops. */
+export class Crash extends Error {
+  override readonly name = 'Crash'
+}
+
+/** Ways to be broken on purpose, so that a test can show that it would be noticed. */
+export type DiskDefects = {
+  /** A sync that does nothing. */
+  readonly noSync?: boolean
+  /** A directory sync that does nothing. */
+  readonly noDirectorySync?: boolean
+}
+
+/**
+ * Fails an operation of a kind, counted from 1. After a failed sync the pages are clean, and lost.
+ */
+export type DiskFault = {
+  readonly operation: 'write' | 'sync'
+  readonly at: number
+  readonly code: 'EIO' | 'ENOSPC'
+  /** Whether every later one fails too. */
+  readonly lasts?: boolean
+}
+
+type Inode = {
+  /** What the process sees. */
+  bytes: Buffer
+  size: number
+  /** What is on the media. */
+  media: Buffer
+  mediaSize: number
+  /** Contents of each sector since the last sync, oldest first. */
+  readonly versions: Map<number, Buffer[]>
+  readonly sizes: number[]
+}
+
+/** What one operation did to names: happens whole, or not at all. */
+type NameChange = {
+  readonly directory: string
+  readonly names: readonly (readonly [path: string, inode: Inode | undefined])[]
+}
+
+export class SimulatedDisk implements Disk {
+  readonly #random: Random
+  readonly #defects: DiskDefects
+  #names: Map<string, Inode>
+  #mediaNames: Map<string, Inode>
+  #directories: Set<string>
+  #changes: NameChange[] = []
+  #files = new Map<number, { path: string; inode: Inode }>()
+  #nextFile = 3
+  #counts = { write: 0, sync: 0 }
+  /** Operations that change something, so far. */
+  operations = 0
+  /** The operation at which the machine stops. */
+  crashAt = Number.POSITIVE_INFINITY
+  fault: DiskFault | undefined
+  free = Number.POSITIVE_INFINITY
+
+  constructor(random: Random, defects: DiskDefects = {}) {
+    this.#random = random
+    this.#defects = defects
+    this.#names = new Map()
+    this.#mediaNames = new Map()
+    this.#directories = new Set([''])
+  }
+
+  open(path: string, mode: FileMode): number {
+    let inode = this.#names.get(path)
+    if (inode === undefined) {
+      if (mode !== 'create') throw new DiskError('ENOENT', 'open', path)
+      this.#tick()
+      inode = emptyInode()
+      this.#rename(path, [[path, inode]])
+    } else if (mode === 'create') this.#resize(inode, 0)
+    const file = this.#nextFile++
+    this.#files.set(file, { path, inode })
+    return file
+  }
+
+  close(file: number): void {
+    this.#files.delete(file)
+  }
+
+  read(file: number, target: Buffer, position: number): number {
+    const { inode } = this.#file(file)
+    if (position >= inode.size) return 0
+    return inode.bytes.copy(target, 0, position, Math.min(inode.size, position + target.length))
+  }
+
+  write(file: number, source: Buffer, position: number): number {
+    const { inode, path } = this.#file(file)
+    this.#fail('write', path)
+    if (this.operations === this.crashAt) {
+      const reached = this.#random.below(source.length + 1)
+      if (reached > 0) this.#put(inode, source.subarray(0, reached), position)
+      throw new Crash('write')
+    }
+    this.operations += 1
+    const growth = Math.max(0, position + source.length - inode.size)
+    if (growth > this.free) throw new DiskError('ENOSPC', 'write', path)
+    this.free -= growth
+    // A write may be short: now and then it is.
+    const length = this.#random.chance(0.02) ? 1 + this.#random.below(source.length) : source.length
+    this.#put(inode, source.subarray(0, length), position)
+    return length
+  }
+
+  size(file: number): number {
+    return this.#file(file).inode.size
+  }
+
+  truncate(file: number, size: number): void {
+    this.#tick()
+    this.#resize(this.#file(file).inode, size)
+  }
+
+  sync(file: number): void {
+    const { inode, path } = this.#file(file)
+    if (this.operations === this.crashAt) {
+      this.#settle(inode)
+      throw new Crash('sync')
+    }
+    this.operations += 1
+    this.#failSync(inode, path)
+    if (this.#defects.noSync !== true) persist(inode)
+  }
+
+  syncDirectory(path: string): void {
+    this.#tick()
+    if (this.#defects.noDirectorySync === true) return
+    for (const change of this.#changes.filter(({ directory }) => directory === path)) {
+      applyChange(this.#mediaNames, change)
+    }
+    this.#changes = this.#changes.filter(({ directory }) => directory !== path)
+  }
+
+  syncAll(): boolean {
+    return false
+  }
+
+  exists(path: string): boolean {
+    return this.#names.has(path) || this.#directories.has(path)
+  }
+
+  list(path: string): string[] {
+    const prefix = path === '' ? '' : `${path}/`
+    const below = [...this.#names.keys(), ...this.#directories]
+      .filter(name => name !== path && name.startsWith(prefix))
+      .map(name => name.slice(prefix.length))
+    return [...new Set(below.filter(name => !name.includes('/')))].sort()
+  }
+
+  /** Directories are durable at once: losing one is losing the entries in it, which is modelled. */
+  makeDirectory(path: string): void {
+    this.#tick()
+    this.#directories.add(path)
+  }
+
+  rename(from: string, to: string): void {
+    this.#tick()
+    const moved = [...this.#names].filter(([name]) => name === from || name.startsWith(`${from}/`))
+    if (moved.length === 0 && !this.#directories.has(from)) {
+      throw new DiskError('ENOENT', 'rename', from)
+    }
+    if (this.#directories.delete(from)) this.#directories.add(to)
+    this.#rename(to, [
+      ...moved.map(([name]) => [name, undefined] as const),
+      ...moved.map(([name, inode]) => [to + name.slice(from.length), inode] as const),
+    ])
+  }
+
+  remove(path: string): void {
+    this.#tick()
+    if (!this.#names.has(path)) throw new DiskError('ENOENT', 'remove', path)
+    this.#rename(path, [[path, undefined]])
+  }
+
+  removeDirectory(path: string): void {
+    this.#tick()
+    this.#directories.delete(path)
+  }
+
+  freeBytes(): number {
+    return this.free
+  }
+
+  /** Syncs so far. */
+  get syncs(): number {
+    return this.#counts.sync
+  }
+
+  /** Every such operation fails from now on. */
+  failFrom(operation: DiskFault['operation'], code: DiskFault['code']): void {
+    this.fault = { operation, at: this.#counts[operation] + 1, code, lasts: true }
+  }
+
+  /** The process is gone, the machine stays: everything written is still seen. */
+  kill(): void {
+    this.#files.clear()
+    this.crashAt = Number.POSITIVE_INFINITY
+    this.fault = undefined
+  }
+
+  /** The power fails: what is seen from now on is what the media happened to hold. */
+  cutPower(): void {
+    this.kill()
+    const inodes = new Set([...this.#names.values(), ...this.#mediaNames.values()])
+    for (const inode of inodes) this.#settle(inode)
+    const kept = this.#random.below(this.#changes.length + 1)
+    for (const change of this.#changes.slice(0, kept)) applyChange(this.#mediaNames, change)
+    this.#changes = []
+    this.#names = new Map(this.#mediaNames)
+    for (const inode of new Set(this.#names.values())) restart(inode)
+  }
+
+  /** Bytes of a file, and a way to damage them. */
+  content(path: string): Buffer {
+    const inode = this.#names.get(path)
+    if (inode === undefined) throw new DiskError('ENOENT', 'read', path)
+    return inode.bytes.subarray(0, inode.size)
+  }
+
+  /** Paths of all files. */
+  paths(): string[] {
+    return [...this.#names.keys()].sort()
+  }
+
+  #tick(): void {
+    if (this.operations === this.crashAt) throw new Crash('operation')
+    this.operations += 1
+  }
+
+  #file(file: number): { path: string; inode: Inode } {
+    const open = this.#files.get(file)
+    if (open === undefined) throw new DiskError('EBADF', 'use', `file ${file}`)
+    return open
+  }
+
+  #fail(operation: 'write' | 'sync', path: string): void {
+    this.#counts[operation] += 1
+    const { fault } = this
+    if (fault?.operation !== operation) return
+    const isHit =
+      fault.lasts === true
+        ? this.#counts[operation] >= fault.at
+        : this.#counts[operation] === fault.at
+    if (isHit) throw new DiskError(fault.code, operation, path)
+  }
+
+  #failSync(inode: Inode, path: string): void {
+    try {
+      this.#fail('sync', path)
+    } catch (error) {
+      // As Linux has it: some pages got there, all count as clean, the cache still shows them.
+      this.#settle(inode)
+      inode.versions.clear()
+      inode.sizes.length = 0
+      throw error
+    }
+  }
+
+  /** Changes names in the directory that holds `path`. */
+  #rename(path: string, names: NameChange['names']): void {
+    const change = { directory: parentPath(path), names }
+    applyChange(this.#names, change)
+    this.#changes.push(change)
+  }
+
+  #put(inode: Inode, source: Buffer, position: number): void {
+    const end = position + source.length
+    if (end > inode.bytes.length) inode.bytes = grown(inode.bytes, end)
+    source.copy(inode.bytes, position)
+    if (end > inode.size) {
+      inode.size = end
+      inode.sizes.push(end)
+    }
+    const last = Math.floor((end - 1) / SECTOR_BYTES)
+    for (let sector = Math.floor(position / SECTOR_BYTES); sector <= last; sector += 1) {
+      noteVersion(inode, sector)
+    }
+  }
+
+  #resize(inode: Inode, size: number): void {
+    if (size > inode.bytes.length) inode.bytes = grown(inode.bytes, size)
+    if (size < inode.size) {
+      inode.bytes.fill(0, size, inode.size)
+      const last = Math.floor(Math.max(0, inode.size - 1) / SECTOR_BYTES)
+      for (let sector = Math.floor(size / SECTOR_BYTES); sector <= last; sector += 1) {
+        noteVersion(inode, sector)
+      }
+    }
+    inode.size = size
+    inode.sizes.push(size)
+  }
+
+  /** Some of what was not synced reaches the media: none, all, or any, whole or torn. */
+  #settle(inode: Inode): void {
+    const mode = this.#random.pick(['none', 'all', 'any', 'any'] as const)
+    if (mode === 'none') return
+    for (const [sector, versions] of inode.versions) {
+      const taken = mode === 'all' ? versions.length : this.#random.below(versions.length + 1)
+      const version = versions[taken - 1]
+      if (version !== undefined) this.#putMedia(inode, sector, version, mode === 'any')
+    }
+    const size = inode.sizes[mode === 'all' ? inode.sizes.length - 1 : this.#sizeKept(inode)]
+    if (size !== undefined) inode.mediaSize = size
+  }
+
+  #sizeKept(inode: Inode): number {
+    return this.#random.below(inode.sizes.length + 1) - 1
+  }
+
+  #putMedia(inode: Inode, sector: number, version: Buffer, mayTear: boolean): void {
+    const at = sector * SECTOR_BYTES
+    if (at + SECTOR_BYTES > inode.media.length) inode.media = grown(inode.media, at + SECTOR_BYTES)
+    const isTorn = mayTear && this.#random.chance(0.05)
+    version.copy(inode.media, at, 0, isTorn ? this.#random.below(SECTOR_BYTES) : SECTOR_BYTES)
+  }
+}
+
+function applyChange(names: Map<string, Inode>, change: NameChange): void {
+  for (const [path, inode] of change.names) {
+    if (inode === undefined) names.delete(path)
+    else names.set(path, inode)
+  }
+}
+
+function emptyInode(): Inode {
+  const nothing = Buffer.alloc(0)
+  return {
+    bytes: nothing,
+    size: 0,
+    media: nothing,
+    mediaSize: 0,
+    versions: new Map(),
+    sizes: [],
+  }
+}
+
+function noteVersion(inode: Inode, sector: number): void {
+  const version = Buffer.alloc(SECTOR_BYTES)
+  inode.bytes.copy(version, 0, sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES)
+  const versions = inode.versions.get(sector)
+  if (versions === undefined) inode.versions.set(sector, [version])
+  else versions.push(version)
+}
+
+function persist(inode: Inode): void {
+  for (const [sector, versions] of inode.versions) {
+    const at = sector * SECTOR_BYTES
+    if (at + SECTOR_BYTES > inode.media.length) inode.media = grown(inode.media, at + SECTOR_BYTES)
+    versions.at(-1)?.copy(inode.media, at)
+  }
+  inode.mediaSize = inode.size
+  inode.versions.clear()
+  inode.sizes.length = 0
+}
+
+/** What is seen becomes what the media holds. */
+function restart(inode: Inode): void {
+  inode.size = inode.mediaSize
+  inode.bytes = Buffer.alloc(inode.mediaSize)
+  inode.media.copy(inode.bytes, 0, 0, inode.mediaSize)
+  inode.versions.clear()
+  inode.sizes.length = 0
+}
+
+function grown(bytes: Buffer, size: number): Buffer {
+  const larger = Buffer.alloc(Math.max(size, 2 * bytes.length))
+  bytes.copy(larger)
+  return larger
+}

@@ -1,0 +1,86 @@
+import type { RecordChunk, StreamListener, StreamStore } from '../../src/main/store.ts'
+import { BATCH_ITEM_HEADER_BYTES, encodeBatchItemHeader } from '../../src/shared/format/batch.ts'
+import { RecordFormat, viewRecord } from '../../src/shared/format/record.ts'
+import type { ReadRequest, StreamConfig } from '../../src/shared/protocol/streams.ts'
+
+export const CONFIG: StreamConfig = { durability: 'group', maxSegmentBytes: 1024 * 1024 }
+
+export const READ: ReadRequest = {
+  from: 'start',
+  direction: 'forward',
+  limit: 1000,
+  maxBytes: 1024 * 1024,
+  verify: 'links',
+  encoding: 'json',
+}
+
+export async function withStore(
+  open: () => Promise<StreamStore>,
+  run: (store: StreamStore) => Promise<void>,
+): Promise<void> {
+  const store = await open()
+  try {
+    await run(store)
+  } finally {
+    await store.close()
+  }
+}
+
+/** Text records in the batch encoding. */
+export function batchOf(...texts: string[]): { batch: Buffer; count: number } {
+  const items = texts.map(text => {
+    const body = Buffer.from(text)
+    const header = Buffer.alloc(BATCH_ITEM_HEADER_BYTES)
+    encodeBatchItemHeader(header, 0, RecordFormat.Text, 0, body.length)
+    return Buffer.concat([header, body])
+  })
+  return { batch: Buffer.concat(items), count: texts.length }
+}
+
+export type Collector = StreamListener & {
+  /** Of the records that came, in order. */
+  readonly offsets: number[]
+  readonly ended: Promise<'closed' | 'deleted' | 'failed'>
+  /** Resolves once everything below an offset has come. */
+  until(offset: number): Promise<void>
+}
+
+/** A listener that keeps what it hears. */
+export function collect(): Collector {
+  const offsets: number[] = []
+  const waiting: { offset: number; resolve: () => void }[] = []
+  let next = 0
+  let end: (reason: 'closed' | 'deleted' | 'failed') => void = () => undefined
+  const ended = new Promise<'closed' | 'deleted' | 'failed'>(resolve => {
+    end = resolve
+  })
+  return {
+    offsets,
+    ended,
+    onRecords(chunk: RecordChunk): void {
+      offsets.push(...offsetsOf(chunk))
+      next = chunk.nextOffset
+      for (const { offset, resolve } of waiting) if (next >= offset) resolve()
+    },
+    onEnd: reason => end(reason),
+    until: offset =>
+      new Promise(resolve => {
+        waiting.push({ offset, resolve })
+        if (next >= offset) resolve()
+      }),
+  }
+}
+
+function offsetsOf({ firstOffset, nextOffset, records }: RecordChunk): number[] {
+  if (records === null) {
+    return Array.from({ length: nextOffset - firstOffset }, (_, index) => firstOffset + index)
+  }
+  const offsets: number[] = []
+  for (let at = 0; at < records.length; ) {
+    const record = viewRecord(records, at)
+    if (record === undefined) throw new Error(`no record at ${at}`)
+    offsets.push(record.offset)
+    at = record.end
+  }
+  return offsets
+}

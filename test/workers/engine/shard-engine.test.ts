@@ -1,0 +1,128 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { MutationResult } from '../../../src/shared/protocol/shard.ts'
+import { Random } from '../../support/random.ts'
+import { SimulatedDisk } from '../../support/simulated-disk.ts'
+import { Clock, SIMULATED_OPTIONS, SimulatedShard } from '../../support/simulated-shard.ts'
+
+const engine = suite('workers/engine/shard-engine')
+
+engine('an append is answered, and shown, only after the sync of its block', () => {
+  const { shard } = open()
+  const results = append(shard, 's', ['one'])
+  assert.equal([results.length, shard.read('s')], [0, []])
+  shard.settle()
+  assert.is(results.length, 1)
+  assert.equal(shard.read('s'), ['one'])
+})
+
+engine('appends that come during a flush go out with the next block', () => {
+  const { shard, disk } = open()
+  shard.settle()
+  append(shard, 's', ['0'])
+  const before = disk.syncs
+  const results = [1, 2, 3, 4].flatMap(count => append(shard, 's', [`${count}`]))
+  shard.flush()
+  shard.advance()
+  shard.flush()
+  shard.advance()
+  assert.is(disk.syncs - before, 2)
+  assert.is(results.length, 0)
+  assert.equal(shard.read('s'), ['0', '1', '2', '3', '4'])
+})
+
+engine('an expected offset that does not hold appends nothing', () => {
+  const { shard } = open()
+  append(shard, 's', ['one'])
+  const [refused] = append(shard, 's', ['two'], 5)
+  shard.settle()
+  assert.ok(refused !== undefined && 'error' in refused)
+  assert.equal([refused.error.code, refused.error.fields['nextOffset']], ['offset_mismatch', 1])
+  assert.is(refused.error.fields['outcome'], 'not_applied')
+  assert.equal(shard.read('s'), ['one'])
+})
+
+engine('a batch larger than a slot goes through, in order', () => {
+  const { shard } = open()
+  const large = 'x'.repeat(5 * SIMULATED_OPTIONS.slotBytes)
+  for (const body of ['before', large, 'after']) append(shard, 's', [body])
+  shard.settle()
+  assert.equal(shard.read('s'), ['before', large, 'after'])
+})
+
+engine('a journal checkpoint puts records into segments that roll, and frees the tail', () => {
+  const { shard, disk } = open()
+  for (let count = 0; count < 100; count += 1) append(shard, 's', [`${count}`.padEnd(500)])
+  shard.settle()
+  assert.is(shard.recovered.table.durable('s')?.tail, undefined)
+  assert.ok(disk.paths().filter(path => path.endsWith('.log')).length > 3)
+  assert.is(shard.read('s').length, 100)
+})
+
+engine('a clean stop leaves nothing to replay', () => {
+  const { shard, disk, random, clock } = open()
+  append(shard, 's', ['one'])
+  shard.stop()
+  const { report } = new SimulatedShard(disk, random, clock).recovered
+  assert.equal([report?.frames, report?.cutBytes], [0, 0])
+})
+
+engine('after a failed sync nothing is answered as durable, and no sync is tried again', () => {
+  const { shard, disk } = open()
+  append(shard, 's', ['kept'])
+  shard.settle()
+  disk.failFrom('sync', 'EIO')
+  const results = append(shard, 's', ['lost'])
+  shard.settle()
+  const syncs = disk.syncs
+  const [refused] = append(shard, 's', ['more'])
+  shard.settle()
+  assert.equal([results.length, disk.syncs - syncs, shard.hasFailed], [0, 0, true])
+  assert.ok(refused !== undefined && 'error' in refused && refused.error.code === 'shard_failed')
+  assert.equal(shard.read('s'), ['kept'])
+})
+
+engine('a checkpoint without space refuses appends, reads go on, and it is tried again', () => {
+  const { shard, disk, clock } = open()
+  append(shard, 's', ['kept'])
+  shard.settle()
+  disk.free = 0
+  append(shard, 't', ['needs a segment'])
+  for (let turn = 0; turn < 5; turn += 1) turnOf(shard, clock)
+  const [refused] = append(shard, 's', ['more'])
+  assert.ok(refused !== undefined && 'error' in refused && refused.error.code === 'disk_full')
+  assert.equal(shard.read('t'), ['needs a segment'])
+  disk.free = Number.POSITIVE_INFINITY
+  for (let turn = 0; turn < 5; turn += 1) turnOf(shard, clock)
+  append(shard, 's', ['again'])
+  shard.settle()
+  assert.equal(shard.read('s'), ['kept', 'again'])
+})
+
+function turnOf(shard: SimulatedShard, clock: Clock): void {
+  clock.pass(1100)
+  shard.advance()
+  shard.flush()
+  shard.runJob()
+}
+
+function open() {
+  const random = new Random(1)
+  const disk = new SimulatedDisk(random)
+  const clock = new Clock()
+  return { random, disk, clock, shard: new SimulatedShard(disk, random, clock) }
+}
+
+/** Appends; the results come into the array as they are settled. */
+function append(
+  shard: SimulatedShard,
+  stream: string,
+  bodies: readonly string[],
+  expectedOffset?: number,
+): MutationResult[] {
+  const results: MutationResult[] = []
+  shard.append(stream, bodies, result => results.push(result), expectedOffset)
+  return results
+}
+
+engine.run()

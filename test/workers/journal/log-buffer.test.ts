@@ -1,0 +1,117 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { InvariantError } from '../../../src/shared/assert.ts'
+import { BlockFlag, decodeBlockHeader } from '../../../src/shared/format/block.ts'
+import type { JournalHeader } from '../../../src/shared/format/journal-header.ts'
+import { PAGE_BYTES } from '../../../src/shared/limits.ts'
+import { createJournalMemory, Word } from '../../../src/shared/memory/journal-memory.ts'
+import { SlotState } from '../../../src/shared/memory/slot-state.ts'
+import { GENESIS_HASH } from '../../../src/shared/format/chain.ts'
+import { LogBuffer } from '../../../src/workers/journal/log-buffer.ts'
+
+const SLOT_BYTES = 2 * PAGE_BYTES
+const CAPACITY = 8 * PAGE_BYTES
+const FILE: JournalHeader = {
+  shard: 0,
+  epoch: 3,
+  number: 7,
+  firstLsn: 100 * PAGE_BYTES,
+  capacity: CAPACITY,
+  salt: 's'.repeat(16),
+}
+
+const log = suite('workers/journal/log-buffer')
+
+log('a frame gets the LSN of its end in the journal', () => {
+  const { buffer } = open()
+  assert.is(buffer.reserve(500)?.at, 128)
+  assert.is(buffer.commit(500), FILE.firstLsn + 128 + 500)
+})
+
+log('blocks are numbered and chained, and name what is durable', () => {
+  const { buffer, memory } = open()
+  const first = fill(buffer)
+  const second = fill(buffer)
+  const [one, two] = [first, second].map(block => decodeBlockHeader(block, 0))
+  assert.equal([one?.number, two?.number], [1, 2])
+  assert.is(one?.previousHash, GENESIS_HASH)
+  assert.is.not(two?.previousHash, GENESIS_HASH)
+  assert.equal([two?.durableThrough, two?.lsn], [0, FILE.firstLsn + PAGE_BYTES])
+  assert.is(Atomics.load(memory.words, Word.slots[0]), SlotState.Sealed)
+})
+
+log('there is no room while both slots are busy, and again when one is free', () => {
+  const { buffer, memory } = open()
+  fill(buffer)
+  fill(buffer)
+  assert.is(buffer.reserve(10), undefined)
+  Atomics.store(memory.words, Word.slots[0], SlotState.Free)
+  assert.ok(buffer.reserve(10))
+})
+
+log('a frame that does not fit seals the slot and goes to the other', () => {
+  const { buffer, memory } = open()
+  buffer.reserve(7000)
+  buffer.commit(7000)
+  assert.is(buffer.reserve(7000)?.block.byteOffset, memory.slots[1].byteOffset)
+  assert.is(buffer.sealedNumber, 1)
+})
+
+log('a frame larger than a slot gets a buffer of its own', () => {
+  const sent: SharedArrayBuffer[] = []
+  const { buffer } = open(block => sent.push(block))
+  const room = buffer.reserve(3 * SLOT_BYTES)
+  assert.ok((room?.block.length ?? 0) >= 3 * SLOT_BYTES)
+  buffer.commit(3 * SLOT_BYTES)
+  buffer.seal(BlockFlag.Data)
+  assert.is(sent.length, 1)
+})
+
+log('the next file is asked for when half of this one is used, and taken when it is full', () => {
+  const { buffer, memory } = open()
+  assert.is(buffer.fileWanted, undefined)
+  for (let blocks = 0; blocks < 7; blocks += 1) {
+    fill(buffer)
+    Atomics.store(memory.words, Word.slots[blocks % 2] as number, SlotState.Free)
+  }
+  const wanted = buffer.fileWanted
+  assert.equal(wanted, { number: 8, firstLsn: FILE.firstLsn + CAPACITY, capacity: CAPACITY })
+  assert.is(buffer.reserve(10), undefined)
+  buffer.offerFile({ ...FILE, number: 8, firstLsn: FILE.firstLsn + CAPACITY })
+  buffer.reserve(10)
+  assert.is(buffer.commit(10), FILE.firstLsn + CAPACITY + 138)
+})
+
+log('the durable LSN follows what the flusher published', () => {
+  const { buffer, memory } = open()
+  fill(buffer)
+  assert.is(buffer.observe(), FILE.firstLsn)
+  Atomics.store(memory.words, Word.durablePages, 101)
+  assert.is(buffer.observe(), FILE.firstLsn + PAGE_BYTES)
+  assert.is(buffer.durable.number, 1)
+})
+
+log('more than was reserved is a defect', () => {
+  const { buffer } = open()
+  buffer.reserve(10)
+  assert.throws(
+    () => buffer.commit(SLOT_BYTES),
+    (error: unknown) => error instanceof InvariantError,
+  )
+})
+
+function open(send: (block: SharedArrayBuffer) => void = () => undefined) {
+  const memory = createJournalMemory(SLOT_BYTES)
+  const end = { file: FILE, position: PAGE_BYTES, blockNumber: 0, blockHash: GENESIS_HASH }
+  return { memory, buffer: new LogBuffer(memory, CAPACITY, end, send) }
+}
+
+/** Puts one frame into a block and seals it; returns the block. */
+function fill(buffer: LogBuffer): Buffer {
+  const room = buffer.reserve(100)
+  buffer.commit(100)
+  buffer.seal(BlockFlag.Data)
+  return room?.block ?? Buffer.alloc(0)
+}
+
+log.run()
