@@ -20,7 +20,8 @@ export default async function answer(request: ShardRequest): Promise<ShardReply<
     const expected = toStoreError(error)
     if (expected !== undefined) return { error: expected.toPlain() }
     crash(error)
-    return { error: new StoreError('shard_failed', 'the shard met a defect').toPlain() }
+    const failure = new StoreError('shard_failed', 'the shard met a defect', { outcome: 'unknown' })
+    return { error: failure.toPlain() }
   }
 }
 
@@ -48,9 +49,9 @@ function serve(request: ShardRequest): unknown {
     case 'list':
       return table.list(request.prefix, request.after, request.limit)
     case 'watch':
-      return open().engine.watch(request.stream, request.watch)
+      return open().watch(request.stream, request.watch)
     case 'unwatch':
-      return open().engine.unwatch(request.watch)
+      return open().unwatch(request.watch)
     case 'reindex':
       return open().reindex(request.stream, request.segment, request.bytes)
     case 'stats':

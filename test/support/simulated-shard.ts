@@ -224,7 +224,7 @@ export class Clock {
 }
 
 /** Text records in the batch encoding. */
-function encodeTexts(bodies: readonly string[]): Buffer {
+export function encodeTexts(bodies: readonly string[]): Buffer {
   return Buffer.concat(
     bodies.map(body => {
       const item = Buffer.alloc(8 + Buffer.byteLength(body))

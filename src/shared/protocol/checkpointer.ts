@@ -43,6 +43,8 @@ export type CheckpointDone = {
   readonly kind: 'checkpoint'
   /** Per entry: segment, segmentFirstOffset, segmentBytes, recordBytes. */
   readonly extents: Float64Array
+  /** Manifests that could not be replaced, because what is there does not check. */
+  readonly damaged: readonly string[]
   readonly catalogueBytes: number
 }
 

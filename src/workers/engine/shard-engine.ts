@@ -161,6 +161,7 @@ export class ShardEngine {
         break
       case 'checkpoint':
         this.#space.noteJob(false)
+        for (const file of result.damaged) this.#logDamage(file)
         this.#parts.arena.freeThrough(this.#parts.checkpoint.finish(result))
         this.#dirtySinceMs = this.#parts.checkpoint.isDirty
           ? this.#parts.environment.monotonicMs()
@@ -289,6 +290,15 @@ export class ShardEngine {
     if (!isQuiet || this.#stage !== 'running') return
     if (now - (this.#unsealedSinceMs ?? now) < IDLE_SEAL_MS) return
     if (buffer.seal(BlockFlag.IdleSeal)) this.#unsealedSinceMs = undefined
+  }
+
+  #logDamage(file: string): void {
+    this.#parts.emit({
+      kind: 'log',
+      level: 'error',
+      message: 'a manifest is damaged: sealed segments of its stream cannot be read',
+      fields: { file },
+    })
   }
 
   #onJobFailed(result: Extract<CheckpointerResult, { kind: 'failed' }>): void {

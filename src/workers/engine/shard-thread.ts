@@ -25,7 +25,7 @@ import type { FlusherData } from '../flusher.ts'
 import { LogBuffer } from '../journal/log-buffer.ts'
 import { recoverShard } from '../recovery/open-shard.ts'
 import { ShardEngine } from './shard-engine.ts'
-import type { StreamTable } from '../streams/stream-table.ts'
+import { existing, type StreamTable } from '../streams/stream-table.ts'
 
 type OpenRequest = Extract<ShardRequest, { kind: 'open' }>
 
@@ -101,6 +101,16 @@ export class Shard {
       })
       this.#setTimer()
     })
+  }
+
+  /** Begins a watch; a shard that only reads has nothing to announce. */
+  watch(stream: string, watch: number): { nextOffset: number } {
+    if (this.#engine !== undefined) return this.#engine.watch(stream, watch)
+    return { nextOffset: existing(this.#table.durable(stream)).durableNextOffset }
+  }
+
+  unwatch(watch: number): void {
+    this.#engine?.unwatch(watch)
   }
 
   reindex(stream: string, segment: number, bytes: number): void {

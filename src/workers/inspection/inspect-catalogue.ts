@@ -7,7 +7,7 @@ import {
   EntryType,
 } from '../../shared/format/catalogue.ts'
 import type { FileWindow } from './file-window.ts'
-import type { Listing } from './inspect.ts'
+import type { Listing } from './listing.ts'
 import { describe, quote, time } from './text.ts'
 
 export function inspectCatalogue(file: FileWindow, listing: Listing): void {

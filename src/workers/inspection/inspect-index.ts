@@ -1,7 +1,7 @@
 import { decodeIndexPage, INDEX_PAGE_ENTRIES } from '../../shared/format/index-page.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
 import type { FileWindow } from './file-window.ts'
-import type { Listing } from './inspect.ts'
+import type { Listing } from './listing.ts'
 import { describe } from './text.ts'
 
 export function inspectIndex(file: FileWindow, listing: Listing): void {

@@ -13,7 +13,7 @@ import { decodeOperation, type Operation, OperationType } from '../../shared/for
 import { decodeRecord } from '../../shared/format/record.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
 import type { FileWindow } from './file-window.ts'
-import type { Listing } from './inspect.ts'
+import type { Listing } from './listing.ts'
 import { describe, describeRecord, nameFlags, nameOf, quote, time } from './text.ts'
 
 export function inspectJournal(file: FileWindow, listing: Listing): void {

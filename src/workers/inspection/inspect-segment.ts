@@ -1,5 +1,5 @@
 import type { FileWindow } from './file-window.ts'
-import type { Listing } from './inspect.ts'
+import type { Listing } from './listing.ts'
 import { describeRecord } from './text.ts'
 
 export function inspectSegment(file: FileWindow, listing: Listing): void {

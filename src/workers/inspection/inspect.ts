@@ -8,27 +8,8 @@ import { inspectCatalogue } from './inspect-catalogue.ts'
 import { inspectIndex } from './inspect-index.ts'
 import { inspectBlocks, inspectJournal } from './inspect-journal.ts'
 import { inspectSegment } from './inspect-segment.ts'
+import { Listing } from './listing.ts'
 import { escapeControls, quote } from './text.ts'
-
-/** Where the inspection of a file puts what it finds. */
-export class Listing {
-  readonly #file: string
-  readonly #post: (message: InspectionMessage) => void
-
-  constructor(file: string, post: (message: InspectionMessage) => void) {
-    this.#file = file
-    this.#post = post
-  }
-
-  line(text: string): void {
-    this.#post({ kind: 'line', text })
-  }
-
-  /** Says that bytes do not check. */
-  damage(bytes: readonly [from: number, to: number], reason: string): void {
-    this.#post({ kind: 'finding', file: this.#file, bytes, reason, severity: 'damage' })
-  }
-}
 
 type Kind = 'journal' | 'segment' | 'index' | 'catalogue' | 'json' | 'quarantine'
 

@@ -22,7 +22,7 @@ import {
   type CheckpointJob,
   EXTENT_NUMBERS,
 } from '../../shared/protocol/checkpointer.ts'
-import { type Disk, DiskError } from '../disk/disk.ts'
+import type { Disk } from '../disk/disk.ts'
 import { readWhole, removeTree, withFile, writeFully } from '../disk/files.ts'
 import { freeJournalFiles } from '../journal/journal-files.ts'
 import { appendToCatalogue, compactCatalogue } from './catalogue-file.ts'
@@ -48,6 +48,7 @@ export class CheckpointWriter {
   readonly #files = new Set<string>()
   readonly #directories = new Set<string>()
   readonly #manifests: string[] = []
+  readonly #damaged: string[] = []
 
   constructor(disk: Disk, shard: number) {
     this.#disk = disk
@@ -89,7 +90,12 @@ export class CheckpointWriter {
     const catalogueBytes = this.#commit(job, entries)
     for (const path of aside) removeTree(this.#disk, path)
     freeJournalFiles(this.#disk, this.#shard, job.commit.journalFile)
-    return { kind: 'checkpoint', extents: Float64Array.from(extents), catalogueBytes }
+    return {
+      kind: 'checkpoint',
+      extents: Float64Array.from(extents),
+      catalogueBytes,
+      damaged: this.#damaged,
+    }
   }
 
   /** A deleted stream's directory may be wanted by a new stream of the same name. */
@@ -132,12 +138,10 @@ export class CheckpointWriter {
     for (const path of writer.files) this.#files.add(path)
     const stored = { ...entry, ...writer.end, recordBytes: entry.recordBytes + added }
     if (isNew || manifestStale || writer.rolled.length > 0) {
-      this.#writeManifest(
-        directory,
-        stored,
-        isNew ? [] : this.#sealedBefore(directory, entry),
-        writer,
-      )
+      const sealed = this.#sealedBefore(directory, entry)
+      // One damaged manifest must not stop its shard: it stays as it is, for reads to name.
+      if (sealed === undefined) this.#damaged.push(manifestPath(directory))
+      else this.#writeManifest(directory, stored, sealed, writer)
     }
     return stored
   }
@@ -155,11 +159,14 @@ export class CheckpointWriter {
     this.#directories.add(directory)
   }
 
-  #sealedBefore(directory: string, entry: StreamEntry): readonly SegmentRange[] {
-    const manifest = decodeManifest(readWhole(this.#disk, manifestPath(directory)))
-    if (manifest?.streamId !== latin1ToHex(entry.streamId)) {
-      throw new DiskError('EBADMSG', 'read', manifestPath(directory))
-    }
+  /** The sealed segments that the manifest names and the catalogue knows of; undefined: damaged. */
+  #sealedBefore(directory: string, entry: StreamEntry): readonly SegmentRange[] | undefined {
+    if (entry.recordBytes === 0) return []
+    const path = manifestPath(directory)
+    const manifest = this.#disk.exists(path)
+      ? decodeManifest(readWhole(this.#disk, path))
+      : undefined
+    if (manifest?.streamId !== latin1ToHex(entry.streamId)) return undefined
     return manifest.sealed.filter(segment => segment.number < entry.segment)
   }
 

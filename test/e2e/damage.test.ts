@@ -1,0 +1,75 @@
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { appendText, readTexts } from '../support/client.ts'
+import { startServer, withDirectory } from '../support/server.ts'
+
+const COUNT = 200
+
+const damage = suite('e2e/damage')
+
+damage('a damaged record is answered with its range, and the rest stays readable', async () => {
+  await withDirectory(async data => {
+    await fill(data)
+    const [segment = ''] = segments(data)
+    const bytes = readFileSync(segment)
+    bytes[bytes.indexOf('record 100.')] = 0x21
+    writeFileSync(segment, bytes)
+    const server = await startServer({ data })
+    const at = (query: string) => fetch(`${server.url}/v1/streams/s/records${query}`)
+    const refused = (await (await at('')).json()) as Record<string, unknown>
+    assert.is(refused['code'], 'corrupt_record')
+    assert.equal([refused['firstCorruptOffset'], refused['nextReadableOffset']], [100, 101])
+    assert.is((await at('?limit=100')).status, 200)
+    assert.is((await at('?from=101&verify=none')).status, 200)
+    await server.kill()
+  })
+})
+
+damage('a missing index is no loss, and is built again', async () => {
+  await withDirectory(async data => {
+    await fill(data)
+    const index = (segments(data)[0] ?? '').replace('.log', '.idx')
+    rmSync(index)
+    const server = await startServer({ data })
+    const response = await fetch(`${server.url}/v1/streams/s/records/150`)
+    assert.is(((await response.json()) as { text: string }).text, 'record 150.')
+    await server.stop()
+    assert.ok(readFileSync(index).length > 0)
+  })
+})
+
+damage('a refused journal leaves what is stored readable, and says so', async () => {
+  await withDirectory(async data => {
+    await fill(data)
+    rmSync(join(data, 'journals/shard-00/newest.json'))
+    const server = await startServer({ data })
+    assert.is((await readTexts(server.url, 's')).length, COUNT)
+    const refused = (await (await appendText(server.url, 's', 'x')).json()) as { outcome: string }
+    assert.is(refused.outcome, 'not_applied')
+    assert.is((await fetch(`${server.url}/v1/ready`)).status, 503)
+    assert.match(server.output(), /newest\.json is damaged or missing/)
+    await server.kill()
+  })
+})
+
+/** A store of one stream, stopped, so that all of it is in its segment. */
+async function fill(data: string): Promise<void> {
+  const server = await startServer({ data })
+  const lines = Array.from({ length: COUNT }, (_, at) => ({ text: `record ${at}.` }))
+  const response = await fetch(`${server.url}/v1/streams/s/records`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ records: lines }),
+  })
+  assert.is(response.status, 200)
+  assert.is(await server.stop(), 0)
+}
+
+function segments(data: string): string[] {
+  const names = readdirSync(join(data, 'streams'), { recursive: true, encoding: 'utf8' })
+  return names.filter(name => name.endsWith('.log')).map(name => join(data, 'streams', name))
+}
+
+damage.run()

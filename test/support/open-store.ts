@@ -1,0 +1,40 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ShardedStore } from '../../src/main/shards/sharded-store.ts'
+import { MIB } from '../../src/shared/limits.ts'
+import { CONFIG } from './store-helpers.ts'
+
+/** The engine on real threads and files, in a directory of its own that goes when it is closed. */
+export async function openStore(shards: number): Promise<ShardedStore> {
+  const data = mkdtempSync(join(tmpdir(), 'varve-'))
+  const opened = await ShardedStore.open({
+    data,
+    shards,
+    readers: 1,
+    inFlightBytesMax: 64 * MIB,
+    engine: {
+      slotBytes: MIB / 4,
+      journalFileBytes: 2 * MIB,
+      journalBytesMax: 8 * MIB,
+      checkpointIntervalMs: 20, // so that reads meet segments, memory and what lies across both
+      flushDelayMs: 0,
+      flushOperationsMax: 0,
+      relaxedFlushMs: 20,
+      diskReserveBytes: 0,
+      stallMs: 30_000,
+      streamsMax: 10_000,
+      autoCreate: true,
+      defaultConfig: CONFIG,
+    },
+    onLog: () => undefined,
+    onOpened: () => undefined,
+    onState: () => undefined,
+  })
+  const close = opened.close.bind(opened)
+  opened.close = async () => {
+    await close()
+    rmSync(data, { recursive: true, force: true })
+  }
+  return opened
+}
