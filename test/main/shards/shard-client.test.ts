@@ -84,7 +84,7 @@ async function untilReady(store: ShardedStore): Promise<void> {
 
 async function texts(store: ShardedStore): Promise<string[]> {
   const { payload } = await store.read('s', { ...READ, encoding: 'json', verify: 'genesis' })
-  const records = JSON.parse(`[${Buffer.from(payload)}]`) as { text: string }[]
+  const records = JSON.parse(`[${Buffer.from(payload).toString()}]`) as { text: string }[]
   return records.map(({ text }) => text)
 }
 

@@ -52,7 +52,7 @@ recovery('every start opens a new file with a higher epoch', () => {
   assert.is(second.table.durable('a')?.durableNextOffset, 4)
 })
 
-/** `stored` records in segments, at most 2 more in the journal alone: a small file holds no more. */
+/** `stored` records in segments, up to 2 more in the journal alone: a small file holds no more. */
 function storeOf(stored: number, journaled: number): FlatDisk {
   const maker = new StoreMaker()
   maker.append('a', stored)
