@@ -79,9 +79,9 @@ function range(
   const storedEnd = Math.min(plan.high, plan.stored.nextOffset)
   const tailStart = plan.tail?.firstOffset ?? plan.high
   if (tailStart > Math.max(plan.low, storedEnd)) return { low: tailStart, high: plan.high }
-  const low = Math.min(plan.low, storedEnd)
+  if (plan.low >= storedEnd) return plan
   const bytes = FRAMING_FACTOR * request.maxBytes
-  return { low: reader.lowestWithin(low, storedEnd, bytes), high: plan.high }
+  return { low: reader.lowestWithin(plan.low, storedEnd, bytes), high: plan.high }
 }
 
 function previousHash(reader: SegmentReader, plan: ReadPlan, low: number): string {
