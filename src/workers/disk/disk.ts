@@ -37,6 +37,8 @@ export interface Disk {
   freeBytes(): number
 }
 
+const FOR_SPACE: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE'])
+
 /** A failed disk operation, with the errno's name as `code`, e.g. ENOSPC. */
 export class DiskError extends Error {
   override readonly name = 'DiskError'
@@ -51,9 +53,9 @@ export class DiskError extends Error {
     this.path = path
   }
 
-  /** Whether it failed for want of space, which may come back, rather than for a defect. */
+  /** Whether it failed for want of room, or of a file descriptor, which may come back. */
   get isForSpace(): boolean {
-    return this.code === 'ENOSPC' || this.code === 'EDQUOT'
+    return FOR_SPACE.has(this.code)
   }
 
   /** Whether what failed was a sync: never retried, whatever the errno. */

@@ -14,7 +14,10 @@ export type WaitingMutation = {
   readonly answer: (result: MutationResult) => void
 }
 
-const DISK_FULL = new StoreError('disk_full', 'no disk space is left; it is tried again by itself')
+const DISK_FULL = new StoreError(
+  'disk_full',
+  'there is no room on the disk, or no file can be opened; it is tried again by itself',
+)
 
 /**
  * Mutations on their way into the log buffer, strictly in the order in which they came: one that

@@ -258,7 +258,11 @@ export class ShardEngine {
     if (isFull === this.#wasFull) return
     this.#wasFull = isFull
     const state = isFull ? 'disk_full' : 'ready'
-    this.#parts.emit({ kind: 'state', state, detail: isFull ? 'no disk space is left' : '' })
+    this.#parts.emit({
+      kind: 'state',
+      state,
+      detail: isFull ? 'no room on the disk, or no file can be opened' : '',
+    })
   }
 
   #wantFile(now: number): void {
