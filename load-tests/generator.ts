@@ -3,6 +3,7 @@ import { runClosedLoop } from './generator/closed-loop.ts'
 import { runDiskLoop } from './generator/disk-loop.ts'
 import type { Job, JobAnswer, Measurement } from './generator/jobs.ts'
 import { runReadLoop } from './generator/read-loop.ts'
+import { runSessionLoop } from './generator/session-loop.ts'
 import { runTailLoop } from './generator/tail-loop.ts'
 
 // A load generator: a process that is sent one job, answers it and ends.
@@ -15,6 +16,8 @@ async function run(job: Job): Promise<Measurement> {
       return runDiskLoop(job)
     case 'read':
       return runReadLoop(job)
+    case 'session':
+      return runSessionLoop(job)
     case 'tail':
       return runTailLoop(job)
   }

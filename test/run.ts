@@ -19,12 +19,13 @@ type Ending = {
   readonly output: string
 }
 
-const UNIT_LIMIT_MS = 60_000
-/** These start servers, kill them, and walk over many seeds. */
-const SLOW_LIMIT_MS = 300_000
-const SLOW = /^(e2e|integrity)\//
-/** Unit files side by side; the slow ones run alone: they measure time and load the disk. */
-const UNIT_FILES_MAX = 2
+const UNIT_LIMIT_MS = 120_000
+/** These walk over many seeds, or start servers and kill them. */
+const SLOW_LIMIT_MS = 400_000
+const SEEDED = /^integrity\//
+const SERVERS = /^e2e\//
+/** Files side by side; those with servers run alone: they load the disk. */
+const FILES_MAX = 2
 /** How long an output pipe may outlive its process, held by a grandchild that left the group. */
 const PIPE_GRACE_MS = 2_000
 
@@ -35,16 +36,20 @@ const running = new Set<ChildProcess>()
 
 async function runAll(root: string, part: string, limitMs: number | undefined): Promise<Counts> {
   const files = testFiles(root).filter(file => file.includes(part))
-  const slow = files.filter(file => SLOW.test(file))
-  const unit = files.filter(file => !SLOW.test(file))
+  const seeded = files.filter(file => SEEDED.test(file))
+  const servers = files.filter(file => SERVERS.test(file))
+  const unit = files.filter(file => !SEEDED.test(file) && !SERVERS.test(file))
   const results: Counts[] = []
   const work = async (queue: string[], fileLimitMs: number) => {
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
       results.push(await runFile(root, file, limitMs ?? fileLimitMs))
     }
   }
-  await Promise.all(Array.from({ length: UNIT_FILES_MAX }, () => work(unit, UNIT_LIMIT_MS)))
-  await work(slow, SLOW_LIMIT_MS)
+  const sideBySide = (queue: string[], fileLimitMs: number) =>
+    Promise.all(Array.from({ length: FILES_MAX }, () => work(queue, fileLimitMs)))
+  await sideBySide(unit, UNIT_LIMIT_MS)
+  await sideBySide(seeded, SLOW_LIMIT_MS)
+  await work(servers, SLOW_LIMIT_MS)
   return {
     passed: results.reduce((sum, { passed }) => sum + passed, 0),
     failed: results.reduce((sum, { failed }) => sum + failed, 0),

@@ -16,6 +16,8 @@ declare global {
   namespace WebAssembly {
     interface Memory {
       readonly buffer: SharedArrayBuffer
+      /** By pages of 64 KiB; buffers taken before keep their length. */
+      grow(pages: number): number
     }
   }
 
@@ -37,4 +39,14 @@ declare module 'crypto' {
   interface Hash {
     digest(encoding: 'latin1'): string
   }
+}
+
+// From Node 22.15 on.
+declare module 'zlib' {
+  interface ZstdOptions extends Pick<ZlibOptions, 'chunkSize' | 'maxOutputLength'> {
+    readonly params?: Readonly<Record<number, number>>
+    readonly pledgedSrcSize?: number
+  }
+  const zstdCompressSync: ((bytes: Buffer, options?: ZstdOptions) => Buffer) | undefined
+  const zstdDecompressSync: ((bytes: Buffer, options?: ZstdOptions) => Buffer) | undefined
 }

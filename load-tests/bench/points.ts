@@ -12,6 +12,12 @@ export type Load =
       readonly kind: 'append'
       readonly format: 'octet-stream' | 'batch' | 'ndjson'
       readonly streams: 'one' | 'one a connection'
+      readonly directIo?: true
+    }
+  | {
+      readonly kind: 'session'
+      readonly format: 'binary' | 'json'
+      readonly inFlight: number
     }
   | { readonly kind: 'read'; readonly format: 'batch' | 'json' }
   | { readonly kind: 'tail'; readonly subscribers: number }
@@ -33,7 +39,7 @@ export type Row = {
 export type Point = { readonly row: Row; readonly connections: number }
 
 const SINGLES = { connections: [1, 16, 64], payloadBytes: RECORD_BYTES, isPlotted: true } as const
-const BATCHES = { connections: [16, 64], payloadBytes: RECORD_BYTES, isPlotted: true } as const
+const BATCHES = { connections: [1, 16, 64], payloadBytes: RECORD_BYTES, isPlotted: true } as const
 const OTHERS = { connections: [1], payloadBytes: RECORD_BYTES, isPlotted: false } as const
 
 // biome-ignore format: rows are read as a table
@@ -51,14 +57,34 @@ export const ROWS: readonly Row[] = [
   { ...SINGLES, name: 'varve-one-stream', title: 'Varve append, all on one stream',
     load: { kind: 'append', format: 'octet-stream', streams: 'one' },
     floor: 'bare', peer: 'redis' },
+  { ...SINGLES, name: 'varve-direct', title: 'Varve append, --direct-io', isPlotted: false,
+    load: { kind: 'append', format: 'octet-stream', streams: 'one a connection', directIo: true },
+    floor: 'bare', peer: 'varve' },
   { ...BATCHES, name: 'redis-pipeline', title: `Redis XADD, pipeline of ${PIPELINE_REQUESTS}`,
-    connections: [64], load: { kind: 'redis', pipeline: PIPELINE_REQUESTS } },
+    connections: [1, 64], load: { kind: 'redis', pipeline: PIPELINE_REQUESTS } },
   { ...BATCHES, name: 'varve-batch', title: `Varve append, ${BATCH_RECORDS} records, batch`,
     load: { kind: 'append', format: 'batch', streams: 'one a connection' },
     peer: 'redis-pipeline' },
+  { ...BATCHES, name: 'varve-direct-batch', title: 'Varve append, batch, --direct-io',
+    load: { kind: 'append', format: 'batch', streams: 'one a connection', directIo: true },
+    peer: 'varve-batch', isPlotted: false },
   { ...BATCHES, name: 'varve-ndjson', title: `Varve append, ${BATCH_RECORDS} records, NDJSON`,
     load: { kind: 'append', format: 'ndjson', streams: 'one a connection' },
     peer: 'redis-pipeline' },
+  { ...OTHERS, name: 'varve-session-1', title: 'Varve session, binary, 1 in flight',
+    load: { kind: 'session', format: 'binary', inFlight: 1 }, peer: 'redis' },
+  { ...OTHERS, name: 'varve-session-16', title: 'Varve session, binary, 16 in flight',
+    connections: [1, 64], load: { kind: 'session', format: 'binary', inFlight: 16 },
+    peer: 'redis-pipeline' },
+  { ...OTHERS, name: 'varve-session-64', title: 'Varve session, binary, 64 in flight',
+    load: { kind: 'session', format: 'binary', inFlight: 64 }, peer: 'redis-pipeline' },
+  { ...OTHERS, name: 'varve-session-json-1', title: 'Varve session, JSON, 1 in flight',
+    load: { kind: 'session', format: 'json', inFlight: 1 }, peer: 'redis' },
+  { ...OTHERS, name: 'varve-session-json-16', title: 'Varve session, JSON, 16 in flight',
+    connections: [1, 64], load: { kind: 'session', format: 'json', inFlight: 16 },
+    peer: 'redis-pipeline' },
+  { ...OTHERS, name: 'varve-session-json-64', title: 'Varve session, JSON, 64 in flight',
+    load: { kind: 'session', format: 'json', inFlight: 64 }, peer: 'redis-pipeline' },
   { ...OTHERS, name: 'varve-read-batch', title: 'Varve catch-up read, batch',
     load: { kind: 'read', format: 'batch' } },
   { ...OTHERS, name: 'varve-read-json', title: 'Varve catch-up read, JSON',

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Context } from '../contenders/context.ts'
 import { measureBare, measureDisk } from '../contenders/floors.ts'
 import { measureRedis } from '../contenders/redis.ts'
-import { measureAppends, measureRead, measureTail } from '../contenders/varve.ts'
+import { measureAppends, measureRead, measureSessions, measureTail } from '../contenders/varve.ts'
 import type { Measurement } from '../generator/jobs.ts'
 import type { Point } from './points.ts'
 import { type Outcome, shorten } from './summary.ts'
@@ -68,6 +68,8 @@ async function measure({ row, connections }: Point, context: Context): Promise<M
       return measureRedis(context, connections, load.pipeline)
     case 'append':
       return measureAppends(context, connections, load)
+    case 'session':
+      return measureSessions(context, connections, load)
     case 'read':
       return measureRead(context, load.format)
     case 'tail':

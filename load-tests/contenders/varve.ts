@@ -19,15 +19,17 @@ const LOGGED_ERROR = /"level":[56]0/
 const LOGGED_ERRORS_MAX = 5
 
 type Append = Extract<Load, { kind: 'append' }>
+type Session = Extract<Load, { kind: 'session' }>
 
 /** Closed-loop appends, then every stream is asked whether it holds what was acknowledged. */
 export function measureAppends(
   context: Context,
   connections: number,
-  { format, streams }: Append,
+  { format, streams, directIo }: Append,
 ): Promise<Measurement> {
   const { processes, timing } = context
-  return withVarve(context, async port => {
+  const flags = directIo === true ? ['--direct-io'] : []
+  return withVarve(context, flags, async port => {
     const names = Array.from({ length: connections }, (_, index) =>
       streams === 'one' ? 'bench' : `bench-${index}`,
     )
@@ -48,14 +50,38 @@ export function measureAppends(
   })
 }
 
+/** Appends in flight on sessions, a stream each, then as `measureAppends`. */
+export function measureSessions(
+  context: Context,
+  connections: number,
+  { format, inFlight }: Session,
+): Promise<Measurement> {
+  const { processes, timing } = context
+  return withVarve(context, [], async port => {
+    const streams = Array.from({ length: connections }, (_, index) => `bench-${index}`)
+    await createStreams(port, streams)
+    const measurement = await processes.generate({
+      kind: 'session',
+      port,
+      streams,
+      format,
+      inFlight,
+      recordBytes: RECORD_BYTES,
+      timing,
+    })
+    await checkStreams(port, streams, measurement.acknowledged, 1)
+    return measurement
+  })
+}
+
 /** The server starts anew between the appends and the reads. */
 export async function measureRead(
   context: Context,
   format: 'batch' | 'json',
 ): Promise<Measurement> {
   const { processes, timing } = context
-  await withVarve(context, port => store(port))
-  return withVarve(context, port =>
+  await withVarve(context, [], port => store(port))
+  return withVarve(context, [], port =>
     processes.generate({
       kind: 'read',
       port,
@@ -69,7 +95,7 @@ export async function measureRead(
 
 export function measureTail(context: Context, subscribers: number): Promise<Measurement> {
   const { processes, timing } = context
-  return withVarve(context, async port => {
+  return withVarve(context, [], async port => {
     await createStreams(port, ['bench'])
     const measurement = await processes.generate({
       kind: 'tail',
@@ -85,13 +111,19 @@ export function measureTail(context: Context, subscribers: number): Promise<Meas
   })
 }
 
-async function withVarve<T>(context: Context, use: (port: number) => Promise<T>): Promise<T> {
+/** Runs `use` with a server of its own, started with `flags`. */
+export async function withVarve<T>(
+  context: Context,
+  flags: readonly string[],
+  use: (port: number) => Promise<T>,
+): Promise<T> {
   const { processes, directory, shards } = context
   if (!existsSync(ENTRY)) throw new Error('dist/src/main/index.js is not built')
   const port = await findFreePort()
   const log = join(directory, 'varve.log')
   const own = shards === undefined ? [] : ['--shards', String(shards)]
-  const args = [ENTRY, 'serve', '--data', join(directory, 'varve'), '--port', String(port), ...own]
+  const place = ['--data', join(directory, 'varve'), '--port', String(port)]
+  const args = [ENTRY, 'serve', ...place, ...own, ...flags]
   const server: ChildProcess = processes.start(process.execPath, args, log)
   try {
     await untilReady(server, log, async () => (await fetch(urlOf(port, '/v1/ready'))).ok)
@@ -110,7 +142,8 @@ function readErrors(log: string): string[] {
   return lines.filter(line => LOGGED_ERROR.test(line)).slice(-LOGGED_ERRORS_MAX)
 }
 
-function appendBody(format: Append['format']): {
+/** A request's body of one record, or of a batch. */
+export function appendBody(format: Append['format']): {
   contentType: string
   body: Buffer
   records: number
@@ -196,10 +229,10 @@ async function succeed(response: Response): Promise<Response> {
   throw new Error(`answered ${response.status} ${await response.text()}`)
 }
 
-function recordsPath(stream: string): string {
+export function recordsPath(stream: string): string {
   return `/v1/streams/${stream}/records`
 }
 
-function urlOf(port: number, path: string): string {
+export function urlOf(port: number, path: string): string {
   return `http://127.0.0.1:${port}${path}`
 }

@@ -52,7 +52,19 @@ export type TailJob = {
   readonly timing: Timing
 }
 
-export type Job = ClosedLoopJob | DiskJob | ReadJob | TailJob
+/** Append sessions, each with so many appends of one record in flight. */
+export type SessionJob = {
+  readonly kind: 'session'
+  readonly port: number
+  /** One a session. */
+  readonly streams: readonly string[]
+  readonly format: 'binary' | 'json'
+  readonly inFlight: number
+  readonly recordBytes: number
+  readonly timing: Timing
+}
+
+export type Job = ClosedLoopJob | DiskJob | ReadJob | SessionJob | TailJob
 
 export type Measurement = {
   readonly recordsPerSecond: number

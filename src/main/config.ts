@@ -2,6 +2,9 @@ import { BlockList, isIPv4, isIPv6 } from 'node:net'
 import { z } from 'zod'
 import {
   BATCH_RECORDS_MAX,
+  CHECKPOINT_EVERY_DEFAULT,
+  CHECKPOINT_EVERY_MAX,
+  DIRECT_BYTES,
   HEADERS_BYTES_MAX,
   HEADERS_MAX,
   JOURNAL_BYTES_MAX,
@@ -9,15 +12,22 @@ import {
   KIB,
   MIB,
   PAGE_BYTES,
+  PRODUCER_EXPIRY_SECONDS,
   RECORD_BYTES_MAX,
   RELAXED_FLUSH_MS,
   REQUEST_BYTES_MAX,
+  RETENTION_AGE_SECONDS_MAX,
   SEGMENT_BYTES_DEFAULT,
   SEGMENT_BYTES_MAX,
   SEGMENT_BYTES_MIN,
+  SESSION_IN_FLIGHT_MAX,
+  SESSIONS_MAX,
   SLOT_BYTES,
+  STREAM_CONFIG_DEFAULT,
+  TRANSACTION_TIMEOUT_MS,
 } from '../shared/limits.ts'
-import { Durability } from '../shared/schemas/scalars.ts'
+import { compressionOffered } from '../shared/format/compression.ts'
+import { Compression, Durability } from '../shared/schemas/scalars.ts'
 import { formatSize, readSize } from './size.ts'
 
 // Every option once: unit, bounds, default, one sentence. The flags of `varve serve`, the VARVE_*
@@ -85,13 +95,23 @@ export const ServeConfig = z.strictObject({
   allowedOrigins:       list.default([])
     .describe('Origins whose pages may open a WebSocket, besides the own one; * allows every one.'),
   shards:               count(1, 64).optional()
-    .describe('Shard threads, fixed when the directory is made; unset: what it has, 1 for a new one.'),
+    .describe('Shard threads; a directory with another count is changed; unset: its own, or 1.'),
   readers:              count(1, 16).default(2)
     .describe('Threads for reads of stored segments and for verification.'),
   durability:           choice(Durability.options).default('group')
     .describe('Durability of streams that are created without one.'),
+  compression:          choice(Compression.options).default(STREAM_CONFIG_DEFAULT.compression)
+    .describe('Compression of bodies, of streams that are created without one.'),
   maxSegmentBytes:      bytes(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX).default(SEGMENT_BYTES_DEFAULT)
     .describe('Size at which a segment rolls, for streams that are created without one.'),
+  checkpointEvery:      count(1, CHECKPOINT_EVERY_MAX).default(CHECKPOINT_EVERY_DEFAULT)
+    .describe('Records after which a signed checkpoint is written, of streams created without one.'),
+  retentionMaxAgeSeconds: count(0, RETENTION_AGE_SECONDS_MAX).default(0)
+    .describe('Age in seconds at which records may go, of streams created without one; 0 keeps them.'),
+  retentionMaxBytes:    bytes(0, 1024 * 1024 * GIB).default(0)
+    .describe('Stored bytes past which the oldest records may go, of streams created without one; 0 keeps them.'),
+  retentionMaxRecords:  count(0, Number.MAX_SAFE_INTEGER).default(0)
+    .describe('Records past which the oldest may go, of streams created without one; 0 keeps them.'),
   autoCreate:           flag.default(true)
     .describe('Create a stream at the first append to it.'),
   flushDelayMs:         milliseconds(0, 10_000).default(0)
@@ -108,6 +128,8 @@ export const ServeConfig = z.strictObject({
     .describe('Journal written per shard between checkpoints, which bounds the work of a start.'),
   checkpointIntervalMs: milliseconds(100, DAY_MS).default(30_000)
     .describe('Longest time between journal checkpoints while there are appends.'),
+  retentionIntervalMs:  milliseconds(100, DAY_MS).default(30_000)
+    .describe('Time between two looks at what the retention of streams lets go.'),
   recordBytesMax:       bytes(1, 256 * MIB).default(RECORD_BYTES_MAX)
     .describe('Largest body of a record.'),
   requestBytesMax:      bytes(KIB, GIB).default(REQUEST_BYTES_MAX)
@@ -126,12 +148,26 @@ export const ServeConfig = z.strictObject({
     .describe('Open TCP connections.'),
   subscriptionsMax:     count(1, 1_000_000).default(10_000)
     .describe('Tails, event streams and long polls at a time; past it they get 429.'),
+  sessionsMax:          count(1, 1_000_000).default(SESSIONS_MAX)
+    .describe('Append sessions at a time; past it they get 429.'),
+  sessionInFlightMax:   count(1, 100_000).default(SESSION_IN_FLIGHT_MAX)
+    .describe('Unanswered appends of one session; past it the service stops reading its socket.'),
   streamsMax:           count(1, 100_000_000).default(1_000_000)
     .describe('Streams per shard; past it no more are created.'),
+  transactionTimeoutMs: milliseconds(1, DAY_MS).default(TRANSACTION_TIMEOUT_MS)
+    .describe('Longest that a transaction waits for others before it is aborted.'),
+  producerExpirySeconds: count(1, 10 * 365 * 86_400).default(PRODUCER_EXPIRY_SECONDS)
+    .describe('Idle time in seconds after which a stream forgets a producer, and with it its last seq.'),
+  signingKey:           text.optional()
+    .describe('File with the Ed25519 key (PKCS8 PEM) that signs checkpoints; unset: one in the data directory.'),
+  directBytes:          bytes(0, GIB).default(DIRECT_BYTES)
+    .describe('Records of an append to one stream from which on they go straight to its segment; 0: never.'),
   diskReserveBytes:     bytes(0, 1024 * GIB).default(64 * MIB)
     .describe('Free space below which appends get 507, so that a full disk never stops recovery.'),
   stallMs:              milliseconds(100, DAY_MS).default(30_000)
     .describe('Time after which a write or sync that does not return counts as failed.'),
+  directIo:             flag.default(false)
+    .describe('Write the journal past the page cache (O_DIRECT), where the file system does it.'),
   shutdownMs:           milliseconds(100, DAY_MS).default(30_000)
     .describe('Time that a stop may take to drain and checkpoint before the process gives up.'),
   logLevel:             choice(LOG_LEVELS).default('info')
@@ -179,7 +215,8 @@ export function parseConfig(input: ConfigInput): ServeConfig {
   const config = readOptions(ServeConfig, input)
   const faults = CONFLICTS.filter(({ isMet }) => !isMet(config)).map(({ option, rule }) => {
     const source = given(option, input)?.source ?? 'default'
-    return `${option} (${source}): ${describe(config[option])} is refused: ${rule}`
+    const reason = typeof rule === 'string' ? rule : rule(config)
+    return `${option} (${source}): ${describe(config[option])} is refused: ${reason}`
   })
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return config
@@ -252,8 +289,13 @@ const OPTION_NAMES = [...Object.keys(ServeConfig.shape), ...Object.keys(ClientCo
 const CONFLICTS: readonly {
   readonly option: keyof ServeConfig
   readonly isMet: (config: ServeConfig) => boolean
-  readonly rule: string
+  readonly rule: string | ((config: ServeConfig) => string)
 }[] = [
+  {
+    option: 'compression',
+    isMet: ({ compression }) => compressionOffered(compression) === undefined,
+    rule: ({ compression }) => compressionOffered(compression) ?? '',
+  },
   {
     option: 'host',
     isMet: ({ host, open }) => open || isLoopback(host),

@@ -1,13 +1,15 @@
 import type { Logger } from 'pino'
 import { HEARTBEAT_MS } from '../shared/limits.ts'
 import type { ShardOpened, ShardOptions } from '../shared/protocol/shard.ts'
-import type { ShardStatus, StreamConfig } from '../shared/protocol/streams.ts'
+import type { ShardStatus } from '../shared/protocol/streams.ts'
 import type { ServeConfig } from './config.ts'
 import { DirectoryLock } from './directory-lock.ts'
+import { readTextFile } from './files.ts'
 import type { HttpConfig } from './http/http-config.ts'
 import { openServer, type Server } from './http/server.ts'
 import { addEngineGauges } from './observe/engine-metrics.ts'
 import { ShardedStore } from './shards/sharded-store.ts'
+import { streamDefaults } from './stream-defaults.ts'
 
 /** The running service: its parts opened in order, and closed in reverse. */
 export class Service {
@@ -63,14 +65,17 @@ export class Service {
 }
 
 function openStore(config: ServeConfig, log: Logger): Promise<ShardedStore> {
-  const { data, shards, readers, inFlightBytesMax } = config
+  const { data, shards, readers, inFlightBytesMax, transactionTimeoutMs, signingKey } = config
   return ShardedStore.open({
     data,
     shards,
     readers,
     inFlightBytesMax,
+    transactionTimeoutMs,
+    signingKey: signingKey === undefined ? undefined : readTextFile(signingKey),
     engine: engineOptions(config),
     onLog: (shard, { level, message, fields }) => log[level]({ shard, ...fields }, message),
+    onResharded: report => log.info(report, 'the number of shards has changed'),
     onOpened: (shard, opened) => logOpened(log, shard, opened),
     onState: status => logState(log, status),
   })
@@ -92,24 +97,24 @@ function logState(log: Logger, { shard, state, detail }: ShardStatus): void {
   else log.debug(fields, `shard is ${state}`)
 }
 
-function defaultConfig({ durability, maxSegmentBytes }: ServeConfig): StreamConfig {
-  return { durability, maxSegmentBytes }
-}
-
 function engineOptions(config: ServeConfig): ShardOptions {
   return {
     slotBytes: config.slotBytes,
     journalFileBytes: config.journalFileBytes,
     journalBytesMax: config.journalBytesMax,
     checkpointIntervalMs: config.checkpointIntervalMs,
+    retentionIntervalMs: config.retentionIntervalMs,
     flushDelayMs: config.flushDelayMs,
     flushOperationsMax: config.flushOperationsMax,
     relaxedFlushMs: config.relaxedFlushMs,
     diskReserveBytes: config.diskReserveBytes,
     stallMs: config.stallMs,
+    directIo: config.directIo,
     streamsMax: config.streamsMax,
+    producerExpirySeconds: config.producerExpirySeconds,
+    directBytes: config.directBytes,
     autoCreate: config.autoCreate,
-    defaultConfig: defaultConfig(config),
+    defaultConfig: streamDefaults(config),
   }
 }
 
@@ -125,8 +130,10 @@ function httpConfig(config: ServeConfig): HttpConfig {
     bodyBudgetBytes: config.bodyBudgetBytes,
     connectionsMax: config.connectionsMax,
     subscriptionsMax: config.subscriptionsMax,
+    sessionsMax: config.sessionsMax,
+    sessionInFlightMax: config.sessionInFlightMax,
     allowedOrigins: config.allowedOrigins,
     heartbeatMs: HEARTBEAT_MS,
-    streamDefaults: defaultConfig(config),
+    streamDefaults: streamDefaults(config),
   }
 }

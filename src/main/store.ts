@@ -1,11 +1,16 @@
 import type {
   AppendResult,
+  Checkpoint,
+  CheckpointPage,
   Durability,
+  Producer,
+  PublicKey,
   ReadPage,
   ReadRequest,
   ShardStatus,
   StreamConfig,
   StreamInfo,
+  TransactionResult,
   VerifyReport,
 } from '../shared/protocol/streams.ts'
 
@@ -22,7 +27,11 @@ export type AppendRequest = {
   readonly expectedOffset?: number
   /** Instead of the stream's own. */
   readonly durability?: Durability
+  readonly producer?: Producer
 }
+
+/** One stream's share of a transaction. */
+export type TransactionAppend = Pick<AppendRequest, 'stream' | 'batch' | 'count' | 'expectedOffset'>
 
 /** Durable records of one stream, following the ones before without a gap. */
 export type RecordChunk = {
@@ -64,11 +73,35 @@ export interface StreamStore {
 
   /** Creates the stream first where it does not exist and the service runs with `autoCreate`. */
   append(request: AppendRequest): Promise<AppendResult>
+  /**
+   * All of them or none, whatever shards they are on; no stream is named twice. Durable when it
+   * resolves.
+   * @throws StoreError offset_mismatch, stream_closed, ... of the first append that cannot be, with
+   * the field `stream`; overloaded when it waited longer than the transaction timeout
+   */
+  transact(appends: readonly TransactionAppend[]): Promise<TransactionResult>
+  /**
+   * Drops the records below `before`; their space is freed by whole segments, later.
+   * @throws StoreError beyond_end when `before` is above the next offset
+   */
+  trim(stream: string, before: number): Promise<StreamInfo>
   /** Answers once everything accepted before it is durable, on every shard. */
   barrier(): Promise<void>
 
   read(stream: string, request: ReadRequest): Promise<ReadPage>
-  /** Checks the chain over `[from, to)` from the first record on. */
+  /**
+   * Signs the stream as it is now. Where nothing came since it was last asked for, that one is the
+   * answer.
+   */
+  checkpoint(stream: string): Promise<Checkpoint>
+  /** Checkpoints at or above the offset `from`, ascending, about `limit` of them. */
+  checkpoints(stream: string, range: { from: number; limit: number }): Promise<CheckpointPage>
+  /** Every key whose checkpoints may be met. */
+  keys(): Promise<PublicKey[]>
+  /**
+   * Checks the chain over `[from, to)`, from the nearest checkpoint at or below `from`, from the
+   * trim point, or from the first record.
+   */
   verify(stream: string, range: { from?: number; to?: number }): Promise<VerifyReport>
   subscribe(stream: string, listener: StreamListener): Promise<StreamSubscription>
 

@@ -24,6 +24,7 @@ export const ERRORS = {
   too_many_requests:      { status: 429, retryable: true,  title: 'Too many requests' },
   internal:               { status: 500, retryable: false, title: 'An internal error' },
   corrupt_record:         { status: 500, retryable: false, title: 'Stored records are damaged' },
+  codec_unavailable:      { status: 500, retryable: false, title: 'The records need another Node to be read' },
   overloaded:             { status: 503, retryable: true,  title: 'The service is at its limit' },
   shard_failed:           { status: 503, retryable: true,  title: 'The shard stopped after a failure' },
   shutting_down:          { status: 503, retryable: true,  title: 'The service is shutting down' },

@@ -15,6 +15,11 @@ export class Queue<Item> {
     return this.#items[this.#head]
   }
 
+  clear(): void {
+    this.#items = []
+    this.#head = 0
+  }
+
   shift(): Item | undefined {
     const item = this.#items[this.#head]
     if (this.length === 0) return undefined

@@ -2,6 +2,7 @@ import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from '
 import { assert } from '../shared/assert.ts'
 import { waitForChange } from '../shared/memory/doorbell.ts'
 import { viewJournalMemory, Word } from '../shared/memory/journal-memory.ts'
+import { explainDirectIo } from './disk/direct-io.ts'
 import { NodeDisk } from './disk/node-disk.ts'
 import { systemEnvironment } from './environment.ts'
 import { BlockWriter } from './journal/block-writer.ts'
@@ -12,6 +13,13 @@ export type FlusherData = {
   readonly slotBytes: number
   readonly data: string
   readonly shard: number
+}
+
+/** What it says to its shard. */
+export type FlusherMessage = {
+  readonly kind: 'failed' | 'fallback'
+  readonly reason: string
+  readonly errno: string
 }
 
 /** How long to wait for disk space before the same block is written again. */
@@ -34,12 +42,24 @@ function run(): void {
   for (;;) {
     const seen = Atomics.load(words, Word.sealed) // before the step looks at the slots
     const step = writer.step()
-    if (step === 'failed') return port.postMessage(String(writer.failure))
+    tellFallback()
+    if (step === 'failed') return tell('failed', String(writer.failure), writer.failure?.code)
     if (step === 'flushed') continue
     if (Atomics.load(words, Word.stop) === 1) break
     waitForChange(words, Word.sealed, seen, step === 'blocked' ? SPACE_RETRY_MS : undefined)
   }
   writer.close()
+}
+
+function tellFallback(): void {
+  const { fallback } = writer
+  if (fallback === undefined) return
+  writer.fallback = undefined
+  tell('fallback', explainDirectIo(fallback), fallback.code)
+}
+
+function tell(kind: FlusherMessage['kind'], reason: string, errno = ''): void {
+  port.postMessage({ kind, reason, errno } satisfies FlusherMessage)
 }
 
 /** The appender posts an oversize block before it seals the slot, so it is there already. */

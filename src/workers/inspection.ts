@@ -5,6 +5,7 @@ import type { InspectionMessage, InspectionRequest } from '../shared/protocol/in
 import { DiskError } from './disk/disk.ts'
 import { NodeDisk } from './disk/node-disk.ts'
 import { inspectFile } from './inspection/inspect.ts'
+import { KeptHeads } from './inspection/kept-heads.ts'
 import { verifyDirectory } from './inspection/verify.ts'
 
 // Entry of the inspection thread of the command line: one request, messages, the end.
@@ -16,7 +17,7 @@ const post = (message: InspectionMessage): void => port.postMessage(message)
 try {
   switch (request.kind) {
     case 'verify':
-      verifyDirectory(new NodeDisk(request.data), post)
+      verifyDirectory(new NodeDisk(request.data), new KeptHeads(request.heads, request.keys), post)
       break
     case 'inspect':
       inspectFile(new NodeDisk(dirname(resolve(request.file))), basename(request.file), post)

@@ -5,6 +5,10 @@ import { DiskError } from './disk/disk.ts'
 import { NodeDisk } from './disk/node-disk.ts'
 import { systemEnvironment } from './environment.ts'
 import { openDataDirectory } from './recovery/data-directory.ts'
+import { JournalDamage } from './recovery/journal-walk.ts'
+import { reshard } from './recovery/reshard.ts'
+import { listCheckpoints } from './streams/checkpoint-list.ts'
+import { listPublicKeys, loadSigningKey } from './streams/key-files.ts'
 import { readStream, verifyStream } from './streams/read-stream.ts'
 
 /** Entry of a reader thread: one request, one reply. */
@@ -13,6 +17,10 @@ export default function answer(request: ReaderRequest): ReaderReply {
     return serve(request)
   } catch (error) {
     if (error instanceof StoreError) return { kind: 'error', error: error.toPlain() }
+    if (error instanceof JournalDamage) {
+      const { message } = error
+      return { kind: 'error', error: new StoreError('shard_failed', message).toPlain() }
+    }
     if (!(error instanceof DiskError)) throw error
     const failure = new StoreError('internal', 'the disk could not be read', { errno: error.code })
     return { kind: 'error', error: failure.toPlain() }
@@ -23,8 +31,14 @@ function serve(request: ReaderRequest): ReaderReply {
   const disk = new NodeDisk(request.data)
   switch (request.kind) {
     case 'open': {
-      const { shards } = openDataDirectory(disk, systemEnvironment, request.shards)
-      return { kind: 'opened', shards }
+      const header = openDataDirectory(disk, systemEnvironment, request.shards ?? 1)
+      const { shards = header.shards, options } = request
+      const resharded =
+        shards === header.shards
+          ? undefined
+          : reshard(disk, systemEnvironment, header, shards, options)
+      const { pem, keyId } = loadSigningKey(disk, systemEnvironment, request.signingKey)
+      return { kind: 'opened', shards, resharded, signingKey: pem, keyId }
     }
     case 'read': {
       const { plan } = request
@@ -46,5 +60,12 @@ function serve(request: ReaderRequest): ReaderReply {
         kind: 'verified',
         report: verifyStream(disk, request.plan, request.from, request.to),
       }
+    case 'checkpoints':
+      return {
+        kind: 'checkpoints',
+        page: listCheckpoints(disk, request.plan, request.from, request.limit),
+      }
+    case 'keys':
+      return { kind: 'keys', ...listPublicKeys(disk, request.activeKeyId) }
   }
 }

@@ -1,22 +1,37 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { compressBody, CompressionCode } from '../../src/shared/format/compression.ts'
+import { Random } from '../support/random.ts'
 
 type Report = {
   readonly ok: boolean
   readonly shards: number
   readonly streams: Readonly<Record<string, unknown>>
+  readonly checkpoints: number
   readonly findings: readonly string[]
 }
 
 const CHILD = fileURLToPath(import.meta.resolve('../support/store-child.js'))
 const VERIFIER = resolve(import.meta.dirname, '../../../test/support/verify.py')
 /** What Python brings along, of what a verifier may use. */
-const STANDARD = new Set(['hashlib', 'json', 'os', 're', 'struct', 'sys', 'zlib'])
+const STANDARD = new Set(['base64', 'hashlib', 'json', 'os', 're', 'struct', 'sys', 'zlib'])
+
+const SEED = 20_261_121
+const WORDS = ['a', 'varve ', '{"level":30}', 'é', '0123456789abcdef']
+/** Prints how many lines of block and body, in hex, are each other. */
+const EXPAND_LINES = `
+import sys
+sys.path.insert(0, sys.argv[1])
+sys.dont_write_bytecode = True
+import verify
+pairs = [[bytes.fromhex(part) for part in line.split()] for line in sys.stdin]
+print(sum(verify.lz4_block(block, len(body)) == body for block, body in pairs))
+`
 
 const python = spawnSync('python3', ['--version'])
 const hasPython = python.error === undefined && python.status === 0
@@ -71,6 +86,7 @@ for (const end of ['close', 'kill'] as const) {
       assert.equal(report.streams, answered)
       assert.equal([report.ok, report.shards, status], [true, 2, 0])
       assert.ok(filesOf(data, 'segment_000001.log').length > 2, 'streams have rolled')
+      assert.ok(report.checkpoints > 50, 'signatures were checked')
     })
   })
 }
@@ -86,6 +102,35 @@ withPython('one flipped bit is found wherever it counts', () => {
       flipByte(path, 70)
     }
     assert.ok(verify(data).report.ok)
+  })
+})
+
+withPython('it expands what LZ4 made here, whatever its lengths', () => {
+  const random = new Random(SEED)
+  const bodies = Array.from({ length: 200 }, () => {
+    const word = () => random.pick(WORDS).repeat(random.below(random.pick([2, 10, 300])))
+    return Buffer.from(Array.from({ length: random.below(50) }, word).join(''))
+  })
+  const blocks = bodies.map(body => compressBody(CompressionCode.Lz4, body, 0, body.length))
+  const lines = blocks.flatMap((block, index) =>
+    block === undefined ? [] : [`${block.toString('hex')} ${bodies[index]?.toString('hex')}`],
+  )
+  const { stdout, stderr } = spawnSync('python3', ['-c', EXPAND_LINES, dirname(VERIFIER)], {
+    input: lines.join('\n'),
+    encoding: 'utf8',
+  })
+  assert.is(stderr, '')
+  assert.ok(lines.length > 100)
+  assert.is(stdout.trim(), String(lines.length), `seed ${SEED}`)
+})
+
+withPython('exchanged keys are found', () => {
+  withStore('close', data => {
+    const [path = ''] = filesOf(data, '.pub')
+    renameSync(path, join(data, 'keys', `${'0'.repeat(32)}.pub`))
+    const { findings } = verify(data).report
+    assert.match(findings[0] ?? '', 'not the key that its name says')
+    assert.ok(findings.some(finding => finding.includes('which is not in keys/')))
   })
 })
 

@@ -43,13 +43,13 @@ service('a directory of something else is refused and left as it is', async () =
 
 service('a directory of a newer format is refused', async () => {
   await withDirectory(async data => {
-    const newer = '{"format":2,"shards":1,"createdAt":0}'
+    const newer = '{"format":3,"shards":1,"createdAt":0}'
     const { crc32 } = await import('node:zlib')
     const sum = crc32(newer).toString(16).padStart(8, '0')
     writeFileSync(join(data, 'varve.json'), `{"crc32":"${sum}","body":${newer}}\n`)
     const { status, output } = serveOnce(data)
     assert.is.not(status, 0)
-    assert.match(output, /format 2/)
+    assert.match(output, /format 3/)
   })
 })
 

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { type CrashRunOptions, runCrashes } from '../support/crash-run.ts'
 import type { DiskDefects } from '../support/simulated-disk.ts'
 
-const SEEDS = Number(process.env['VARVE_SEEDS'] ?? 2000)
+const SEEDS = Number(process.env['VARVE_SEEDS'] ?? 1000)
 const FIRST_SEED = Number(process.env['VARVE_SEED'] ?? 1)
 
 const crash = suite('integrity/crash')

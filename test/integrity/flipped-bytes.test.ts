@@ -61,7 +61,7 @@ function serve(disk: FlatDisk): ReadonlyMap<string, readonly string[]> | 'refuse
   const environment = new Clock().environment(new Random(SEED))
   const found = new Map<string, readonly string[]>()
   try {
-    openDataDirectory(disk, environment, undefined)
+    openDataDirectory(disk, environment, 1)
     const shard = recoverShard(disk, environment, 0, SMALL_OPTIONS)
     for (const { stream } of shard.table.list('', '', 1000)) {
       found.set(stream, readAll(disk, shard, stream))
@@ -76,7 +76,12 @@ function serve(disk: FlatDisk): ReadonlyMap<string, readonly string[]> | 'refuse
 
 /** Bodies of a stream, `corrupt` in place of those that cannot be read. */
 function readAll(disk: FlatDisk, { table }: RecoveredShard, stream: string): readonly string[] {
-  const plan = planRead(table.durable(stream), { ...FORWARD, since: undefined, wholeTail: true })
+  const plan = planRead(table.durable(stream), {
+    ...FORWARD,
+    since: undefined,
+    wholeTail: true,
+    fromCheckpoint: false,
+  })
   const request = { ...FORWARD, verify: 'genesis', encoding: 'json' } as const
   try {
     const { records } = readStream(disk, plan, request).selection

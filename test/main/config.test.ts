@@ -11,6 +11,7 @@ import {
   unknownVariables,
 } from '../../src/main/config.ts'
 import { HTTP_CONFIG_DEFAULTS } from '../../src/main/http/http-config.ts'
+import { compressionOffered } from '../../src/shared/format/compression.ts'
 
 const config = suite('main/config')
 
@@ -160,6 +161,22 @@ config('options that depend on each other are held together', () => {
   assert.match(refusal({ flags: { requestBytesMax: '1MiB' } }), 'at least recordBytesMax')
   assert.match(refusal({ flags: { bodyBudgetBytes: '1MiB' } }), 'at least requestBytesMax')
   assert.match(refusal({ flags: { inFlightBytesMax: '1MiB' } }), 'at least requestBytesMax')
+})
+
+config('a compression that this process cannot do is refused with the reason', () => {
+  const reason = compressionOffered('zstd')
+  if (reason === undefined) assert.is(parse({ flags: { compression: 'zstd' } }).compression, 'zstd')
+  else {
+    const message = `compression (--compression): "zstd" is refused: ${reason}`
+    assert.is(refusal({ flags: { compression: 'zstd' } }), message)
+  }
+  assert.is(parse({ flags: { compression: 'lz4' } }).compression, 'lz4')
+})
+
+config('defaults of streams have the bounds of streams', () => {
+  assert.match(refusal({ flags: { checkpointEvery: '0' } }), 'expected 1 to 1000000')
+  const age = { retentionMaxAgeSeconds: '10000000001' }
+  assert.match(refusal({ flags: age }), 'expected 0 to 10000000000')
 })
 
 config('a variable that is no option is noticed', () => {

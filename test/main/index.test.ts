@@ -25,15 +25,18 @@ function shell(command: string) {
   return { status, stdout, stderr }
 }
 
-/** Exit code of a command that talks to a server in this process. */
-function shellBeside(command: string, url: string): Promise<number | null> {
+/** Exit code of a command that talks to a server in this process, in a home of its own. */
+async function shellBeside(command: string, url: string): Promise<number | null> {
+  const home = mkdtempSync(join(tmpdir(), 'varve-home-'))
   const child = spawn('bash', ['--norc', '-c', script(command)], {
-    env: { PATH: process.env['PATH'], VARVE_URL: url },
+    env: { PATH: process.env['PATH'], VARVE_URL: url, HOME: home },
     stdio: 'ignore',
   })
-  return new Promise((resolveStatus, reject) => {
+  const status = await new Promise<number | null>((resolveStatus, reject) => {
     child.once('error', reject).once('exit', resolveStatus)
   })
+  rmSync(home, { recursive: true })
+  return status
 }
 
 index('the version is the one of the package', () => {

@@ -1,5 +1,4 @@
 import * as assert from 'uvu/assert'
-import { BATCH_ITEM_HEADER_BYTES, encodeBatchItemHeader } from '../../src/shared/format/batch.ts'
 import {
   BLOCK_HEADER_BYTES,
   BlockFlag,
@@ -10,6 +9,7 @@ import { hexToLatin1, latin1ToHex, viewOf } from '../../src/shared/format/bytes.
 import {
   type CommitEntry,
   encodeCommitEntry,
+  encodeDecisionEntry,
   encodeRemovedEntry,
   encodeStreamEntry,
   type StreamEntry,
@@ -21,19 +21,35 @@ import {
   chainHashOf,
   GENESIS_HASH,
 } from '../../src/shared/format/chain.ts'
-import { FRAME_HEADER_BYTES, FrameFlag, sealFrame } from '../../src/shared/format/frame.ts'
-import { encodeIndexPage } from '../../src/shared/format/index-page.ts'
+import {
+  CHECKPOINT_RECORD_BYTES,
+  type CheckpointFields,
+  encodeCheckpointBody,
+  signedBytes,
+} from '../../src/shared/format/checkpoint.ts'
+import {
+  FRAME_HEADER_BYTES,
+  FrameFlag,
+  type FrameTransaction,
+  sealFrame,
+} from '../../src/shared/format/frame.ts'
+import { encodeIndexPage, indexEntry } from '../../src/shared/format/index-page.ts'
 import { encodeJournalHeader, type JournalHeader } from '../../src/shared/format/journal-header.ts'
 import { encodeManifest, type Manifest, MANIFEST_FORMAT } from '../../src/shared/format/manifest.ts'
 import {
-  APPEND_PREFIX_BYTES,
+  appendPrefixBytes,
   createBytes,
   encodeAppendPrefix,
   encodeChange,
   encodeCreate,
+  encodeTrim,
   type OperationType,
+  TRIM_BYTES,
 } from '../../src/shared/format/operation.ts'
+import { CompressionCode } from '../../src/shared/format/compression.ts'
 import {
+  encodeCheckpointRecord,
+  encodeCompressedRecord,
   encodeRecord,
   recordBytes,
   RecordFormat,
@@ -41,10 +57,20 @@ import {
 } from '../../src/shared/format/record.ts'
 import { encodeSealedJson } from '../../src/shared/format/sealed-json.ts'
 import { MIB, PAGE_BYTES } from '../../src/shared/limits.ts'
+import type { Producer } from '../../src/shared/protocol/streams.ts'
+import { publicKeyToPem, Signer } from '../../src/shared/signing.ts'
+import {
+  type Content,
+  encodeBatch,
+  encodeSessionAnswered,
+  encodeSessionMessage,
+} from './wire-samples.ts'
+import { encodeReferenceSample } from './reference-sample.ts'
 
 // One small store, told once in every structure: a new directory, one append of two records to the
-// stream `orders`, a journal checkpoint, a roll. These bytes are the golden files and the worked
-// examples of src/shared/format/README.md.
+// stream `orders`, a checkpoint that was asked for, the append of a producer, which ends the
+// segment, a trim, a journal checkpoint; then a transaction that another shard decides. These bytes
+// are the golden files and the worked examples of src/shared/format/README.md.
 
 export const STREAM = 'orders'
 export const STREAM_ID = hexToLatin1('3d1c7a52e09b4f6688a1d2c3b4f5e607')
@@ -58,35 +84,81 @@ export const RECORDS = [
   { format: RecordFormat.Text, headers: '', body: 'two' },
 ] as const
 
-/** Chain hash after each record. */
+/** A body that LZ4 makes smaller, and the block by hand: no other version of a codec changes it. */
+export const COMPRESSED = {
+  body: 'varve '.repeat(40),
+  block: Buffer.from('6f 766172766520 0600 d1 60 766172766520'.replaceAll(' ', ''), 'hex'),
+} as const
+
+const THIRD = { format: RecordFormat.Text, headers: '', body: 'three' } as const
+/** What the transaction appends. */
+const FOURTH = { format: RecordFormat.Text, headers: '', body: 'four' } as const
+
+const CHECKPOINT_AT = TIMESTAMP + 10_000
+export const PRODUCED_AT = TIMESTAMP + 20_000
+const TRIMMED_AT = TIMESTAMP + 30_000
+export const PENDING_AT = TIMESTAMP + 60_000
+const DECIDED_AT = TIMESTAMP + 61_000
+
+/** Of bytes 0 to 31. */
+export const SIGNER = Signer.fromSeed(String.fromCharCode(...Array(32).keys()))
+export const PRODUCER: Producer = { id: 'till-4', epoch: 1, seq: 0 }
+export const TRIM_BEFORE = 2
+export const TRANSACTION: FrameTransaction = { id: 0x2a_0000_0007, coordinator: 1 }
+
+/** Chain hash after each record, and after each checkpoint among them. */
 const heads: string[] = []
 export const HEADS: readonly string[] = heads
 
-function encodeBatch(): Buffer {
-  const items = RECORDS.map(({ format, headers, body }) => {
-    const header = Buffer.alloc(BATCH_ITEM_HEADER_BYTES)
-    encodeBatchItemHeader(header, 0, format, headers.length, body.length)
-    return Buffer.concat([header, Buffer.from(headers + body)])
-  })
-  return Buffer.concat(items)
+function encodeOne({ format, headers, body }: Content, offset: number, timestamp: number): Buffer {
+  const fields = { offset, timestamp, format, previousHash: heads.at(-1) ?? GENESIS_HASH }
+  const source = Buffer.from(headers + body)
+  const bytes = Buffer.alloc(recordBytes(headers.length, body.length))
+  encodeRecord(bytes, viewOf(bytes), 0, fields, source, 0, headers.length, body.length)
+  link(bytes)
+  return bytes
 }
 
-function encodeRecords(): Buffer[] {
-  return RECORDS.map(({ format, headers, body }, offset) => {
-    const fields = {
-      offset,
-      timestamp: TIMESTAMP,
-      format,
-      previousHash: heads.at(-1) ?? GENESIS_HASH,
-    }
-    const source = Buffer.from(headers + body)
-    const bytes = Buffer.alloc(recordBytes(headers.length, body.length))
-    encodeRecord(bytes, viewOf(bytes), 0, fields, source, 0, headers.length, body.length)
-    const record = viewRecord(bytes, 0)
-    assert.ok(record)
-    heads.push(chainHashOf(STREAM_ID, bytes, record))
-    return bytes
+function link(bytes: Buffer): void {
+  const record = viewRecord(bytes, 0)
+  assert.ok(record)
+  heads.push(chainHashOf(STREAM_ID, bytes, record))
+}
+
+/** What a checkpoint says that is written now. */
+function fieldsAt(offset: number, timestamp: number): CheckpointFields {
+  const trimPoint = { offset: 0, hash: GENESIS_HASH }
+  const chainHead = heads.at(-1) ?? GENESIS_HASH
+  return { streamId: STREAM_ID, offset, recordCount: offset, timestamp, chainHead, trimPoint }
+}
+
+function encodeCheckpoint(fields: CheckpointFields, isLastOfSegment: boolean): Buffer {
+  const { recordCount, trimPoint, offset, timestamp, chainHead: previousHash } = fields
+  const signature = SIGNER.sign(signedBytes(fields))
+  const { keyId } = SIGNER
+  const body = encodeCheckpointBody({ recordCount, trimPoint, keyId, isLastOfSegment, signature })
+  const bytes = Buffer.alloc(CHECKPOINT_RECORD_BYTES)
+  encodeCheckpointRecord(bytes, viewOf(bytes), 0, { offset, timestamp, previousHash }, body)
+  link(bytes)
+  return bytes
+}
+
+/** The next record of the stream, had it been given LZ4. */
+function encodeCompressed(): Buffer {
+  const { body, block } = COMPRESSED
+  const fields = {
+    offset: RECORDS.length,
+    timestamp: TIMESTAMP,
+    format: RecordFormat.Text,
+    previousHash: heads.at(-1) ?? '',
+  }
+  const source = Buffer.from(body)
+  const bytes = Buffer.alloc(recordBytes(0, block.length))
+  encodeCompressedRecord(bytes, viewOf(bytes), 0, fields, source, 0, 0, source.length, {
+    compression: CompressionCode.Lz4,
+    bytes: block,
   })
+  return bytes
 }
 
 /** What is hashed for the first record, put together by hand: the code has it in no one piece. */
@@ -110,10 +182,22 @@ function encodeCreateOperation(): Buffer {
   return bytes
 }
 
-function encodeAppendOperation(records: Buffer): Buffer {
-  const bytes = Buffer.concat([Buffer.alloc(APPEND_PREFIX_BYTES), records])
-  const fields = { firstOffset: 0, count: RECORDS.length, chainHead: heads.at(-1) ?? '' }
-  encodeAppendPrefix(bytes, 0, STREAM_ID, fields, records.length)
+/** An append of what was encoded last: `count` records and the checkpoints among them. */
+function encodeAppend(
+  records: Buffer,
+  firstOffset: number,
+  count: number,
+  producer?: Producer,
+): Buffer {
+  const bytes = Buffer.concat([Buffer.alloc(appendPrefixBytes(producer)), records])
+  const fields = { firstOffset, count, chainHead: heads.at(-1) ?? '' }
+  encodeAppendPrefix(bytes, 0, STREAM_ID, fields, records.length, producer)
+  return bytes
+}
+
+function encodeTrimOperation(): Buffer {
+  const bytes = Buffer.alloc(TRIM_BYTES)
+  encodeTrim(bytes, 0, STREAM_ID, TRIM_BEFORE)
   return bytes
 }
 
@@ -125,9 +209,14 @@ export function encodeChangeOperation(
   return bytes.subarray(0, encodeChange(bytes, 0, type, STREAM_ID, config))
 }
 
-export function encodeFrame(payload: Buffer, flags: number): Buffer {
+export function encodeFrame(
+  payload: Buffer,
+  flags: FrameFlag,
+  timestamp = TIMESTAMP,
+  transaction?: FrameTransaction,
+): Buffer {
   const bytes = Buffer.concat([Buffer.alloc(FRAME_HEADER_BYTES), payload])
-  sealFrame(bytes, 0, flags, TIMESTAMP, payload.length)
+  sealFrame(bytes, 0, flags, timestamp, payload.length, transaction)
   return bytes
 }
 
@@ -148,7 +237,7 @@ function encodeBlock(
 }
 
 function encodeEntry(entry: StreamEntry): Buffer {
-  const bytes = Buffer.alloc(streamEntryBytesMax(entry.name, entry.config))
+  const bytes = Buffer.alloc(streamEntryBytesMax(entry.name, entry.config, entry.producers))
   return bytes.subarray(0, encodeStreamEntry(bytes, 0, entry))
 }
 
@@ -161,10 +250,22 @@ export const JOURNAL_HEADER: JournalHeader = {
   salt: SALT,
 }
 
-const records = encodeRecords()
-const segment = Buffer.concat(records)
+const records = RECORDS.map((content, offset) => encodeOne(content, offset, TIMESTAMP))
 const createOperation = encodeCreateOperation()
-const appendOperation = encodeAppendOperation(segment)
+const appendOperation = encodeAppend(Buffer.concat(records), 0, RECORDS.length)
+const compressed = encodeCompressed()
+/** The checkpoint that was asked for. */
+export const CHECKPOINT = fieldsAt(2, CHECKPOINT_AT)
+const checkpoint = encodeCheckpoint(CHECKPOINT, false)
+const checkpointAppend = encodeAppend(checkpoint, 2, 0)
+const third = encodeOne(THIRD, 2, PRODUCED_AT)
+/** The one that ends the segment. */
+const last = encodeCheckpoint(fieldsAt(3, PRODUCED_AT), true)
+const producerAppend = encodeAppend(Buffer.concat([third, last]), 2, 1, PRODUCER)
+const segment = Buffer.concat([...records, checkpoint, third, last])
+const segmentHead = heads.at(-1) ?? ''
+const trimOperation = encodeTrimOperation()
+
 const frame = encodeFrame(Buffer.concat([createOperation, appendOperation]), FrameFlag.Committed)
 const first = encodeBlock(Buffer.alloc(0), {
   flags: BlockFlag.EpochOpen,
@@ -178,31 +279,63 @@ const second = encodeBlock(frame, {
   lsn: 2 * PAGE_BYTES,
   previousHash: first.hash,
 })
+const laterFrames = [
+  encodeFrame(checkpointAppend, FrameFlag.Committed, CHECKPOINT_AT),
+  encodeFrame(producerAppend, FrameFlag.Committed, PRODUCED_AT),
+  encodeFrame(trimOperation, FrameFlag.Committed, TRIMMED_AT),
+]
+const thirdBlock = encodeBlock(Buffer.concat(laterFrames), {
+  flags: BlockFlag.Data,
+  number: 3,
+  lsn: 3 * PAGE_BYTES,
+  previousHash: second.hash,
+})
 
-/** Positions of the records in the segment. */
-export const POSITIONS: readonly number[] = [0, records[0]?.length ?? 0]
+const fourth = encodeOne(FOURTH, 3, PENDING_AT)
+const pending = encodeAppend(fourth, 3, 1)
+const outcome = { ...TRANSACTION, coordinator: 0 }
+const NOTHING = Buffer.alloc(0)
+
+/** Of the segment's index: where its records begin, the third one behind a checkpoint. */
+export const INDEX_ENTRIES: readonly number[] = [
+  indexEntry(0, false),
+  indexEntry(101, false),
+  indexEntry(392, true),
+]
 
 export const STREAM_ENTRY: StreamEntry = {
   name: STREAM,
   config: CONFIG,
   streamId: STREAM_ID,
-  chainHead: heads.at(-1) ?? '',
+  chainHead: segmentHead,
   createdAt: CREATED_AT,
-  lastTimestamp: TIMESTAMP,
-  firstOffset: 0,
-  nextOffset: RECORDS.length,
+  lastTimestamp: PRODUCED_AT,
+  firstOffset: TRIM_BEFORE,
+  nextOffset: 3,
   recordBytes: segment.length,
-  segment: 0,
-  segmentFirstOffset: 0,
-  segmentBytes: segment.length,
+  segment: 1,
+  segmentFirstOffset: 3,
+  segmentBytes: 0,
   closed: false,
+  lastCheckpoint: 3,
+  segmentSince: 0,
+  trimPoint: { offset: 0, hash: GENESIS_HASH },
+  firstSegment: 0,
+  producers: [
+    {
+      id: PRODUCER.id,
+      epoch: PRODUCER.epoch,
+      lastSeq: PRODUCER.seq,
+      results: [{ firstOffset: 2, nextOffset: 3, timestamp: PRODUCED_AT, chainHead: segmentHead }],
+    },
+  ],
 }
 
 export const COMMIT: CommitEntry = {
-  checkpointLsn: 3 * PAGE_BYTES,
+  checkpointLsn: 4 * PAGE_BYTES,
   journalFile: 1,
-  blockNumber: 2,
-  blockHash: second.hash,
+  blockNumber: 3,
+  blockHash: thirdBlock.hash,
   timestamp: TIMESTAMP + 50_000,
   entries: 1,
 }
@@ -214,34 +347,49 @@ export const MANIFEST: Manifest = {
   createdAt: CREATED_AT,
   closed: false,
   config: JSON.parse(CONFIG),
+  trimPoint: { offset: 0, chainHead: latin1ToHex(GENESIS_HASH) },
   sealed: [
     {
       number: 0,
       firstOffset: 0,
-      nextOffset: RECORDS.length,
+      nextOffset: 3,
       bytes: segment.length,
-      chainHead: latin1ToHex(heads.at(-1) ?? ''),
+      chainHead: latin1ToHex(segmentHead),
+      lastTimestamp: PRODUCED_AT,
     },
   ],
-  active: { number: 1, firstOffset: RECORDS.length },
+  active: { number: 1, firstOffset: 3 },
 }
 
 /** The bytes of every structure, by the name of its golden file. */
 export const SAMPLES = {
   record: records[0] ?? Buffer.alloc(0),
+  'compressed-record': compressed,
+  'checkpoint-record': checkpoint,
+  'checkpoint-signed': signedBytes(CHECKPOINT),
+  'public-key': Buffer.from(publicKeyToPem(SIGNER.publicKey)),
   segment: segment,
   'chain-input': encodeChainInput(),
-  batch: encodeBatch(),
+  batch: encodeBatch(RECORDS),
   'create-operation': createOperation,
   'append-operation': appendOperation,
+  'producer-append': producerAppend,
+  'checkpoint-append': checkpointAppend,
+  'trim-operation': trimOperation,
+  'reference-operation': encodeReferenceSample(STREAM_ID, HEADS[1] ?? ''),
   frame: frame,
+  'pending-frame': encodeFrame(pending, FrameFlag.Pending, PENDING_AT, TRANSACTION),
+  'committed-frame': encodeFrame(NOTHING, FrameFlag.Committed, DECIDED_AT, outcome),
   'first-block': first.bytes,
   block: second.bytes,
   'journal-header': encodeJournalHeader(JOURNAL_HEADER),
-  'index-page': encodeIndexPage(0, POSITIONS),
+  'index-page': encodeIndexPage(0, INDEX_ENTRIES),
   'stream-entry': encodeEntry(STREAM_ENTRY),
   'removed-entry': encodeRemovedEntry(STREAM_ID),
+  'decision-entry': encodeDecisionEntry(TRANSACTION.id),
   'commit-entry': encodeCommitEntry(COMMIT),
   manifest: encodeManifest(MANIFEST),
-  'directory-header': encodeSealedJson({ format: 1, shards: 1, createdAt: CREATED_AT }),
+  'session-request': encodeSessionMessage(STREAM, encodeBatch(RECORDS)),
+  'session-answer': encodeSessionAnswered(RECORDS.length),
+  'directory-header': encodeSealedJson({ format: 2, shards: 2, createdAt: CREATED_AT }),
 } as const satisfies Readonly<Record<string, Buffer>>

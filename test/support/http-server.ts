@@ -3,6 +3,8 @@ import { HTTP_CONFIG_DEFAULTS, type HttpConfig } from '../../src/main/http/http-
 import { openServer, type Server } from '../../src/main/http/server.ts'
 import type { RecordObject } from '../../src/shared/schemas/read.ts'
 import type { StreamInfo } from '../../src/shared/schemas/streams.ts'
+import type { PublicKey } from '../../src/shared/protocol/streams.ts'
+import type { SignedCheckpoint } from './signed-checkpoint.ts'
 import { MemoryStore, type MemoryStoreOptions, until } from './memory-store.ts'
 
 /** Members of every answer that the tests look at; which are there depends on the answer. */
@@ -21,10 +23,17 @@ type AnswerBody = Partial<StreamInfo> & {
   closed?: boolean
   records?: RecordObject[]
   streams?: StreamInfo[]
-  next?: string | null
+  next?: string | number | null
   ready?: boolean
   ok?: boolean
   verifiedRecords?: number
+  anchor?: string
+  expectedSeq?: number
+  epoch?: number
+  transactionId?: string
+  appends?: { stream: string; firstOffset: number; nextOffset: number; chainHead: string }[]
+  checkpoints?: SignedCheckpoint[]
+  keys?: PublicKey[]
 }
 
 type Answer = {
@@ -110,4 +119,9 @@ export function sendRaw(url: string, bytes: string): Promise<string> {
 /** `{"records": [...]}` */
 export function json(...records: unknown[]): string {
   return JSON.stringify({ records })
+}
+
+/** A request with a JSON body. */
+export function jsonBody(value: unknown): RequestInit {
+  return { body: JSON.stringify(value), headers: { 'content-type': 'application/json' } }
 }

@@ -1,10 +1,19 @@
+import { STREAM_CONFIG_DEFAULT } from '../../src/shared/limits.ts'
 import { crc32 } from 'node:zlib'
-import { claimedRecordBytes, decodeRecord, RECORD_LAYOUT } from '../../src/shared/format/record.ts'
+import { CHECKPOINT_RECORD_BYTES } from '../../src/shared/format/checkpoint.ts'
+import {
+  claimedRecordBytes,
+  decodeRecord,
+  RECORD_LAYOUT,
+  RecordKind,
+} from '../../src/shared/format/record.ts'
 import { KIB } from '../../src/shared/limits.ts'
 import type { Finding, InspectionMessage } from '../../src/shared/protocol/inspection.ts'
+import type { Checkpoint } from '../../src/shared/protocol/streams.ts'
 import type { ShardOptions } from '../../src/shared/protocol/shard.ts'
 import type { Disk } from '../../src/workers/disk/disk.ts'
 import { inspectFile } from '../../src/workers/inspection/inspect.ts'
+import { KeptHeads } from '../../src/workers/inspection/kept-heads.ts'
 import { verifyDirectory } from '../../src/workers/inspection/verify.ts'
 import { type FlatDisk, flatten } from './flat-disk.ts'
 import { Random } from './random.ts'
@@ -15,8 +24,8 @@ import { Clock, SIMULATED_OPTIONS, SimulatedShard } from './simulated-shard.ts'
 export const SMALL_OPTIONS: ShardOptions = {
   ...SIMULATED_OPTIONS,
   slotBytes: 4 * KIB,
-  journalFileBytes: 16 * KIB,
-  defaultConfig: { durability: 'group', maxSegmentBytes: 500 },
+  journalFileBytes: 24 * KIB,
+  defaultConfig: { ...STREAM_CONFIG_DEFAULT, maxSegmentBytes: 500 + CHECKPOINT_RECORD_BYTES },
 }
 
 export type SmallStore = {
@@ -42,15 +51,34 @@ export class StoreMaker {
     for (let added = 0; added < count; added += 1) {
       const body = `${stream} ${bodies.length} ${'.'.repeat((bodies.length * 7) % 40)}`
       bodies.push(body)
-      this.#shard.append(stream, [body], result => {
-        if ('error' in result) throw new Error(result.error.detail)
-      })
+      this.appendBody(stream, body)
     }
+  }
+
+  appendBody(stream: string, body: string): void {
+    this.#shard.append(stream, [body], result => {
+      if ('error' in result) throw new Error(result.error.detail)
+    })
   }
 
   delete(stream: string): void {
     this.#bodies.delete(stream)
     this.#shard.mutate({ kind: 'delete', stream }, Buffer.alloc(0), () => undefined)
+  }
+
+  /** Signs the stream as it is. */
+  checkpoint(stream: string): Checkpoint {
+    const found: Checkpoint[] = []
+    this.#shard.mutate({ kind: 'checkpoint', stream }, Buffer.alloc(0), result => {
+      if ('error' in result) throw new Error(result.error.detail)
+      found.push(result.value as Checkpoint)
+    })
+    this.journal()
+    return found[0] as Checkpoint
+  }
+
+  trim(stream: string, before: number): void {
+    this.#shard.mutate({ kind: 'trim', stream, before }, Buffer.alloc(0), () => undefined)
   }
 
   /** Everything is durable and in segments. */
@@ -99,10 +127,10 @@ export type Verified = {
   readonly notes: readonly Finding[]
 }
 
-export function verifyStore(disk: Disk): Verified {
+export function verifyStore(disk: Disk, heads = new KeptHeads([], [])): Verified {
   const findings: Finding[] = []
   let report: Verified['report']
-  verifyDirectory(disk, message => {
+  verifyDirectory(disk, heads, message => {
     if (message.kind === 'report') report = message
     if (message.kind !== 'finding') return
     const { kind: _, ...finding } = message
@@ -133,13 +161,24 @@ export function segmentOf(disk: FlatDisk, readable: string, index: number): stri
   return found[index] as string
 }
 
-/** Where the whole records of a segment lie. */
-export function recordsIn(bytes: Buffer): { offset: number; at: number; end: number }[] {
-  const found: { offset: number; at: number; end: number }[] = []
+export type RecordPlace = { readonly offset: number; readonly at: number; readonly end: number }
+
+/** Where the whole data records of a segment lie. */
+export function recordsIn(bytes: Buffer): RecordPlace[] {
+  return placesIn(bytes, RecordKind.Data)
+}
+
+/** Where the whole checkpoints of a segment lie. */
+export function checkpointsIn(bytes: Buffer): RecordPlace[] {
+  return placesIn(bytes, RecordKind.Checkpoint)
+}
+
+function placesIn(bytes: Buffer, kind: RecordKind): RecordPlace[] {
+  const found: RecordPlace[] = []
   for (let at = 0; at < bytes.length; ) {
     const record = decodeRecord(bytes, at)
     if (record === undefined) break
-    found.push({ offset: record.offset, at, end: record.end })
+    if (record.kind === kind) found.push({ offset: record.offset, at, end: record.end })
     at = record.end
   }
   return found

@@ -1,20 +1,28 @@
+import { randomBytes } from 'node:crypto'
+import { STREAM_CONFIG_DEFAULT } from '../../src/shared/limits.ts'
 import { StoreError } from '../../src/shared/errors.ts'
+import { latin1ToHex } from '../../src/shared/format/bytes.ts'
 import { compareNames } from '../../src/shared/format/name-order.ts'
 import { renderRecords } from '../../src/shared/format/render.ts'
 import type {
   AppendResult,
+  Checkpoint,
+  PublicKey,
   ReadPage,
   ReadRequest,
   ShardStatus,
   StreamConfig,
   StreamInfo,
+  TransactionResult,
   VerifyReport,
 } from '../../src/shared/protocol/streams.ts'
+import { Signer } from '../../src/shared/signing.ts'
 import type {
   AppendRequest,
   StreamListener,
   StreamStore,
   StreamSubscription,
+  TransactionAppend,
 } from '../../src/main/store.ts'
 import { MemoryStream } from './memory-stream.ts'
 
@@ -25,19 +33,22 @@ export type MemoryStoreOptions = {
   readonly now?: () => number
 }
 
-const DEFAULTS: StreamConfig = { durability: 'group', maxSegmentBytes: 64 * 1024 * 1024 }
-
 /** The in-memory twin of the engine: everything of `StreamStore` but the disk. */
 export class MemoryStore implements StreamStore {
   readonly #autoCreate: boolean
   readonly #defaults: StreamConfig
   readonly #now: () => number
+  readonly #signer = Signer.fromSeed(randomBytes(32).toString('latin1'))
   readonly #streams = new Map<string, MemoryStream>()
   #isClosed = false
-  /** The next append fails with it. */
+  /** The next append or transaction fails with it. */
   failNextAppend: Error | undefined
 
-  constructor({ autoCreate = true, defaults = DEFAULTS, now }: MemoryStoreOptions = {}) {
+  constructor({
+    autoCreate = true,
+    defaults = STREAM_CONFIG_DEFAULT,
+    now,
+  }: MemoryStoreOptions = {}) {
     this.#autoCreate = autoCreate
     this.#defaults = defaults
     this.#now = now ?? (() => Date.now() * 1000)
@@ -101,21 +112,55 @@ export class MemoryStore implements StreamStore {
   }
 
   async append(request: AppendRequest): Promise<AppendResult> {
-    try {
-      this.#checkOpen()
-      const failure = this.failNextAppend
-      this.failNextAppend = undefined
-      if (failure !== undefined) throw failure
+    return refusing(() => {
+      this.#takeFailure()
       const found = this.#streams.get(request.stream)
-      if (found === undefined && (request.expectedOffset ?? 0) !== 0 && this.#autoCreate) {
-        throw new StoreError('offset_mismatch', 'the stream is empty', { nextOffset: 0 })
-      }
-      const stream =
-        found ?? (this.#autoCreate ? this.#add(request.stream) : this.#find(request.stream))
-      return stream.append(request, this.#now())
-    } catch (error) {
-      throw error instanceof StoreError ? error.withOutcome('not_applied') : error
-    }
+      if (found !== undefined) return found.append(request, this.#now())
+      // Tried on a stream that goes unless the append is accepted.
+      const stream = this.#make(request.stream)
+      const result = stream.append(request, this.#now())
+      this.#streams.set(request.stream, stream)
+      return result
+    })
+  }
+
+  async transact(appends: readonly TransactionAppend[]): Promise<TransactionResult> {
+    return refusing(() => {
+      this.#takeFailure()
+      for (const append of appends) this.#checkPart(append)
+      const parts = appends.map(append => {
+        const stream = this.#streams.get(append.stream) ?? this.#add(append.stream)
+        const { firstOffset, nextOffset, chainHead } = stream.append(append, this.#now())
+        return { stream: append.stream, firstOffset, nextOffset, chainHead }
+      })
+      return { transactionId: randomBytes(8).toString('hex'), appends: parts }
+    })
+  }
+
+  async trim(name: string, before: number): Promise<StreamInfo> {
+    this.#checkOpen()
+    return this.#find(name).trim(before)
+  }
+
+  async checkpoint(name: string): Promise<Checkpoint> {
+    this.#checkOpen()
+    return this.#find(name).checkpoint(this.#now())
+  }
+
+  async checkpoints(name: string, range: { from: number; limit: number }) {
+    return this.#find(name).checkpoints(range)
+  }
+
+  async keys(): Promise<PublicKey[]> {
+    const { keyId, publicKey } = this.#signer
+    return [
+      {
+        keyId: latin1ToHex(keyId),
+        algorithm: 'Ed25519',
+        publicKey: latin1ToHex(publicKey),
+        active: true,
+      },
+    ]
   }
 
   async barrier(): Promise<void> {
@@ -151,9 +196,33 @@ export class MemoryStore implements StreamStore {
   }
 
   #add(name: string, config = this.#defaults): MemoryStream {
-    const stream = new MemoryStream(name, config, this.#now())
+    const stream = new MemoryStream(name, config, this.#now(), this.#signer)
     this.#streams.set(name, stream)
     return stream
+  }
+
+  /** A stream that an append creates, not yet among the others. */
+  #make(name: string): MemoryStream {
+    if (!this.#autoCreate) throw new StoreError('stream_not_found', 'no such stream')
+    return new MemoryStream(name, this.#defaults, this.#now(), this.#signer)
+  }
+
+  #checkPart(append: TransactionAppend): void {
+    const { stream } = append
+    try {
+      const found = this.#streams.get(stream) ?? this.#make(stream)
+      found.check(append)
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+      throw new StoreError(error.code, error.message, { ...error.fields, stream })
+    }
+  }
+
+  #takeFailure(): void {
+    this.#checkOpen()
+    const failure = this.failNextAppend
+    this.failNextAppend = undefined
+    if (failure !== undefined) throw failure
   }
 
   #find(name: string): MemoryStream {
@@ -164,6 +233,15 @@ export class MemoryStore implements StreamStore {
 
   #checkOpen(): void {
     if (this.#isClosed) throw new StoreError('shutting_down', 'the store is closed')
+  }
+}
+
+/** Nothing of what is refused here was applied. */
+function refusing<Result>(run: () => Result): Result {
+  try {
+    return run()
+  } catch (error) {
+    throw error instanceof StoreError ? error.withOutcome('not_applied') : error
   }
 }
 

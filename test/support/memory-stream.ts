@@ -1,28 +1,26 @@
 import { randomBytes } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import { StoreError } from '../../src/shared/errors.ts'
-import { decodeBatchItem } from '../../src/shared/format/batch.ts'
-import { latin1ToHex, viewOf } from '../../src/shared/format/bytes.ts'
-import { chainHashOf, GENESIS_HASH } from '../../src/shared/format/chain.ts'
-import {
-  checkLinks,
-  type LocatedRecord,
-  type PageSelection,
-  selectPage,
-} from '../../src/shared/format/read-page.ts'
-import { encodeRecord, recordBytes, viewRecord } from '../../src/shared/format/record.ts'
+import { latin1ToHex } from '../../src/shared/format/bytes.ts'
+import { dataRecords, type PageSelection, selectPage } from '../../src/shared/format/read-page.ts'
 import type {
   AppendResult,
+  Checkpoint,
+  CheckpointPage,
   ReadRequest,
   StreamConfig,
   StreamInfo,
   VerifyReport,
 } from '../../src/shared/protocol/streams.ts'
+import type { Signer } from '../../src/shared/signing.ts'
 import type {
   AppendRequest,
   RecordChunk,
   StreamListener,
   StreamSubscription,
 } from '../../src/main/store.ts'
+import { MemoryChain } from './memory-chain.ts'
+import { MemoryProducers } from './memory-producers.ts'
 
 type EndReason = 'closed' | 'deleted' | 'failed'
 
@@ -33,17 +31,16 @@ export class MemoryStream {
   readonly #createdAt: number
   #config: StreamConfig
   #isClosed = false
-  #records: LocatedRecord[] = []
-  #recordBytes = 0
-  #chainHead = GENESIS_HASH
-  #lastTimestamp = 0
+  readonly #chain: MemoryChain
+  readonly #producers = new MemoryProducers()
   readonly #listeners = new Map<number, StreamListener>()
   #lastListener = 0
 
-  constructor(name: string, config: StreamConfig, createdAt: number) {
+  constructor(name: string, config: StreamConfig, createdAt: number, signer: Signer) {
     this.#name = name
     this.#config = config
     this.#createdAt = createdAt
+    this.#chain = new MemoryChain(name, this.#streamId, signer)
   }
 
   get watches(): number {
@@ -51,22 +48,20 @@ export class MemoryStream {
   }
 
   hasConfig(config: StreamConfig): boolean {
-    return (
-      config.durability === this.#config.durability &&
-      config.maxSegmentBytes === this.#config.maxSegmentBytes
-    )
+    return isDeepStrictEqual(config, this.#config)
   }
 
   info(): StreamInfo {
+    const { firstOffset, nextOffset, head, bytes, segments } = this.#chain
     return {
       stream: this.#name,
       streamId: latin1ToHex(this.#streamId),
       state: this.#isClosed ? 'closed' : 'open',
-      firstOffset: 0,
-      nextOffset: this.#records.length,
-      chainHead: latin1ToHex(this.#chainHead),
-      recordBytes: this.#recordBytes,
-      segments: this.#records.length === 0 ? 0 : 1,
+      firstOffset,
+      nextOffset,
+      chainHead: latin1ToHex(head),
+      recordBytes: bytes,
+      segments,
       createdAt: this.#createdAt,
       config: this.#config,
     }
@@ -83,63 +78,105 @@ export class MemoryStream {
     return this.info()
   }
 
-  append(request: AppendRequest, nowMicros: number): AppendResult {
-    if (this.#isClosed) throw new StoreError('stream_closed', 'the stream is closed')
-    const firstOffset = this.#records.length
-    if ((request.expectedOffset ?? firstOffset) !== firstOffset) {
-      throw new StoreError('offset_mismatch', `the stream is at ${firstOffset}`, {
-        nextOffset: firstOffset,
-      })
-    }
-    this.#lastTimestamp = Math.max(this.#lastTimestamp, nowMicros)
-    const records = this.#encode(request.batch)
-    const nextOffset = this.#records.length
-    this.#emit({ firstOffset, nextOffset, records })
-    return {
-      firstOffset,
-      nextOffset,
-      durability: request.durability ?? this.#config.durability,
-      durable: (request.durability ?? this.#config.durability) !== 'relaxed',
-      timestamp: this.#lastTimestamp,
-      chainHead: latin1ToHex(this.#chainHead),
-    }
+  /** @throws StoreError when an append cannot be, before anything of it is applied */
+  check({ expectedOffset }: Pick<AppendRequest, 'expectedOffset'>): void {
+    const { nextOffset } = this.#chain
+    if (this.#isClosed) throw new StoreError('stream_closed', 'it is closed', { nextOffset })
+    if ((expectedOffset ?? nextOffset) === nextOffset) return
+    throw new StoreError('offset_mismatch', `the stream is at ${nextOffset}`, { nextOffset })
   }
 
-  read(request: ReadRequest): Omit<PageSelection, never> & { tailOffset: number; closed: boolean } {
-    const tailOffset = this.#records.length
+  /** What was accepted before is answered before anything else is looked at. */
+  append(request: AppendRequest, nowMicros: number): AppendResult {
+    const { producer } = request
+    const before = producer && this.#producers.find(producer)
+    if (before !== undefined) return before
+    this.check(request)
+    const firstOffset = this.#chain.nextOffset
+    const { records, chainHead } = this.#chain.append(request.batch, nowMicros, this.#config)
+    const { nextOffset, lastTimestamp: timestamp } = this.#chain
+    this.#emit({ firstOffset, nextOffset, records })
+    const durability = request.durability ?? this.#config.durability
+    const result = {
+      firstOffset,
+      nextOffset,
+      durability,
+      durable: durability !== 'relaxed',
+      duplicate: false,
+      timestamp,
+      chainHead: latin1ToHex(chainHead),
+    }
+    if (producer !== undefined) this.#producers.add(producer, result)
+    return result
+  }
+
+  trim(before: number): StreamInfo {
+    const { nextOffset } = this.#chain
+    if (before > nextOffset) {
+      throw new StoreError('beyond_end', `the stream ends at ${nextOffset}`, { nextOffset })
+    }
+    this.#chain.trim(before)
+    return this.info()
+  }
+
+  checkpoint(nowMicros: number): Checkpoint {
+    return this.#chain.checkpoint(nowMicros)
+  }
+
+  /** Those of one offset are never parted. */
+  checkpoints({ from, limit }: { from: number; limit: number }): CheckpointPage {
+    const found = this.#chain.checkpoints.filter(({ offset }) => offset >= from)
+    const last = found[limit - 1]?.offset ?? Number.POSITIVE_INFINITY
+    const next = found.find(({ offset }) => offset > last)?.offset ?? null
+    return { checkpoints: found.filter(({ offset }) => offset <= last), next }
+  }
+
+  read(request: ReadRequest): PageSelection & { tailOffset: number; closed: boolean } {
+    const { firstOffset, nextOffset: tailOffset } = this.#chain
     const from = this.#resolve(request)
     if (from > tailOffset) {
       throw new StoreError('beyond_end', `the stream ends at ${tailOffset}`, {
         nextOffset: tailOffset,
       })
     }
+    if (from < firstOffset) {
+      throw new StoreError('trimmed', `records are kept from ${firstOffset} on`, { firstOffset })
+    }
     const isForward = request.direction === 'forward'
-    const low = isForward ? from : 0
+    const low = isForward ? from : firstOffset
     const high = isForward ? tailOffset : from
-    const first = request.verify === 'genesis' ? 0 : low
-    const records = this.#records.slice(first, high)
-    const verified =
-      request.verify === 'none'
-        ? records
-        : checkLinks(records, this.#streamId, records[0]?.record.previousHash ?? GENESIS_HASH)
-    return { ...selectPage(verified, low, high, request), tailOffset, closed: this.#isClosed }
+    const page = selectPage(this.#recordsOf(request, low, high), low, high, request, firstOffset)
+    return { ...page, tailOffset, closed: this.#isClosed }
+  }
+
+  #recordsOf({ verify }: ReadRequest, low: number, high: number) {
+    if (verify === 'none') return this.#chain.records(low, high)
+    const anchor = verify === 'genesis' ? undefined : this.#chain.anchorOf(low)
+    return dataRecords(this.#chain.verified(high, anchor))
   }
 
   verify(range: { from?: number; to?: number }): VerifyReport {
-    const to = Math.min(range.to ?? this.#records.length, this.#records.length)
-    const from = Math.min(range.from ?? 0, to)
-    let hash = GENESIS_HASH
-    for (const linked of checkLinks(this.#records.slice(0, to), this.#streamId, GENESIS_HASH)) {
-      hash = linked.hash
+    const { firstOffset, nextOffset, trimPoint } = this.#chain
+    const to = Math.min(Math.max(range.to ?? nextOffset, firstOffset), nextOffset)
+    const from = Math.min(Math.max(range.from ?? firstOffset, firstOffset), to)
+    const anchor = from > firstOffset ? this.#chain.anchorOf(from) : undefined
+    let hash = anchor?.record.previousHash ?? trimPoint.hash
+    for (const linked of this.#chain.verified(to, anchor)) hash = linked.hash
+    const start = trimPoint.offset === 0 ? 'genesis' : 'trim'
+    return {
+      ok: true,
+      verifiedRecords: to - from,
+      from,
+      to,
+      chainHead: latin1ToHex(hash),
+      anchor: anchor === undefined ? start : 'checkpoint',
+      failure: null,
     }
-    const chainHead = latin1ToHex(hash)
-    const verifiedRecords = to - from
-    return { ok: true, verifiedRecords, from, to, chainHead, anchor: 'genesis', failure: null }
   }
 
   subscribe(listener: StreamListener): StreamSubscription {
     const id = ++this.#lastListener
-    const nextOffset = this.#records.length
+    const { nextOffset } = this.#chain
     this.#listeners.set(id, listener)
     if (this.#isClosed) setImmediate(() => this.end('closed'))
     return { nextOffset, cancel: () => this.#listeners.delete(id) }
@@ -153,42 +190,13 @@ export class MemoryStream {
   }
 
   #resolve({ from, since }: ReadRequest): number {
-    const end = this.#records.length
+    const { firstOffset, nextOffset } = this.#chain
     if (since !== undefined) {
-      const index = this.#records.findIndex(({ record }) => record.timestamp >= since)
-      return index === -1 ? end : index
+      const records = this.#chain.records(firstOffset, nextOffset)
+      return records.find(({ record }) => record.timestamp >= since)?.record.offset ?? nextOffset
     }
-    if (from === 'start') return 0
-    return from === 'end' ? end : from
-  }
-
-  /** Appends the batch's items as records; returns them back to back. */
-  #encode(batch: Buffer): Buffer {
-    const items = []
-    let size = 0
-    for (let at = 0; at < batch.length; ) {
-      const item = decodeBatchItem(batch, at, batch.length)
-      items.push(item)
-      size += recordBytes(item.headersLength, item.bodyLength)
-      at = item.end
-    }
-    const bytes = Buffer.alloc(size)
-    const view = viewOf(bytes)
-    let at = 0
-    for (const { format, headersAt, headersLength, bodyLength } of items) {
-      const offset = this.#records.length
-      const previousHash = this.#chainHead
-      const timestamp = this.#lastTimestamp
-      const fields = { offset, timestamp, format, previousHash }
-      const end = encodeRecord(bytes, view, at, fields, batch, headersAt, headersLength, bodyLength)
-      const record = viewRecord(bytes, at)
-      if (record === undefined) throw new Error('an encoded record can be viewed')
-      this.#chainHead = chainHashOf(this.#streamId, bytes, record)
-      this.#records.push({ bytes, record })
-      at = end
-    }
-    this.#recordBytes += size
-    return bytes
+    if (from === 'start') return firstOffset
+    return from === 'end' ? nextOffset : from
   }
 
   #emit(chunk: RecordChunk): void {

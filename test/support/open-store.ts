@@ -8,33 +8,45 @@ import { CONFIG } from './store-helpers.ts'
 /** The engine on real threads and files, in a directory of its own that goes when it is closed. */
 export async function openStore(shards: number): Promise<ShardedStore> {
   const data = mkdtempSync(join(tmpdir(), 'varve-'))
-  const opened = await ShardedStore.open({
-    data,
-    shards,
-    readers: 1,
-    inFlightBytesMax: 64 * MIB,
-    engine: {
-      slotBytes: MIB / 4,
-      journalFileBytes: 2 * MIB,
-      journalBytesMax: 8 * MIB,
-      checkpointIntervalMs: 20, // so that reads meet segments, memory and what lies across both
-      flushDelayMs: 0,
-      flushOperationsMax: 0,
-      relaxedFlushMs: 20,
-      diskReserveBytes: 0,
-      stallMs: 30_000,
-      streamsMax: 10_000,
-      autoCreate: true,
-      defaultConfig: CONFIG,
-    },
-    onLog: () => undefined,
-    onOpened: () => undefined,
-    onState: () => undefined,
-  })
+  const opened = await openDirectory(data, shards)
   const close = opened.close.bind(opened)
   opened.close = async () => {
     await close()
     rmSync(data, { recursive: true, force: true })
   }
   return opened
+}
+
+/** The same in a directory that stays. @param shards undefined: as many as it has */
+export function openDirectory(data: string, shards: number | undefined): Promise<ShardedStore> {
+  return ShardedStore.open({
+    data,
+    shards,
+    readers: 1,
+    inFlightBytesMax: 64 * MIB,
+    transactionTimeoutMs: 10_000,
+    signingKey: undefined,
+    engine: {
+      slotBytes: MIB / 4,
+      journalFileBytes: 2 * MIB,
+      journalBytesMax: 8 * MIB,
+      checkpointIntervalMs: 20, // so that reads meet segments, memory and what lies across both
+      retentionIntervalMs: 100,
+      flushDelayMs: 0,
+      flushOperationsMax: 0,
+      relaxedFlushMs: 20,
+      diskReserveBytes: 0,
+      stallMs: 30_000,
+      producerExpirySeconds: 86_400,
+      directBytes: 64 * 1024,
+      directIo: false,
+      streamsMax: 10_000,
+      autoCreate: true,
+      defaultConfig: CONFIG,
+    },
+    onLog: () => undefined,
+    onResharded: () => undefined,
+    onOpened: () => undefined,
+    onState: () => undefined,
+  })
 }

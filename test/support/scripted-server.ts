@@ -1,10 +1,16 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 export type ScriptedRequest = {
   readonly method: string
   /** Path and query. */
   readonly target: string
+  readonly headers: IncomingHttpHeaders
   readonly body: Buffer
 }
 
@@ -45,7 +51,8 @@ export async function withScript(
 
 /** The answer to an append of `count` records that got `firstOffset`. */
 export function appended(firstOffset: number, count: number, durable = true): ScriptedAnswer {
-  return { body: { firstOffset, nextOffset: firstOffset + count, count, durable } }
+  const nextOffset = firstOffset + count
+  return { body: { firstOffset, nextOffset, count, durable, duplicate: false } }
 }
 
 /** A problem document. */
@@ -61,7 +68,8 @@ export function problem(
 
 async function read(incoming: IncomingMessage): Promise<ScriptedRequest> {
   const body = Buffer.concat((await incoming.toArray()) as Buffer[])
-  return { method: incoming.method ?? '', target: incoming.url ?? '', body }
+  const { method = '', url: target = '', headers } = incoming
+  return { method, target, headers, body }
 }
 
 function reply(outgoing: ServerResponse, answer: ScriptedAnswer): void {

@@ -85,7 +85,8 @@ async function address(child: ChildProcess, printed: () => string): Promise<stri
   for (;;) {
     const found = /http:\/\/127\.0\.0\.1:\d+/.exec(printed())
     if (found !== null) return found[0]
-    if (child.exitCode !== null || Date.now() > deadline) {
+    const hasEnded = child.exitCode !== null || child.signalCode !== null
+    if (hasEnded || Date.now() > deadline) {
       throw new Error(`the server did not start:\n${printed()}`)
     }
     await new Promise(done => {

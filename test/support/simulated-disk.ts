@@ -1,13 +1,22 @@
+import { assert } from '../../src/shared/assert.ts'
 import { parentPath } from '../../src/shared/format/paths.ts'
+import { PAGE_BYTES } from '../../src/shared/limits.ts'
 import { type Disk, DiskError, type FileMode } from '../../src/workers/disk/disk.ts'
 import type { Random } from './random.ts'
+import {
+  emptyInode,
+  grown,
+  type Inode,
+  noteVersion,
+  persist,
+  restart,
+  SECTOR_BYTES,
+} from './simulated-inode.ts'
 
 // A disk with two faces: what the process sees (the page cache) and what would be there after the
 // power fails (the media). Between the two lies, per sector, every content since the last sync; a
 // power failure keeps any of them, or a torn mixture, and any file size and any of the directory
 // entries that were not synced. Deterministic from its random source.
-
-const SECTOR_BYTES = 512
 
 /** Thrown at the operation at which the machine stops. */
 export class Crash extends Error {
@@ -26,29 +35,21 @@ export type DiskDefects = {
  * Fails an operation of a kind, counted from 1. After a failed sync the pages are clean, and lost.
  */
 export type DiskFault = {
-  readonly operation: 'write' | 'sync'
+  readonly operation: 'write' | 'sync' | 'openDirect'
   readonly at: number
-  readonly code: 'EIO' | 'ENOSPC'
+  readonly code: 'EIO' | 'ENOSPC' | 'EINVAL'
   /** Whether every later one fails too. */
   readonly lasts?: boolean
 }
 
-type Inode = {
-  /** What the process sees. */
-  bytes: Buffer
-  size: number
-  /** What is on the media. */
-  media: Buffer
-  mediaSize: number
-  /** Contents of each sector since the last sync, oldest first. */
-  readonly versions: Map<number, Buffer[]>
-  readonly sizes: number[]
-}
+type Move = { readonly from: string; readonly to: string }
 
 /** What one operation did to names: happens whole, or not at all. */
 type NameChange = {
   readonly directory: string
   readonly names: readonly (readonly [path: string, inode: Inode | undefined])[]
+  /** The directory that was renamed. */
+  readonly moved?: Move
 }
 
 export class SimulatedDisk implements Disk {
@@ -58,9 +59,9 @@ export class SimulatedDisk implements Disk {
   #mediaNames: Map<string, Inode>
   #directories: Set<string>
   #changes: NameChange[] = []
-  #files = new Map<number, { path: string; inode: Inode }>()
+  #files = new Map<number, { path: string; inode: Inode; mode: FileMode }>()
   #nextFile = 3
-  #counts = { write: 0, sync: 0 }
+  #counts = { write: 0, sync: 0, openDirect: 0 }
   /** Operations that change something, so far. */
   operations = 0
   /** The operation at which the machine stops. */
@@ -84,8 +85,9 @@ export class SimulatedDisk implements Disk {
       inode = emptyInode()
       this.#rename(path, [[path, inode]])
     } else if (mode === 'create') this.#resize(inode, 0)
+    if (mode === 'direct') this.#fail('openDirect', path)
     const file = this.#nextFile++
-    this.#files.set(file, { path, inode })
+    this.#files.set(file, { path, inode, mode })
     return file
   }
 
@@ -100,8 +102,9 @@ export class SimulatedDisk implements Disk {
   }
 
   write(file: number, source: Buffer, position: number): number {
-    const { inode, path } = this.#file(file)
+    const { inode, path, mode } = this.#file(file)
     this.#fail('write', path)
+    if (mode === 'direct') assertAligned(source, position)
     if (this.operations === this.crashAt) {
       const reached = this.#random.below(source.length + 1)
       if (reached > 0) this.#put(inode, source.subarray(0, reached), position)
@@ -140,8 +143,14 @@ export class SimulatedDisk implements Disk {
   syncDirectory(path: string): void {
     this.#tick()
     if (this.#defects.noDirectorySync === true) return
-    for (const change of this.#changes.filter(({ directory }) => directory === path)) {
+    const changes = this.#changes.filter(({ directory }) => directory === path)
+    for (const change of changes) {
       applyChange(this.#mediaNames, change)
+      // What was done in a directory before it moved has moved with it.
+      const end = this.#changes.indexOf(change)
+      this.#changes = this.#changes.filter(
+        ({ directory }, at) => at > end || !isWithin(directory, change.moved?.from),
+      )
     }
     this.#changes = this.#changes.filter(({ directory }) => directory !== path)
   }
@@ -174,11 +183,13 @@ export class SimulatedDisk implements Disk {
     if (moved.length === 0 && !this.#directories.has(from)) {
       throw new DiskError('ENOENT', 'rename', from)
     }
-    if (this.#directories.delete(from)) this.#directories.add(to)
-    this.#rename(to, [
+    const names = [
       ...moved.map(([name]) => [name, undefined] as const),
       ...moved.map(([name, inode]) => [to + name.slice(from.length), inode] as const),
-    ])
+    ]
+    if (!this.#directories.has(from)) return this.#rename(to, names)
+    this.#moveDirectories({ from, to })
+    this.#rename(to, names, { from, to })
   }
 
   remove(path: string): void {
@@ -220,8 +231,15 @@ export class SimulatedDisk implements Disk {
     for (const inode of inodes) this.#settle(inode)
     const kept = this.#random.below(this.#changes.length + 1)
     for (const change of this.#changes.slice(0, kept)) applyChange(this.#mediaNames, change)
+    // Where a rename of a directory did not last, it is where it was.
+    for (const { moved } of this.#changes.slice(kept).toReversed()) {
+      if (moved !== undefined) this.#moveDirectories({ from: moved.to, to: moved.from })
+    }
     this.#changes = []
     this.#names = new Map(this.#mediaNames)
+    for (const path of this.#names.keys()) {
+      for (let at = parentPath(path); at !== ''; at = parentPath(at)) this.#directories.add(at)
+    }
     for (const inode of new Set(this.#names.values())) restart(inode)
   }
 
@@ -242,13 +260,13 @@ export class SimulatedDisk implements Disk {
     this.operations += 1
   }
 
-  #file(file: number): { path: string; inode: Inode } {
+  #file(file: number): { path: string; inode: Inode; mode: FileMode } {
     const open = this.#files.get(file)
     if (open === undefined) throw new DiskError('EBADF', 'use', `file ${file}`)
     return open
   }
 
-  #fail(operation: 'write' | 'sync', path: string): void {
+  #fail(operation: DiskFault['operation'], path: string): void {
     this.#counts[operation] += 1
     const { fault } = this
     if (fault?.operation !== operation) return
@@ -272,10 +290,18 @@ export class SimulatedDisk implements Disk {
   }
 
   /** Changes names in the directory that holds `path`. */
-  #rename(path: string, names: NameChange['names']): void {
-    const change = { directory: parentPath(path), names }
+  #rename(path: string, names: NameChange['names'], moved?: Move): void {
+    const directory = parentPath(path)
+    const change = moved === undefined ? { directory, names } : { directory, names, moved }
     applyChange(this.#names, change)
     this.#changes.push(change)
+  }
+
+  #moveDirectories({ from, to }: Move): void {
+    for (const path of [...this.#directories].filter(it => isWithin(it, from))) {
+      this.#directories.delete(path)
+      this.#directories.add(to + path.slice(from.length))
+    }
   }
 
   #put(inode: Inode, source: Buffer, position: number): void {
@@ -330,55 +356,23 @@ export class SimulatedDisk implements Disk {
   }
 }
 
+/** What a real disk answers with EINVAL; the memory's address cannot be known, its kind can. */
+function assertAligned(source: Buffer, position: number): void {
+  const numbers = [position, source.length, source.byteOffset]
+  assert(
+    numbers.every(number => number % PAGE_BYTES === 0),
+    'a direct write is aligned',
+  )
+  assert(source.buffer instanceof SharedArrayBuffer, 'a direct write is from aligned memory')
+}
+
+function isWithin(path: string, directory: string | undefined): boolean {
+  return path === directory || (directory !== undefined && path.startsWith(`${directory}/`))
+}
+
 function applyChange(names: Map<string, Inode>, change: NameChange): void {
   for (const [path, inode] of change.names) {
     if (inode === undefined) names.delete(path)
     else names.set(path, inode)
   }
-}
-
-function emptyInode(): Inode {
-  const nothing = Buffer.alloc(0)
-  return {
-    bytes: nothing,
-    size: 0,
-    media: nothing,
-    mediaSize: 0,
-    versions: new Map(),
-    sizes: [],
-  }
-}
-
-function noteVersion(inode: Inode, sector: number): void {
-  const version = Buffer.alloc(SECTOR_BYTES)
-  inode.bytes.copy(version, 0, sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES)
-  const versions = inode.versions.get(sector)
-  if (versions === undefined) inode.versions.set(sector, [version])
-  else versions.push(version)
-}
-
-function persist(inode: Inode): void {
-  for (const [sector, versions] of inode.versions) {
-    const at = sector * SECTOR_BYTES
-    if (at + SECTOR_BYTES > inode.media.length) inode.media = grown(inode.media, at + SECTOR_BYTES)
-    versions.at(-1)?.copy(inode.media, at)
-  }
-  inode.mediaSize = inode.size
-  inode.versions.clear()
-  inode.sizes.length = 0
-}
-
-/** What is seen becomes what the media holds. */
-function restart(inode: Inode): void {
-  inode.size = inode.mediaSize
-  inode.bytes = Buffer.alloc(inode.mediaSize)
-  inode.media.copy(inode.bytes, 0, 0, inode.mediaSize)
-  inode.versions.clear()
-  inode.sizes.length = 0
-}
-
-function grown(bytes: Buffer, size: number): Buffer {
-  const larger = Buffer.alloc(Math.max(size, 2 * bytes.length))
-  bytes.copy(larger)
-  return larger
 }

@@ -1,24 +1,40 @@
 import { crash } from '../../src/shared/assert.ts'
+import { segmentNumber, streamPath } from '../../src/shared/format/paths.ts'
+import { expandRecord } from '../../src/shared/format/expand.ts'
+import type { CheckpointPage, Producer, ReadVerify } from '../../src/shared/protocol/streams.ts'
+import { listCheckpoints } from '../../src/workers/streams/checkpoint-list.ts'
 import { encodeBatchItemHeader } from '../../src/shared/format/batch.ts'
-import { PAGE_BYTES } from '../../src/shared/limits.ts'
+import { PAGE_BYTES, STREAM_CONFIG_DEFAULT } from '../../src/shared/limits.ts'
 import {
   createJournalMemory,
+  type DirectIo,
   FailureCode,
   hasReached,
   type JournalMemory,
   Word,
 } from '../../src/shared/memory/journal-memory.ts'
 import type { CheckpointerJob } from '../../src/shared/protocol/checkpointer.ts'
-import type { Mutation, MutationResult, ShardOptions } from '../../src/shared/protocol/shard.ts'
+import type {
+  Mutation,
+  MutationResult,
+  ReadPlan,
+  ShardEvent,
+  ShardStats,
+  ShardOptions,
+} from '../../src/shared/protocol/shard.ts'
 import { StoreError } from '../../src/shared/errors.ts'
+import { Signer } from '../../src/shared/signing.ts'
 import { planRead } from '../../src/workers/engine/read-planner.ts'
 import { ShardEngine } from '../../src/workers/engine/shard-engine.ts'
+import { tryDirectIo } from '../../src/workers/disk/direct-io.ts'
 import type { Environment } from '../../src/workers/environment.ts'
 import { BlockWriter, type Step } from '../../src/workers/journal/block-writer.ts'
+import type { EncodeCounters } from '../../src/workers/journal/encode-meter.ts'
 import { LogBuffer } from '../../src/workers/journal/log-buffer.ts'
 import { openDataDirectory } from '../../src/workers/recovery/data-directory.ts'
 import { type RecoveredShard, recoverShard } from '../../src/workers/recovery/open-shard.ts'
 import { runJob } from '../../src/workers/streams/checkpointer-job.ts'
+import { loadSigningKey } from '../../src/workers/streams/key-files.ts'
 import { readStream } from '../../src/workers/streams/read-stream.ts'
 import type { Random } from './random.ts'
 import type { SimulatedDisk } from './simulated-disk.ts'
@@ -32,29 +48,48 @@ export const SIMULATED_OPTIONS: ShardOptions = {
   journalFileBytes: 64 * KIB,
   journalBytesMax: 256 * KIB,
   checkpointIntervalMs: 1000,
+  retentionIntervalMs: 1000,
   flushDelayMs: 0,
   flushOperationsMax: 0,
   relaxedFlushMs: 200,
   diskReserveBytes: 0,
   stallMs: 1e9,
+  directIo: false,
   streamsMax: 1000,
+  producerExpirySeconds: 86_400,
+  directBytes: 4 * KIB,
   autoCreate: true,
-  defaultConfig: { durability: 'group', maxSegmentBytes: 8 * KIB },
+  defaultConfig: { ...STREAM_CONFIG_DEFAULT, maxSegmentBytes: 8 * KIB },
+}
+
+/** Of every simulated shard. */
+const SIGNER = Signer.fromSeed('s'.repeat(32))
+
+export type AppendOptions = {
+  readonly expectedOffset?: number | undefined
+  readonly producer?: Producer | undefined
 }
 
 /** A mutation on its way: answered in the log buffer, released once durable. */
 type Waiting = { readonly pages: number; readonly release: () => void }
 
+/** Which shard it is, of how many. */
+export type Place = { readonly shard: number; readonly shards: number }
+
 /** The real engine, flusher and checkpointer of one shard, in one thread, on a simulated disk. */
 export class SimulatedShard {
   readonly disk: SimulatedDisk
   readonly recovered: RecoveredShard
+  /** What the engine has said. */
+  readonly logged: Extract<ShardEvent, { kind: 'log' }>[] = []
+  readonly #shard: number
   readonly #random: Random
   readonly #clock: Clock
   readonly #memory: JournalMemory
   readonly #external: Buffer[] = []
   readonly #writer: BlockWriter
   readonly #engine: ShardEngine | undefined
+  #buffer: LogBuffer | undefined
   readonly #jobs: CheckpointerJob[] = []
   #waiting: Waiting[] = []
 
@@ -64,61 +99,100 @@ export class SimulatedShard {
     clock: Clock,
     options: ShardOptions = SIMULATED_OPTIONS,
     interruptChance = 0,
+    { shard, shards }: Place = { shard: 0, shards: 1 },
   ) {
     this.disk = disk
+    this.#shard = shard
     this.#random = random
     this.#clock = clock
     const environment = clock.environment(random)
-    openDataDirectory(disk, environment, 1)
-    this.recovered = recoverShard(disk, environment, 0, options)
+    openDataDirectory(disk, environment, shards)
+    if (shard === 0) loadSigningKey(disk, environment, SIGNER.toPem())
+    this.recovered = recoverShard(disk, environment, shard, options)
     this.#memory = createJournalMemory(options.slotBytes)
-    this.#writer = new BlockWriter(this.#memory, disk, environment, 0, () => this.#takeExternal())
+    if (options.directIo && this.recovered.journal !== null) tryDirectIo(disk, shard, this.#memory)
+    this.#writer = new BlockWriter(this.#memory, disk, environment, shard, () =>
+      this.#takeExternal(),
+    )
     if (this.recovered.journal === null) return
     const capacity = options.journalFileBytes - PAGE_BYTES
-    const buffer = new LogBuffer(this.#memory, capacity, this.recovered.journal, block =>
-      this.#external.push(Buffer.from(block)),
+    const buffer = new LogBuffer(
+      this.#memory,
+      capacity,
+      this.recovered.journal,
+      block => this.#external.push(Buffer.from(block)),
+      () => environment.monotonicMs(),
     )
+    this.#buffer = buffer
     this.#engine = new ShardEngine({
       ...this.recovered,
-      shard: 0,
+      shard,
       options,
       environment: this.#interrupted(environment, interruptChance),
+      signer: SIGNER,
       memory: this.#memory,
       buffer,
       freeBytes: () => disk.freeBytes(),
       postJob: job => this.#jobs.push(job),
-      emit: () => undefined,
+      emit: event => event.kind === 'log' && this.logged.push(event),
     })
+  }
+
+  stats(): ShardStats {
+    if (this.#engine === undefined) throw new Error(`refused: ${this.recovered.refused}`)
+    return this.#engine.stats()
   }
 
   get hasFailed(): boolean {
     return Atomics.load(this.#memory.words, Word.failure) !== FailureCode.None
   }
 
+  get encodeCounters(): EncodeCounters {
+    if (this.#buffer === undefined) throw new Error(`refused: ${this.recovered.refused}`)
+    return this.#buffer.encodeCounters
+  }
+
+  get directIo(): DirectIo {
+    return Atomics.load(this.#memory.words, Word.directIo) as DirectIo
+  }
+
   /**
-   * Sends a mutation; `settled` is called with its result once it is durable, or with the refusal.
+   * Sends mutations; `settled` is called with the result of each once it is durable, or with the
+   * refusal.
+   * @param isEager whose result is not waited for to be durable: for tests that want this noticed
    */
-  mutate(mutation: Mutation, bytes: Buffer, settled: (result: MutationResult) => void): void {
+  send(
+    mutations: readonly Mutation[],
+    bytes: Buffer,
+    settled: (at: number, result: MutationResult) => void,
+    isEager: (mutation: Mutation) => boolean = () => false,
+  ): void {
     if (this.#engine === undefined) throw new Error(`refused: ${this.recovered.refused}`)
-    this.#engine.mutate([mutation], bytes, (_, result) => {
-      if ('error' in result || result.relaxed) settled(result)
-      else this.#waiting.push({ pages: result.pages, release: () => settled(result) })
-    })
+    const answer = (at: number, result: MutationResult) => {
+      const isEarly = isEager(mutations[at] as Mutation)
+      if ('error' in result || result.relaxed || isEarly) settled(at, result)
+      else this.#waiting.push({ pages: result.pages, release: () => settled(at, result) })
+    }
+    this.#engine.mutate(mutations, bytes, answer, () => undefined)
+  }
+
+  mutate(mutation: Mutation, bytes: Buffer, settled: (result: MutationResult) => void): void {
+    this.send([mutation], bytes, (_, result) => settled(result))
   }
 
   append(
     stream: string,
     bodies: readonly string[],
     settled: (result: MutationResult) => void,
-    expectedOffset?: number,
+    { expectedOffset, producer }: AppendOptions = {},
   ): void {
     const batch = encodeTexts(bodies)
     const { length } = batch
     const count = bodies.length
     const at = HEADROOM_BYTES
     const bytes = Buffer.concat([Buffer.alloc(at), batch])
-    const mutation = { kind: 'append', stream, at, length, count } as const
-    this.mutate({ ...mutation, expectedOffset, durability: undefined }, bytes, settled)
+    const mutation = { kind: 'append', stream, at, length, count, expectedOffset } as const
+    this.mutate({ ...mutation, durability: undefined, producer }, bytes, settled)
   }
 
   remove(stream: string, settled: (result: MutationResult) => void): void {
@@ -138,11 +212,12 @@ export class SimulatedShard {
     return this.#writer.isBusy || !this.hasFailed ? this.#writer.step() : 'failed'
   }
 
+  /** Returns whether it did something: looking whether retention lets go happens all the time. */
   runJob(): boolean {
     const job = this.#jobs.shift()
     if (job === undefined) return false
-    this.#engine?.onResult(runJob(this.disk, 0, job))
-    return true
+    this.#engine?.onResult(runJob(this.disk, this.#shard, job))
+    return job.kind !== 'retention'
   }
 
   advance(): void {
@@ -168,24 +243,57 @@ export class SimulatedShard {
     this.settle()
   }
 
-  /** Bodies of a stream's durable records, read back and verified from the first on. */
-  read(stream: string): string[] {
-    this.#engine?.catchUp()
-    const log = this.recovered.table.durable(stream)
-    if (log === undefined) return []
-    const bounds = { limit: 1e9, maxBytes: 1e9, since: undefined }
-    const plan = planRead(log, { from: 'start', direction: 'forward', ...bounds, wholeTail: true })
+  /** Bodies of a stream's durable records, read back and verified, from the first on if asked. */
+  read(stream: string, verify: ReadVerify = 'genesis'): string[] {
+    return this.show(stream, verify).bodies
+  }
+
+  /** The same, and where they begin. */
+  show(stream: string, verify: ReadVerify = 'genesis'): { firstOffset: number; bodies: string[] } {
+    const plan = this.#plan(stream)
+    if (plan === undefined) return { firstOffset: 0, bodies: [] }
     const { selection } = readStream(this.disk, plan, {
       from: 'start',
       direction: 'forward',
       limit: 1e9,
       maxBytes: 1e9,
-      verify: 'genesis',
+      verify,
       encoding: 'json',
     })
-    return selection.records.map(({ bytes, record }) =>
-      bytes.utf8Slice(record.bodyAt, record.bodyEnd),
-    )
+    const bodies = selection.records.map(located => {
+      const { bytes, record } = expandRecord(located)
+      return bytes.utf8Slice(record.bodyAt, record.bodyEnd)
+    })
+    return { firstOffset: plan.firstOffset, bodies }
+  }
+
+  checkpoints(stream: string, from: number, limit: number): CheckpointPage {
+    const plan = this.#plan(stream)
+    if (plan === undefined) return { checkpoints: [], next: null }
+    return listCheckpoints(this.disk, plan, from, limit)
+  }
+
+  /** Numbers of the segments whose files are there. */
+  segmentNumbers(stream: string): number[] {
+    return this.disk
+      .list(streamPath(stream))
+      .filter(name => name.endsWith('.log'))
+      .map(name => segmentNumber(name) as number)
+  }
+
+  /** Of all that is kept; undefined where there is no such stream. */
+  #plan(stream: string): ReadPlan | undefined {
+    this.#engine?.catchUp()
+    const log = this.recovered.table.durable(stream)
+    if (log === undefined) return undefined
+    const bounds = { limit: 1e9, maxBytes: 1e9, since: undefined }
+    return planRead(log, {
+      from: 'start',
+      direction: 'forward',
+      ...bounds,
+      wholeTail: true,
+      fromCheckpoint: false,
+    })
   }
 
   /** The flusher is a thread of its own: it may end a flush at any moment of the engine's. */

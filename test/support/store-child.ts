@@ -1,3 +1,4 @@
+import { STREAM_CONFIG_DEFAULT } from '../../src/shared/limits.ts'
 import { ShardedStore } from '../../src/main/shards/sharded-store.ts'
 import { BATCH_ITEM_HEADER_BYTES, encodeBatchItemHeader } from '../../src/shared/format/batch.ts'
 import { RecordFormat } from '../../src/shared/format/record.ts'
@@ -36,45 +37,55 @@ function openStore(data: string): Promise<ShardedStore> {
     shards: SHARDS,
     readers: 1,
     inFlightBytesMax: MIB,
+    transactionTimeoutMs: 10_000,
+    signingKey: undefined,
     engine: {
       slotBytes: 64 * KIB,
       journalFileBytes: 256 * KIB,
       journalBytesMax: 4 * MIB,
       checkpointIntervalMs: CHECKPOINT_MS,
+      retentionIntervalMs: CHECKPOINT_MS,
       flushDelayMs: 0,
       flushOperationsMax: 0,
       relaxedFlushMs: 200,
       diskReserveBytes: 0,
       stallMs: 30_000,
+      producerExpirySeconds: 86_400,
+      directBytes: 64 * 1024,
+      directIo: false,
       streamsMax: 100,
       autoCreate: true,
-      defaultConfig: { durability: 'group', maxSegmentBytes: SEGMENT_BYTES },
+      defaultConfig: { ...STREAM_CONFIG_DEFAULT, maxSegmentBytes: SEGMENT_BYTES },
     },
     onLog: ignore,
+    onResharded: () => undefined,
     onOpened: ignore,
     onState: ignore,
   })
 }
 
-async function appendTo(store: ShardedStore, stream: string): Promise<void> {
+async function appendTo(store: ShardedStore, stream: string, epoch: number): Promise<void> {
   for (let batch = 0; batch < BATCHES; batch += 1) {
     const count = 1 + (batch % 4)
     // The last one is larger than a slot, so it goes through a buffer of its own.
     const bodyBytes = batch === BATCHES - 1 ? 20 * KIB : 37 * batch
-    await store.append({ stream, batch: encodeBatch(count, bodyBytes), count })
+    const producer = { id: 'child', epoch, seq: batch }
+    await store.append({ stream, batch: encodeBatch(count, bodyBytes), count, producer })
   }
 }
 
 async function fill(store: ShardedStore): Promise<void> {
-  await Promise.all([...STREAMS, 'deleted', 'again'].map(stream => appendTo(store, stream)))
+  await Promise.all([...STREAMS, 'deleted', 'again'].map(stream => appendTo(store, stream, 1)))
   await new Promise(resolve => {
     setTimeout(resolve, PAUSE_MS)
   })
   await store.remove('deleted')
   await store.remove('again')
-  await store.configure('audit', { durability: 'immediate' })
-  await Promise.all([...STREAMS, 'again'].map(stream => appendTo(store, stream)))
+  await store.configure('audit', { durability: 'immediate', compression: 'lz4' })
+  await Promise.all([...STREAMS, 'again'].map(stream => appendTo(store, stream, 2)))
   await store.closeStream('closed-one')
+  await store.trim('☃', 70)
+  await store.checkpoint('orders')
   await store.barrier()
 }
 

@@ -1,26 +1,52 @@
 import type { Test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { StreamStore } from '../../src/main/store.ts'
-import { StoreError } from '../../src/shared/errors.ts'
 import { BATCH_ITEM_HEADER_BYTES, encodeBatchItemHeader } from '../../src/shared/format/batch.ts'
 import { RecordFormat } from '../../src/shared/format/record.ts'
 import type { ReadRequest } from '../../src/shared/protocol/streams.ts'
-import type { RecordObject } from '../../src/shared/schemas/read.ts'
-import { batchOf, collect, CONFIG, READ, withStore } from './store-helpers.ts'
+import {
+  append,
+  batchOf,
+  collect,
+  CONFIG,
+  type Define,
+  READ,
+  readJson,
+  rejects,
+  textsOf,
+  withStore,
+} from './store-helpers.ts'
+import { testCheckpoints } from './store-suite-checkpoints.ts'
+import { testProducers } from './store-suite-producers.ts'
+import { testTransactions } from './store-suite-transactions.ts'
+import { testTrims } from './store-suite-trims.ts'
 
-/** Tests of what every `StreamStore` does, whatever lies behind it; the caller runs the suite. */
-export function addStoreTests(store: Test, open: () => Promise<StreamStore>): void {
-  const test: Define = (title, run) => {
-    store(title, () => withStore(open, run))
+/** What every `StreamStore` does, whatever lies behind it, by parts. */
+const STORE_TESTS = {
+  streams: testStreams,
+  appends: testAppends,
+  reads: testReads,
+  subscriptions: testSubscriptions,
+  producers: testProducers,
+  transactions: testTransactions,
+  trims: testTrims,
+  checkpoints: testCheckpoints,
+} as const
+
+type StorePart = keyof typeof STORE_TESTS
+
+export const STORE_PARTS = Object.keys(STORE_TESTS) as StorePart[]
+
+/** Adds tests of some parts to a suite, which the caller runs, each with a store of its own. */
+export function addStoreTests(
+  store: Test,
+  parts: readonly StorePart[],
+  open: () => Promise<StreamStore>,
+): void {
+  for (const part of parts) {
+    STORE_TESTS[part]((title, run) => store(title, () => withStore(open, run)))
   }
-
-  testStreams(test)
-  testAppends(test)
-  testReads(test)
-  testSubscriptions(test)
 }
-
-type Define = (title: string, run: (store: StreamStore) => Promise<void>) => void
 
 function testStreams(test: Define): void {
   test('a stream is created once and confirmed after', async store => {
@@ -328,32 +354,12 @@ function testSubscriptions(test: Define): void {
   })
 }
 
-type JsonPage = Awaited<ReturnType<StreamStore['read']>> & { records: RecordObject[] }
-
-function append(store: StreamStore, stream: string, ...texts: string[]) {
-  return store.append({ stream, ...batchOf(...texts) })
-}
-
 function read(store: StreamStore, request: Partial<ReadRequest>) {
   return store.read('a', { ...READ, ...request })
 }
 
 async function readText(store: StreamStore, encoding: 'ndjson' | 'sse'): Promise<string> {
   return Buffer.from((await read(store, { encoding })).payload).toString()
-}
-
-async function readJson(
-  store: StreamStore,
-  stream: string,
-  request: Partial<ReadRequest> = {},
-): Promise<JsonPage> {
-  const page = await store.read(stream, { ...READ, ...request })
-  const text = Buffer.from(page.payload).toString()
-  return { ...page, records: JSON.parse(`[${text}]`) as RecordObject[] }
-}
-
-function textsOf(...pages: JsonPage[]): (string | undefined)[] {
-  return pages.flatMap(({ records }) => records.map(({ text }) => text))
 }
 
 function mixedBatch(): { batch: Buffer; count: number } {
@@ -370,15 +376,4 @@ function mixedBatch(): { batch: Buffer; count: number } {
     }),
   )
   return { batch, count: items.length }
-}
-
-async function rejects(promise: Promise<unknown>, code: string): Promise<StoreError> {
-  try {
-    await promise
-  } catch (error) {
-    assert.instance(error, StoreError)
-    assert.is((error as StoreError).code, code)
-    return error as StoreError
-  }
-  throw new Error(`expected ${code}`)
 }

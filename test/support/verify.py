@@ -6,30 +6,39 @@
 Written from src/shared/format/README.md alone, with the standard library alone, so that what the
 code does and what the format says are compared. Reads only. Prints a JSON report:
 
-    {"ok", "shards", "streams": {name: {"streamId", "records", "chainHead", "closed"}}, "findings"}
+    {"ok", "shards", "streams": {name: {"streamId", "records", "chainHead", "closed"}},
+     "checkpoints", "findings"}
+
+"checkpoints" counts the signatures that were checked.
 
 Exits with 0 when nothing is wrong, 1 otherwise. Run it while no process serves the directory, or on
 a copy.
 """
 
+import base64
 import json
 import os
 import re
 import struct
 import sys
-from hashlib import sha256
+from hashlib import sha256, sha512
 from zlib import crc32
 
 PAGE = 4096
 SAFE_MAX = 2**53 - 1
 NO_HASH = bytes(32)
 CHAIN_DOMAIN = b"varve.record.v1\0"
+CHECKPOINT_DOMAIN = b"varve.checkpoint.v1\0"
+BODY_MAX = 32 * 1024 * 1024
 
 RECORD = struct.Struct("<IIQQBBBBHHI32s")
 CHAIN = struct.Struct("<16s16s32sQQBBII")
 INDEX_PAGE = struct.Struct("<IIII")
 ENTRY = struct.Struct("<IBBHII")
-STREAM_ENTRY = struct.Struct("<16s32sQQQQQQIIB3sHH8s")
+STREAM_ENTRY = struct.Struct("<16s32sQQQQQQIIB3sHHII")  # version 1 ends here
+STREAM_ENTRY_2 = struct.Struct("<QQQ32s")
+PRODUCER_STATE = struct.Struct("<QQHH")
+PRODUCER_RESULT = struct.Struct("<QQQ32s")
 COMMIT_ENTRY = struct.Struct("<QQQ32sQI12s")
 JOURNAL_HEADER = struct.Struct("<IHHIIQQQ16s4sI")
 BLOCK = struct.Struct("<IHHIIIIQQQ16s32s28sI")
@@ -37,9 +46,15 @@ FRAME = struct.Struct("<IBBHQQII")
 OPERATION = struct.Struct("<B3sI16s")
 APPEND = struct.Struct("<QII32s")
 CREATE = struct.Struct("<QHHI")
+PRODUCER = struct.Struct("<QQHH")
+CHECKPOINT = struct.Struct("<QQ32s16sB7s64s")
+SIGNED = struct.Struct("<20s16sQQQ32sQ32s")
 
-ENTRY_STREAM, ENTRY_REMOVED, ENTRY_COMMIT = 1, 2, 3
-OP_CREATE, OP_CONFIGURE, OP_APPEND, OP_CLOSE, OP_DELETE = 1, 2, 3, 4, 5
+ENTRY_STREAM, ENTRY_REMOVED, ENTRY_COMMIT, ENTRY_DECISION = 1, 2, 3, 4
+OP_CREATE, OP_CONFIGURE, OP_APPEND, OP_CLOSE, OP_DELETE, OP_TRIM = 1, 2, 3, 4, 5, 6
+COMMITTED, ABORTED, PENDING, BARRIER = 1, 2, 4, 8
+DATA, CHECKPOINT_KIND = 0, 1
+BEHIND_CHECKPOINT = 1 << 31
 
 
 class Damage(Exception):
@@ -59,6 +74,134 @@ def read(path):
         raise Damage(f"{path}: {error.strerror}") from None
 
 
+# --- what the standard library does not bring ----------------------------------------------------
+
+# Ed25519, RFC 8032, section 6; points are (X, Y, Z, T).
+
+P = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+ROOT = pow(2, (P - 1) // 4, P)
+
+
+def point_add(p, q):
+    a, b = (p[1] - p[0]) * (q[1] - q[0]) % P, (p[1] + p[0]) * (q[1] + q[0]) % P
+    c, d = 2 * p[3] * q[3] * D % P, 2 * p[2] * q[2] % P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def point_double(p):
+    a, b, c = p[0] * p[0], p[1] * p[1], 2 * p[2] * p[2]
+    h = a + b
+    e = h - (p[0] + p[1]) ** 2
+    g = a - b
+    f = c + g
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def multiply_both(scalar, point, scalar2, point2):
+    """scalar × point + scalar2 × point2, with the doublings of one"""
+    table = ((0, 1, 1, 0), point, point2, point_add(point, point2))
+    result = table[0]
+    for bit in range(max(scalar.bit_length(), scalar2.bit_length()) - 1, -1, -1):
+        result = point_double(result)
+        which = (scalar >> bit & 1) + 2 * (scalar2 >> bit & 1)
+        if which:
+            result = point_add(result, table[which])
+    return result
+
+
+def point_equal(p, q):
+    return (p[0] * q[2] - q[0] * p[2]) % P == 0 and (p[1] * q[2] - q[1] * p[2]) % P == 0
+
+
+def recover_x(y, sign):
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * ROOT % P
+    if y >= P or (x * x - square) % P or (x == 0 and sign):
+        return None
+    return P - x if x & 1 != sign else x
+
+
+def point_of(data):
+    y = int.from_bytes(data, "little")
+    sign, y = y >> 255, y & (1 << 255) - 1
+    x = recover_x(y, sign)
+    return None if x is None else (x, y, 1, x * y % P)
+
+
+BASE_Y = 4 * pow(5, P - 2, P) % P
+BASE = (recover_x(BASE_Y, 0), BASE_Y, 1, recover_x(BASE_Y, 0) * BASE_Y % P)
+
+
+def signature_holds(public_key, message, signature):
+    a, r = point_of(public_key), point_of(signature[:32])
+    s = int.from_bytes(signature[32:], "little")
+    if a is None or r is None or s >= ORDER:
+        return False
+    h = int.from_bytes(sha512(signature[:32] + public_key + message).digest(), "little") % ORDER
+    minus_a = (P - a[0], a[1], 1, P - a[3])
+    return point_equal(multiply_both(s, BASE, h, minus_a), r)
+
+
+def lz4_block(data, raw_length):
+    """What a raw LZ4 block expands to; None unless that is sound and `raw_length` bytes."""
+    raw, at = bytearray(), 0
+
+    def extended(length):
+        nonlocal at
+        more = 255 if length == 15 else 0
+        while more == 255:
+            more = data[at]
+            at += 1
+            length += more
+        return length
+
+    try:
+        while True:
+            token = data[at]
+            at += 1
+            literals = extended(token >> 4)
+            if at + literals > len(data) or len(raw) + literals > raw_length:
+                return None
+            raw += data[at:at + literals]
+            at += literals
+            if at == len(data):
+                return bytes(raw) if len(raw) == raw_length else None
+            distance = data[at] | data[at + 1] << 8
+            at += 2
+            length = 4 + extended(token & 15)
+            if not 0 < distance <= len(raw) or len(raw) + length > raw_length:
+                return None
+            pattern = bytes(raw[-distance:])
+            raw += (pattern * (length // distance + 1))[:length]
+    except IndexError:
+        return None
+
+
+def zstd_frame(data, raw_length):
+    try:
+        from compression import zstd  # in the standard library from Python 3.14 on
+    except ImportError:
+        raise Damage("a record is compressed with zstd, which this Python does not have") from None
+    try:
+        raw = zstd.ZstdDecompressor().decompress(data, raw_length + 1)
+    except zstd.ZstdError:
+        return None
+    return raw if len(raw) == raw_length else None
+
+
+def expand(compression, stored, raw_length):
+    if compression == 0:
+        return stored if raw_length == len(stored) else None
+    if raw_length <= len(stored):
+        return None
+    return (lz4_block if compression == 1 else zstd_frame)(stored, raw_length)
+
+
 # --- structures; each decoder gives None for what is not sound ---------------------------------
 
 
@@ -70,7 +213,7 @@ def sealed_json(path):
         body = json.loads(match[2])
     except ValueError:
         raise Damage(f"{path}: no JSON") from None
-    need(isinstance(body, dict) and body.get("format") == 1, f"{path}: not of format 1")
+    need(isinstance(body, dict) and body.get("format") in (1, 2), f"{path}: of no known format")
     return body
 
 
@@ -100,11 +243,16 @@ def record_at(data, at, limit):
     checksum, end = struct.unpack_from("<II", data, checksum_at)
     if end != 0x444E4552 or checksum != crc32(data[at:checksum_at]):
         return None
-    if kind or compression or form > 2 or reserved or reserved2 or raw_length != length:
+    if kind > 1 or compression > 2 or form > 2 or reserved or reserved2:
         return None
-    if max(offset, timestamp) > SAFE_MAX:
+    if kind == CHECKPOINT_KIND and (compression or form or headers_length):
+        return None
+    if max(offset, timestamp) > SAFE_MAX or raw_length > BODY_MAX:
         return None
     headers, body = bytes(data[headers_at:body_at]), bytes(data[body_at:checksum_at])
+    body = expand(compression, body, raw_length)
+    if body is None:
+        return None
     return Record(offset, timestamp, kind, form, previous, headers, body, checksum_at + 8)
 
 
@@ -127,42 +275,63 @@ def entry_at(data, at):
     magic, version, kind, reserved, length, checksum = ENTRY.unpack_from(data, at)
     body_at = at + ENTRY.size
     end = body_at + length
-    if magic != 0x54414356 or length > 4096 or end > len(data):
+    if magic != 0x54414356 or end > len(data):
         return None
     body = data[body_at:end]
-    if checksum != crc32(body, crc32(data[at:at + 12])) or version != 1 or reserved:
+    if checksum != crc32(body, crc32(data[at:at + 12])) or version not in (1, 2) or reserved:
         return None
     if kind == ENTRY_STREAM:
-        content = stream_entry(body)
+        content = stream_entry(body, version)
     elif kind == ENTRY_REMOVED:
         content = body if length == 16 else None
     elif kind == ENTRY_COMMIT:
         content = commit_entry(body)
+    elif kind == ENTRY_DECISION:
+        content = body if length == 8 else None
     else:
         content = None
     return None if content is None else (kind, content, end)
 
 
-def stream_entry(body):
-    if len(body) < STREAM_ENTRY.size:
+def stream_entry(body, version):
+    fixed = STREAM_ENTRY.size + (STREAM_ENTRY_2.size if version == 2 else 0)
+    if len(body) < fixed:
         return None
     (stream_id, head, created_at, last_timestamp, first_offset, next_offset, record_bytes,
      segment_first, segment, segment_bytes, state, reserved, name_length, config_length,
-     reserved2) = STREAM_ENTRY.unpack_from(body)
-    if any(reserved) or any(reserved2) or state > 1:
+     producers_length, first_segment) = STREAM_ENTRY.unpack_from(body)
+    last_checkpoint, _, trim_offset, trim_hash = (
+        STREAM_ENTRY_2.unpack_from(body, STREAM_ENTRY.size) if version == 2 else (0, 0, 0, NO_HASH))
+    if any(reserved) or state > 1:
         return None
-    if len(body) != STREAM_ENTRY.size + name_length + config_length:
+    config_end = fixed + name_length + config_length
+    if len(body) != config_end + producers_length or not producers_hold(body[config_end:]):
         return None
-    numbers = (created_at, last_timestamp, first_offset, next_offset, record_bytes, segment_first)
+    numbers = (created_at, last_timestamp, first_offset, next_offset, record_bytes, segment_first,
+               last_checkpoint, trim_offset)
     if max(numbers) > SAFE_MAX:
         return None
-    name = body[STREAM_ENTRY.size:STREAM_ENTRY.size + name_length]
+    name = body[fixed:fixed + name_length]
     return {
         "streamId": stream_id, "chainHead": head, "lastTimestamp": last_timestamp,
         "firstOffset": first_offset, "nextOffset": next_offset, "recordBytes": record_bytes,
         "segmentFirstOffset": segment_first, "segment": segment, "segmentBytes": segment_bytes,
         "closed": state == 1, "name": name.decode(errors="replace"),
+        "firstSegment": first_segment, "lastCheckpoint": last_checkpoint,
+        "trimOffset": trim_offset, "trimHash": trim_hash,
     }
+
+
+def producers_hold(data):
+    at = 0
+    while at < len(data):
+        if at + PRODUCER_STATE.size > len(data):
+            return False
+        _, _, id_length, results = PRODUCER_STATE.unpack_from(data, at)
+        at += PRODUCER_STATE.size + id_length + results * PRODUCER_RESULT.size
+        if results == 0:
+            return False
+    return at == len(data)
 
 
 def commit_entry(body):
@@ -210,21 +379,25 @@ def block_body(data, at, header):
 
 
 def frame_at(data, at):
-    """(flags, payload, end)"""
+    """(flags, transaction, payload, end)"""
     if at + FRAME.size > len(data):
         return None
-    magic, version, flags, reserved, transaction, timestamp, length, checksum = (
+    magic, version, flags, coordinator, transaction, timestamp, length, checksum = (
         FRAME.unpack_from(data, at))
     payload = data[at + FRAME.size:at + FRAME.size + length]
     if magic != 0x4D524656 or len(payload) != length:
         return None
     if checksum != crc32(payload, crc32(data[at:at + 28])) or version != 1:
         return None
-    if flags not in (1, 8) or reserved or transaction or timestamp > SAFE_MAX:
+    if max(transaction, timestamp) > SAFE_MAX or coordinator and flags != PENDING:
         return None
-    if flags == 8 and length > 0:
-        return None
-    return flags, payload, at + FRAME.size + length
+    sound = {
+        COMMITTED: True,
+        ABORTED: transaction > 0 and length == 0,
+        PENDING: transaction > 0,
+        BARRIER: transaction == 0 and length == 0,
+    }.get(flags, False)
+    return (flags, transaction, payload, at + FRAME.size + length) if sound else None
 
 
 def operation_at(data, at):
@@ -233,9 +406,9 @@ def operation_at(data, at):
         return None
     kind, reserved, length, stream_id = OPERATION.unpack_from(data, at)
     body = data[at + OPERATION.size:at + OPERATION.size + length]
-    if any(reserved) or len(body) != length or not 1 <= kind <= 5:
+    if any(reserved) or len(body) != length or not 1 <= kind <= 6:
         return None
-    if kind in (OP_CLOSE, OP_DELETE) and length > 0:
+    if kind in (OP_CLOSE, OP_DELETE) and length > 0 or kind == OP_TRIM and length != 8:
         return None
     return kind, stream_id, body, at + OPERATION.size + length
 
@@ -243,11 +416,39 @@ def operation_at(data, at):
 # --- a stream: its chain, as records are met ----------------------------------------------------
 
 
+class Trust:
+    """The public keys of the directory, and what was checked with them."""
+
+    def __init__(self, data, findings):
+        self.keys, self.checkpoints = {}, 0
+        directory = os.path.join(data, "keys")
+        for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else []:
+            if not re.fullmatch(r"[0-9a-f]{32}\.pub", name):
+                continue
+            key = public_key(os.path.join(directory, name))
+            if key is None or sha256(key).hexdigest()[:32] != name[:32]:
+                findings.append(f"{directory}/{name}: not the key that its name says")
+            else:
+                self.keys[sha256(key).digest()[:16]] = key
+
+
+def public_key(path):
+    """The raw 32 bytes of an Ed25519 key in SPKI PEM, or None."""
+    lines = read(path).decode(errors="replace").split("\n")
+    try:
+        der = base64.b64decode("".join(lines[1:2]), validate=True)
+    except ValueError:
+        return None
+    whole = lines[0] == "-----BEGIN PUBLIC KEY-----" and lines[2] == "-----END PUBLIC KEY-----"
+    prefix = bytes.fromhex("302a300506032b6570032100")
+    return der[12:] if whole and der[:12] == prefix and len(der) == 44 else None
+
+
 class Stream:
-    def __init__(self, name, stream_id):
-        self.name, self.stream_id = name, stream_id
-        self.next_offset, self.head, self.timestamp = 0, NO_HASH, 0
-        self.closed = False
+    def __init__(self, name, stream_id, trust, trim=(0, NO_HASH)):
+        self.name, self.stream_id, self.trust, self.trim = name, stream_id, trust, trim
+        (self.next_offset, self.head), self.timestamp = trim, 0
+        self.closed, self.ends_segment, self.last_checkpoint = False, False, None
 
     def take(self, record, where):
         need(record is not None, f"{where}: record {self.next_offset} is not sound")
@@ -257,9 +458,31 @@ class Stream:
              f"{where}: record {record.offset} does not link to the one before")
         need(record.timestamp >= self.timestamp,
              f"{where}: record {record.offset} goes back in time")
+        self.ends_segment = False
+        if record.kind == CHECKPOINT_KIND:
+            self.check(record, f"{where}: the checkpoint before record {record.offset}")
+        else:
+            self.next_offset += 1
         self.head = record.chain_hash(self.stream_id)
-        self.next_offset += 1
         self.timestamp = record.timestamp
+
+    def check(self, record, what):
+        need(len(record.body) == CHECKPOINT.size, f"{what} has another size")
+        count, trim_offset, trim_hash, key_id, flags, reserved, signature = (
+            CHECKPOINT.unpack(record.body))
+        need(flags <= 1 and not any(reserved), f"{what} is not sound")
+        need(count == record.offset, f"{what} counts {count} records")
+        key = self.trust.keys.get(key_id)
+        need(key is not None, f"{what} is signed with key {key_id.hex()}, which is not in keys/")
+        message = SIGNED.pack(
+            CHECKPOINT_DOMAIN, self.stream_id, record.offset, count, record.timestamp,
+            record.previous, trim_offset, trim_hash)
+        need(signature_holds(key, message, signature), f"{what} has a wrong signature")
+        need(trim_offset <= self.trim[0], f"{what} names a later trim point")
+        need(trim_offset < self.trim[0] or trim_hash == self.trim[1],
+             f"{what} names another hash before the trim point")
+        self.ends_segment, self.last_checkpoint = flags == 1, record.offset
+        self.trust.checkpoints += 1
 
     def report(self):
         return {"streamId": self.stream_id.hex(), "records": self.next_offset,
@@ -272,64 +495,76 @@ def stream_directory(data, name):
     return os.path.join(data, "streams", digits[:2], f"{readable}-{digits}" if readable else digits)
 
 
-def verify_stored(data, entry, findings):
+def verify_stored(data, entry, trust, findings):
     """What the segments of one stream hold."""
-    stream = Stream(entry["name"], entry["streamId"])
+    trim = entry["trimOffset"], entry["trimHash"]
+    stream = Stream(entry["name"], entry["streamId"], trust, trim)
     stream.closed = entry["closed"]
     directory = stream_directory(data, entry["name"])
     where = f"stream {entry['name']}"
-    need(entry["firstOffset"] == 0, f"{where}: the first offset is not 0")
+    need(trim[0] > 0 or trim[1] == NO_HASH, f"{where}: a hash before offset 0")
+    need(trim[0] <= entry["firstOffset"] <= entry["nextOffset"], f"{where}: a wrong first offset")
     ranges = []
-    if entry["nextOffset"] > 0:
+    if entry["segment"] > 0 or entry["segmentBytes"] > 0:
         ranges = stored_ranges(directory, entry)
-    for number, first, end, size, head in ranges:
+    for number, first, end, size, head, has_end in ranges:
         path = os.path.join(directory, f"segment_{number:06d}")
         need(first == stream.next_offset, f"{path}.log: begins at {first}")
-        positions = verify_segment(f"{path}.log", size, end, stream)
-        need(head == stream.head, f"{path}.log: the chain head is not the one that is recorded")
-        verify_index(f"{path}.idx", positions, findings)
+        entries = verify_segment(f"{path}.log", size, end, stream) if size > 0 else []
+        need(stream.head == head, f"{path}.log: the chain head is not the one recorded")
+        need(stream.ends_segment or not has_end, f"{path}.log: does not end with its checkpoint")
+        verify_index(f"{path}.idx", entries, findings)
     need(stream.next_offset == entry["nextOffset"] and stream.head == entry["chainHead"],
          f"{where}: ends at {stream.next_offset}, not as the catalogue says")
-    need(stream.timestamp == entry["lastTimestamp"], f"{where}: the last timestamp differs")
-    need(sum(size for _, _, _, size, _ in ranges) == entry["recordBytes"],
+    need(not ranges or stream.timestamp in (0, entry["lastTimestamp"]),
+         f"{where}: the last timestamp differs")
+    need(stream.last_checkpoint in (None, entry["lastCheckpoint"]),
+         f"{where}: the last checkpoint is another")
+    need(sum(size for _, _, _, size, _, _ in ranges) == entry["recordBytes"],
          f"{where}: the bytes of its records differ")
     return stream
 
 
 def stored_ranges(directory, entry):
+    """(number, first offset, end, bytes, chain head, whether a checkpoint has to end it)"""
     manifest = sealed_json(os.path.join(directory, "manifest.json"))
     need(manifest.get("streamId") == entry["streamId"].hex(), f"{directory}: of another stream")
     need(manifest.get("stream") == entry["name"], f"{directory}: of another name")
-    sealed = [one for one in manifest["sealed"] if one["number"] < entry["segment"]]
-    need([one["number"] for one in sealed] == list(range(entry["segment"])),
+    kept = range(entry["firstSegment"], entry["segment"])
+    sealed = [one for one in manifest["sealed"] if one["number"] in kept]
+    need([one["number"] for one in sealed] == list(kept),
          f"{directory}: the manifest lacks a sealed segment")
     ranges = [(one["number"], one["firstOffset"], one["nextOffset"], one["bytes"],
-               bytes.fromhex(one["chainHead"])) for one in sealed]
+               bytes.fromhex(one["chainHead"]), one.get("lastTimestamp") is not None)
+              for one in sealed]
     ranges.append((entry["segment"], entry["segmentFirstOffset"], entry["nextOffset"],
-                   entry["segmentBytes"], entry["chainHead"]))
+                   entry["segmentBytes"], entry["chainHead"], False))
     return ranges
 
 
 def verify_segment(path, size, end, stream):
-    """Takes the segment's records; gives their positions."""
+    """Takes the segment's records; gives the entries of its index."""
     content = memoryview(read(path))
     need(len(content) >= size, f"{path}: {len(content)} bytes, expected {size}")
-    positions, at = [], 0
+    entries, at, behind = [], 0, 0
     while at < size:
         record = record_at(content, at, size)
         stream.take(record, f"{path}, byte {at}")
-        positions.append(at)
+        if record.kind == DATA:
+            entries.append(at | behind)
+        behind = BEHIND_CHECKPOINT if record.kind == CHECKPOINT_KIND else 0
         at = record.end
+        need(at == size or not stream.ends_segment, f"{path}, byte {at}: behind the segment's end")
     need(stream.next_offset == end, f"{path}: ends at {stream.next_offset}, expected {end}")
-    return positions
+    return entries
 
 
-def verify_index(path, positions, findings):
+def verify_index(path, entries, findings):
     """A cache: what is missing or not sound is no finding, what is sound and wrong is."""
     content = read(path) if os.path.exists(path) else b""
     for number in range(len(content) // PAGE):
         found = index_page(content[number * PAGE:(number + 1) * PAGE], number)
-        expected = tuple(positions[number * 1020:(number + 1) * 1020])
+        expected = tuple(entries[number * 1020:(number + 1) * 1020])
         # Entries behind the extent are of a checkpoint without a commit.
         if found is not None and found[:len(expected)] != expected[:len(found)]:
             findings.append(f"{path}: page {number} is wrong")
@@ -454,8 +689,10 @@ class Journal:
 
 
 class Shard:
-    def __init__(self, data, shard, shards, findings):
+    def __init__(self, data, shard, shards, trust, findings):
         self.data, self.shard, self.shards, self.findings = data, shard, shards, findings
+        self.trust = trust
+        self.pending = {}  # transaction: where it is, and what it does
         self.directory = os.path.join(data, "journals", f"shard-{shard:02d}")
         self.streams = {}  # by streamId
         self.broken = {}  # streamId of a stream whose stored part is damaged: the finding
@@ -465,7 +702,7 @@ class Shard:
         for stream_id, entry in live.items():
             try:
                 self.check_owner(entry["name"])
-                self.streams[stream_id] = verify_stored(self.data, entry, self.findings)
+                self.streams[stream_id] = verify_stored(self.data, entry, self.trust, self.findings)
             except Damage as damage:
                 self.broken[stream_id] = str(damage)
         try:
@@ -488,13 +725,25 @@ class Shard:
         while at < len(body):
             frame = frame_at(body, at)
             need(frame is not None, f"{where}: the frame at {at} of its body is not sound")
-            _, payload, at = frame
-            place = 0
-            while place < len(payload):
-                operation = operation_at(payload, place)
-                need(operation is not None, f"{where}: an operation is not sound")
-                kind, stream_id, content, place = operation
-                self.operate(where, kind, stream_id, content)
+            flags, transaction, payload, at = frame
+            if flags == PENDING:
+                need(transaction not in self.pending, f"{where}: a transaction is pending twice")
+                self.pending[transaction] = where, payload
+            elif transaction > 0 and not payload:
+                # What it does counts from here; without a decision it does not count.
+                decided = self.pending.pop(transaction, None)
+                if decided is not None and flags == COMMITTED:
+                    self.apply_payload(*decided)
+            else:
+                self.apply_payload(where, payload)
+
+    def apply_payload(self, where, payload):
+        place = 0
+        while place < len(payload):
+            operation = operation_at(payload, place)
+            need(operation is not None, f"{where}: an operation is not sound")
+            kind, stream_id, content, place = operation
+            self.operate(where, kind, stream_id, content)
 
     def operate(self, where, kind, stream_id, content):
         if stream_id in self.broken:
@@ -505,7 +754,7 @@ class Shard:
             name = create_name(where, content)
             self.check_owner(name)
             need(stream_id not in self.streams, f"{where}: a stream is created twice")
-            self.streams[stream_id] = Stream(name, stream_id)
+            self.streams[stream_id] = Stream(name, stream_id, self.trust)
             return
         stream = self.streams.get(stream_id)
         need(stream is not None, f"{where}: an operation on an unknown stream")
@@ -513,6 +762,9 @@ class Shard:
             append(where, stream, content)
         elif kind == OP_CLOSE:
             stream.closed = True
+        elif kind == OP_TRIM:
+            before = int.from_bytes(content, "little")
+            need(before <= stream.next_offset, f"{where}: a trim past the end")
         elif kind == OP_DELETE:
             del self.streams[stream_id]
 
@@ -527,12 +779,17 @@ def create_name(where, content):
 
 def append(where, stream, content):
     need(len(content) >= APPEND.size, f"{where}: an append is cut off")
-    first_offset, count, reserved, head = APPEND.unpack_from(content)
+    first_offset, count, producer_length, head = APPEND.unpack_from(content)
     where = f"{where}, stream {stream.name}"
-    need(reserved == 0 and count > 0, f"{where}: an append is not sound")
+    at = APPEND.size + producer_length
+    need(at < len(content), f"{where}: an append is not sound")
+    if producer_length > 0:
+        need(producer_length > PRODUCER.size, f"{where}: a producer is cut off")
+        epoch, seq, id_length, reserved = PRODUCER.unpack_from(content, APPEND.size)
+        need(id_length == producer_length - PRODUCER.size and reserved == 0 and id_length <= 128
+             and max(epoch, seq) <= SAFE_MAX, f"{where}: a producer is not sound")
     need(first_offset == stream.next_offset,
          f"{where}: an append at {first_offset}, expected {stream.next_offset}")
-    at = APPEND.size
     while at < len(content):
         record = record_at(content, at, len(content))
         stream.take(record, where)
@@ -543,18 +800,20 @@ def append(where, stream, content):
 
 def verify(data):
     findings, streams, shards = [], {}, 0
+    trust = Trust(data, findings)
     try:
         shards = sealed_json(os.path.join(data, "varve.json"))["shards"]
     except Damage as damage:
         findings.append(str(damage))
     for number in range(shards):
-        shard = Shard(data, number, shards, findings)
+        shard = Shard(data, number, shards, trust, findings)
         try:
             shard.verify()
         except Damage as damage:
             findings.append(str(damage))
         streams.update({stream.name: stream.report() for stream in shard.streams.values()})
-    return {"ok": not findings, "shards": shards, "streams": streams, "findings": findings}
+    return {"ok": not findings, "shards": shards, "streams": streams,
+            "checkpoints": trust.checkpoints, "findings": findings}
 
 
 def main():

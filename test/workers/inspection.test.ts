@@ -39,7 +39,7 @@ const inspection = suite('workers/inspection')
 
 inspection('the thread verifies a directory, reports, and ends', async () => {
   await withData(async data => {
-    const messages = await ask({ kind: 'verify', data })
+    const messages = await ask({ kind: 'verify', data, heads: [], keys: [] })
     const last = messages.at(-1)
     assert.is(last?.kind, 'report')
     assert.ok(last?.kind === 'report' && last.ok)
@@ -55,7 +55,7 @@ inspection('the thread shows a file', async () => {
 
 inspection('what is not there is a failure with a reason', async () => {
   for (const request of [
-    { kind: 'verify', data: '/nowhere' },
+    { kind: 'verify', data: '/nowhere', heads: [], keys: [] },
     { kind: 'inspect', file: '/nowhere/catalogue' },
   ] as const) {
     const messages = await ask(request)

@@ -1,5 +1,6 @@
 import { decodeBatchItem } from '../../shared/format/batch.ts'
 import { RecordFormat } from '../../shared/format/record.ts'
+import type { AppendLedger } from './append-ledger.ts'
 import type { Batch } from './batch-builder.ts'
 import type { Appended, BatchSender, SendFailure } from './batch-sender.ts'
 import { type CommandContext, CommandFailure, ExitCode, write } from './context.ts'
@@ -10,6 +11,10 @@ type ReportOptions = {
   /** Bytes of the input, where known. */
   readonly size: number | undefined
   readonly json: boolean
+  /** What numbers the batches, as it is before the first one. */
+  readonly ledger: AppendLedger | undefined
+  /** Whether --resume can go on where this ends. */
+  readonly canResume: boolean
 }
 
 /** What `append` says while it runs and when it ends. */
@@ -18,35 +23,43 @@ export class AppendReport {
   readonly #options: ReportOptions
   readonly #progress: Progress
   readonly #startMs = performance.now()
+  /** Records, and bytes of the input, that earlier runs appended. */
+  readonly #before: { readonly records: number; readonly position: number }
 
   constructor(context: CommandContext, options: ReportOptions) {
     this.#context = context
     this.#options = options
+    this.#before = options.ledger?.state.durable ?? { records: 0, position: 0 }
     this.#progress = new Progress(context.stderr, options.size)
   }
 
   update({ records, bytes }: Appended): void {
     const rate = `${formatCount(records / this.#seconds())} records/s`
     // Each record of a line stands for its line end too.
-    const done = Math.min(bytes + records, this.#options.size ?? Number.POSITIVE_INFINITY)
+    const read = this.#before.position + bytes + records
+    const done = Math.min(read, this.#options.size ?? Number.POSITIVE_INFINITY)
     this.#progress.update(done, `${countOf(records, 'record')}, ${formatBytes(bytes)}, ${rate}`)
   }
 
   /** Everything is appended, and durable. */
   async succeed(appended: Appended): Promise<void> {
     this.#progress.close()
-    const { records, firstOffset = 0, nextOffset = 0 } = appended
+    const { records, duplicates, firstOffset = 0, nextOffset = 0 } = appended
     if (this.#options.json) return this.#printJson(appended, { ok: true, durable: true })
     const place = records === 0 ? '' : `, offsets ${firstOffset} to ${nextOffset - 1}, durable`
     const rate = `${formatCount(records / this.#seconds())} records/s`
     const time = `${this.#seconds().toFixed(1)} s, ${rate}`
-    await write(this.#context.stdout, `${this.#amount(appended)}${place} (${time})\n`)
+    const there = duplicates === 0 ? '' : `, ${formatCount(duplicates)} of them were there already`
+    const before = this.#before.records
+    const earlier = before === 0 ? '' : `, after ${formatCount(before)} by earlier runs`
+    const text = `${this.#amount(appended)}${place}${there}${earlier} (${time})\n`
+    await write(this.#context.stdout, text)
   }
 
   /** @throws CommandFailure that says what is stored and what is not */
   async fail({ appended, failure }: BatchSender, error: Error): Promise<never> {
     this.#progress.close()
-    const culprit = failure === undefined ? '' : findBadJson(failure.batch, appended.records)
+    const culprit = failure === undefined ? '' : this.#findBadJson(failure, appended)
     if (this.#options.json) {
       const { durable } = appended
       const outcome = failure?.outcome ?? 'not_applied'
@@ -63,10 +76,12 @@ export class AppendReport {
   #describeState(appended: Appended, failure: SendFailure | undefined): string {
     const { records, durable, nextOffset = 0 } = appended
     const isSettled = failure === undefined || failure.outcome === 'not_applied'
+    const advice = this.#options.canResume
+      ? '--resume finds out, and goes on'
+      : 'read the stream before sending them again'
     const rest = isSettled
-      ? 'nothing after that was'
-      : `the next ${countOf(failure.batch.count, 'record')} may have been or not: ` +
-        'read the stream before sending them again'
+      ? `nothing after that was${this.#options.canResume ? '; --resume goes on' : ''}`
+      : `the next ${countOf(failure.batch.count, 'record')} may have been or not: ${advice}`
     if (records === 0)
       return isSettled ? 'nothing was appended' : `nothing was answered for; ${rest}`
     const kept = durable ? 'durable' : 'accepted, on their way to stable storage'
@@ -80,11 +95,20 @@ export class AppendReport {
   }
 
   #printJson(appended: Appended, more: Readonly<Record<string, unknown>>): Promise<void> {
-    const { records, bytes, firstOffset = null, nextOffset = null } = appended
-    const { stream } = this.#options
+    const { records, duplicates, bytes, firstOffset = null, nextOffset = null } = appended
+    const { stream, ledger } = this.#options
     const seconds = Math.round(this.#seconds() * 1000) / 1000
-    const result = { stream, records, bytes, firstOffset, nextOffset, seconds, ...more }
+    const place = { firstOffset, nextOffset }
+    const numbered = ledger && {
+      producer: ledger.state.producer,
+      recordsBefore: this.#before.records,
+    }
+    const result = { stream, records, duplicates, bytes, ...place, seconds, ...numbered, ...more }
     return write(this.#context.stdout, `${JSON.stringify(result)}\n`)
+  }
+
+  #findBadJson({ batch }: SendFailure, { records }: Appended): string {
+    return findBadJson(batch, this.#before.records + records)
   }
 
   #seconds(): number {

@@ -1,33 +1,15 @@
-import { isUtf8 } from 'node:buffer'
 import type { Readable } from 'node:stream'
-import { Command, Option } from 'commander'
-import { RecordFormat } from '../../shared/format/record.ts'
-import { BATCH_RECORDS_MAX } from '../../shared/limits.ts'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { BATCH_RECORDS_MAX, PRODUCER_ID_BYTES_MAX } from '../../shared/limits.ts'
 import { Durability } from '../../shared/schemas/scalars.ts'
 import { ClientConfig } from '../config.ts'
-import { openInput } from '../files.ts'
+import { feedRecords } from './append-feed.ts'
 import { AppendReport } from './append-report.ts'
+import { type AppendFlags, FORMATS, openSource } from './append-source.ts'
 import { BATCH_BYTES, BatchSender } from './batch-sender.ts'
 import { Client, streamPath } from './client.ts'
 import { type CommandContext, CommandFailure, ExitCode } from './context.ts'
-import { LineSplitter } from './line-splitter.ts'
 import { addConfigFlags, helpAfter, integer, readClientConfig } from './options.ts'
-
-type AppendFlags = {
-  readonly lines?: true
-  readonly ndjson?: true
-  readonly type?: 'text' | 'json' | 'binary'
-  readonly durability?: string
-  readonly expectedOffset?: number
-  readonly batchRecords: number
-  readonly json?: true
-}
-
-const FORMATS = {
-  text: RecordFormat.Text,
-  json: RecordFormat.Json,
-  binary: RecordFormat.Binary,
-} as const
 
 const HELP = `
 Without --lines and --ndjson the whole input is one record.
@@ -36,8 +18,13 @@ With --lines each line is a record: its bytes exactly, a carriage return include
 feed. Lines that are not valid UTF-8 become binary records. "varve read" prints the same bytes back
 (and a line feed after the last line, should the file lack it).
 
-Batches go out one after the other, each of them applied as a whole or not at all. When one fails,
-the command says how many records were appended before it, and what became of the one that failed.
+Batches go out one after the other, each of them applied as a whole or not at all. Those of a file
+bear a producer's id and a number, so that one whose answer was lost is sent again and applied once;
+those of standard input do so with --producer.
+
+How far the append of a file is, is kept in a small state file. After an interruption of whatever
+kind, of this command or of the server, the same command with --resume goes on and duplicates
+nothing. Standard input cannot be gone on with, for it is gone: save it to a file first.
 `
 
 export function appendCommand(context: CommandContext): Command {
@@ -60,16 +47,39 @@ export function appendCommand(context: CommandContext): Command {
     .addOption(
       new Option('--durability <mode>', "instead of the stream's own").choices(Durability.options),
     )
-    .option(
-      '--expected-offset <n>',
-      'offset that the first record must get; all follow without a gap',
-      integer(0),
+    .addOption(
+      new Option(
+        '--expected-offset <n>',
+        'offset that the first record must get; all follow without a gap',
+      )
+        .argParser(integer(0))
+        .conflicts('resume'),
     )
     .option(
       '--batch-records <n>',
       'most records of one request',
       integer(1, 1_000_000),
       BATCH_RECORDS_MAX,
+    )
+    .option('--resume', 'go on with an append of this file that was interrupted')
+    .addOption(
+      new Option(
+        '--state <file>',
+        'where it is kept how far an append of a file is; by default below ~/.local/state/varve',
+      ),
+    )
+    .addOption(
+      new Option('--producer <id>', 'name under which batches are numbered; by default a new one')
+        .argParser(producerId)
+        .conflicts('resume'),
+    )
+    .addOption(
+      new Option(
+        '--epoch <n>',
+        'of the producer: shuts out runs with a lower one; by default the time in milliseconds',
+      )
+        .argParser(integer(0))
+        .conflicts('resume'),
     )
     .option('--json', 'print the result as one JSON object')
   return addConfigFlags(command, ClientConfig)
@@ -78,6 +88,7 @@ export function appendCommand(context: CommandContext): Command {
       helpAfter(HELP, [
         'varve append access-log /var/log/nginx/access.log --lines',
         'tail -f app.log | varve append app-log --lines',
+        'varve append access-log /var/log/nginx/access.log --lines --resume',
         'varve append orders events.ndjson --ndjson --expected-offset 0',
         'echo -n \'{"total": 12}\' | varve append orders --type json',
       ]),
@@ -95,36 +106,41 @@ async function append(
   flags: AppendFlags,
 ): Promise<void> {
   streamPath(stream)
-  const fromFile = file !== undefined && file !== '-'
-  const { input, size } = fromFile
-    ? await openInput(file)
-    : { input: context.stdin, size: undefined }
-  if (!fromFile && context.stdin.isTTY === true) {
-    context.stderr.write('Reading from the terminal; end with Ctrl-D.\n')
-  }
+  const source = await openSource(context, url, stream, file, flags)
+  const { start, ledger } = source
+  const input = source.file?.stream(start) ?? context.stdin
   input.on('error', () => undefined) // whoever reads the input meets it; no one need be reading
   const client = new Client(url)
-  const report = new AppendReport(context, { stream, size, json: flags.json === true })
+  const report = new AppendReport(context, {
+    stream,
+    size: source.file?.size,
+    json: flags.json === true,
+    ledger,
+    canResume: source.state !== undefined,
+  })
   const sender = new BatchSender({
     client,
     stream,
     durability: flags.durability,
-    expectedOffset: flags.expectedOffset,
+    expectedOffset: source.expectedOffset,
     recordsMax: flags.batchRecords,
     bytesMax: BATCH_BYTES,
+    ledger,
     onProgress: appended => report.update(appended),
     onFailure: error => input.destroy(error),
   })
   const endSignals = stopOnSignal(context, input)
   try {
-    await feed(input, sender, flags)
+    await feedRecords(input, start, sender, flags)
     await sender.finish()
     if (sender.appended.records > 0 && !sender.appended.durable) {
       await client.request({ method: 'POST', path: 'v1/barrier' })
     }
+    await ledger?.finish()
     await report.succeed(sender.appended)
   } catch (error) {
     await sender.stop()
+    if (sender.failure?.outcome === 'not_applied') await ledger?.retract()
     await report.fail(sender, error as Error)
   } finally {
     endSignals()
@@ -142,39 +158,10 @@ function stopOnSignal(context: CommandContext, input: Readable): () => void {
   })
 }
 
-/** Turns the input into records. */
-async function feed(input: Readable, sender: BatchSender, flags: AppendFlags): Promise<void> {
-  if (flags.lines !== true && flags.ndjson !== true) {
-    const body = Buffer.concat((await input.toArray()) as Buffer[])
-    const guessed = isUtf8(body) ? RecordFormat.Text : RecordFormat.Binary
-    return sender.add(flags.type === undefined ? guessed : FORMATS[flags.type], body)
-  }
-  const splitter = new LineSplitter()
-  const toItem = flags.lines === true ? lineItem : ndjsonItem
-  const addAll = async (lines: Iterable<Buffer>) => {
-    for (const line of lines) {
-      const item = toItem(line)
-      if (item !== undefined) await sender.add(item.format, item.body)
-    }
-    sender.offer()
-  }
-  for await (const chunk of input) await addAll(splitter.push(chunk as Buffer))
-  await addAll(splitter.end())
-}
-
-type Item = { readonly format: RecordFormat; readonly body: Buffer }
-
-function lineItem(line: Buffer): Item {
-  return { format: isUtf8(line) ? RecordFormat.Text : RecordFormat.Binary, body: line }
-}
-
-/** The white space of JSON (RFC 8259, section 2). */
-const SPACES = new Set([0x20, 0x09, 0x0a, 0x0d])
-
-function ndjsonItem(line: Buffer): Item | undefined {
-  let start = 0
-  let end = line.length
-  while (start < end && SPACES.has(line[start] as number)) start += 1
-  while (end > start && SPACES.has(line[end - 1] as number)) end -= 1
-  return start === end ? undefined : { format: RecordFormat.Json, body: line.subarray(start, end) }
+/** Visible ASCII: it travels in an HTTP header. */
+function producerId(written: string): string {
+  if (/^[!-~]+$/.test(written) && written.length <= PRODUCER_ID_BYTES_MAX) return written
+  throw new InvalidArgumentError(
+    `Expected 1 to ${PRODUCER_ID_BYTES_MAX} visible characters of ASCII, without spaces.`,
+  )
 }

@@ -7,6 +7,8 @@ export type Batch = {
   readonly count: number
   /** Of the bodies alone. */
   readonly bodyBytes: number
+  /** Where in the input its last record ends. */
+  readonly end: number
 }
 
 export type BatchBounds = {
@@ -21,6 +23,7 @@ export class BatchBuilder {
   #bytes = Buffer.alloc(0)
   #at = 0
   #count = 0
+  #end = 0
 
   constructor(bounds: BatchBounds) {
     this.#bounds = bounds
@@ -37,13 +40,17 @@ export class BatchBuilder {
     return this.#count < recordsMax && this.#sizeWith(bodyLength) <= bytesMax
   }
 
-  add(format: RecordFormat, body: Buffer): void {
-    if (this.#count === 0) {
-      this.#bytes = Buffer.allocUnsafe(Math.max(this.#bounds.bytesMax, this.#sizeWith(body.length)))
+  /** Takes a record, whether it fits or not. @param end where in the input it ends */
+  add(format: RecordFormat, body: Buffer, end = 0): void {
+    const size = this.#sizeWith(body.length)
+    if (this.#count === 0) this.#bytes = Buffer.allocUnsafe(Math.max(this.#bounds.bytesMax, size))
+    else if (size > this.#bytes.length) {
+      this.#bytes = Buffer.concat([this.#bytes], Math.max(size, this.#bytes.length * 2))
     }
     this.#at = encodeBatchItemHeader(this.#bytes, this.#at, format, 0, body.length)
     this.#at += body.copy(this.#bytes, this.#at)
     this.#count += 1
+    this.#end = end
   }
 
   /** The batch so far; the next one starts empty. */
@@ -52,7 +59,12 @@ export class BatchBuilder {
     const count = this.#count
     this.#at = 0
     this.#count = 0
-    return { bytes, count, bodyBytes: bytes.length - count * BATCH_ITEM_HEADER_BYTES }
+    return {
+      bytes,
+      count,
+      bodyBytes: bytes.length - count * BATCH_ITEM_HEADER_BYTES,
+      end: this.#end,
+    }
   }
 
   #sizeWith(bodyLength: number): number {

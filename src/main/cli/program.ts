@@ -4,6 +4,7 @@ import { ConfigError } from '../config.ts'
 import { appendCommand } from './append.ts'
 import { type CommandContext, CommandFailure, ExitCode } from './context.ts'
 import { inspectCommand } from './inspect.ts'
+import { keysCommand } from './keys.ts'
 import { readCommand } from './read.ts'
 import { serveCommand } from './serve.ts'
 import { tailCommand } from './tail.ts'
@@ -33,6 +34,7 @@ export function buildProgram(context: CommandContext): Command {
     tailCommand,
     verifyCommand,
     inspectCommand,
+    keysCommand,
   ]
   for (const makeCommand of make) {
     program.addCommand(makeCommand(context).copyInheritedSettings(program))

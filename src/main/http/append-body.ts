@@ -29,7 +29,7 @@ type Item = {
  * `{"records": [{data | text | base64, headers?}]}`, already parsed.
  * @throws StoreError invalid_request, record_too_large
  */
-function encodeJsonRecords(records: unknown, limits: AppendLimits): EncodedBatch {
+export function encodeJsonRecords(records: unknown, limits: AppendLimits): EncodedBatch {
   if (!Array.isArray(records)) throw invalid('the body must be {"records": [...]}')
   checkCount(records.length, limits)
   const items = records.map((record, index) => readJsonItem(record, index, limits))

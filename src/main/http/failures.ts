@@ -44,6 +44,15 @@ export function toStoreError(error: unknown): StoreError {
   )
 }
 
+/** What a failure of the store's `append` is to the caller: it says what became of the append. */
+export function toAppendFailure(error: unknown): StoreError {
+  if (error instanceof StoreError) {
+    return error.fields.outcome === undefined ? error.withOutcome('unknown') : error
+  }
+  const fields = { outcome: 'unknown' }
+  return new StoreError('internal', 'an unexpected failure while appending', fields, error)
+}
+
 export function toProblem({ code, message, fields }: StoreError): Problem {
   const { title, status, retryable } = ERRORS[code]
   const type = `urn:varve:problem:${code}`

@@ -6,7 +6,9 @@ import {
   MIB,
   RECORD_BYTES_MAX,
   REQUEST_BYTES_MAX,
-  SEGMENT_BYTES_DEFAULT,
+  SESSION_IN_FLIGHT_MAX,
+  SESSIONS_MAX,
+  STREAM_CONFIG_DEFAULT,
 } from '../../shared/limits.ts'
 import type { StreamConfig } from '../../shared/protocol/streams.ts'
 
@@ -33,6 +35,10 @@ export type HttpConfig = AppendLimits & {
   readonly connectionsMax: number
   /** WebSocket tails, event streams and long polls at a time. */
   readonly subscriptionsMax: number
+  /** Append sessions at a time. */
+  readonly sessionsMax: number
+  /** Unanswered appends of one session; past it its socket is not read. */
+  readonly sessionInFlightMax: number
   /** Origins, besides the service's own, whose pages may open a WebSocket; `*` allows every one. */
   readonly allowedOrigins: readonly string[]
   /** Idle time after which a subscriber is told that it is still served. */
@@ -52,7 +58,9 @@ export const HTTP_CONFIG_DEFAULTS: HttpConfig = {
   bodyBudgetBytes: 256 * MIB,
   connectionsMax: 10_000,
   subscriptionsMax: 5000,
+  sessionsMax: SESSIONS_MAX,
+  sessionInFlightMax: SESSION_IN_FLIGHT_MAX,
   allowedOrigins: [],
   heartbeatMs: HEARTBEAT_MS,
-  streamDefaults: { durability: 'group', maxSegmentBytes: SEGMENT_BYTES_DEFAULT },
+  streamDefaults: STREAM_CONFIG_DEFAULT,
 }

@@ -1,8 +1,10 @@
 import type { Metrics } from '../observe/metrics.ts'
+import type { Sessions } from '../session/sessions.ts'
 import type { StreamStore } from '../store.ts'
 import type { Hub } from '../tail/hub.ts'
 import type { BodyBudget } from './body-budget.ts'
 import type { HttpConfig } from './http-config.ts'
+import type { Upgrades } from './upgrades.ts'
 
 /** What every route is given. */
 export type RouteContext = {
@@ -10,5 +12,8 @@ export type RouteContext = {
   readonly config: HttpConfig
   readonly budget: BodyBudget
   readonly hub: Hub
+  readonly sessions: Sessions
+  /** For messages as long as a request body. */
+  readonly upgrades: Upgrades
   readonly metrics: Metrics
 }

@@ -11,8 +11,10 @@ import {
 import { StoreError } from '../../shared/errors.ts'
 import { MIB } from '../../shared/limits.ts'
 import { Metrics } from '../observe/metrics.ts'
+import { Sessions } from '../session/sessions.ts'
 import type { StreamStore } from '../store.ts'
 import { Hub } from '../tail/hub.ts'
+import { AppendAnswers } from './append-answer.ts'
 import { parseJson } from './append-body.ts'
 import { BodyBudget } from './body-budget.ts'
 import { Connections } from './connections.ts'
@@ -21,12 +23,15 @@ import type { HttpConfig } from './http-config.ts'
 import { KnownPaths } from './known-paths.ts'
 import type { RouteContext } from './route-context.ts'
 import { appendRoute } from './routes/append.ts'
-import { deferredRoutes } from './routes/deferred.ts'
+import { checkpointRoutes } from './routes/checkpoints.ts'
 import { readRoutes } from './routes/read.ts'
 import { serviceRoutes } from './routes/service.ts'
+import { sessionRoute } from './routes/session.ts'
 import { streamRoutes } from './routes/streams.ts'
 import { tailRoute } from './routes/tail.ts'
+import { transactionRoute } from './routes/transactions.ts'
 import { verifyRoute } from './routes/verify.ts'
+import { Upgrades } from './upgrades.ts'
 
 /** Until a request is whole (faults.md, Security); long polls and streams come after. */
 const TIMEOUTS = {
@@ -71,18 +76,29 @@ export async function openServer(parts: ServerParts): Promise<Server> {
   const hub = new Hub(store, () => performance.now(), config.subscriptionsMax)
   const app = createApp(parts)
   const connections = new Connections(app.server)
-  await addPlugins(app)
+  const upgrades = new Upgrades(app.server, config.requestBytesMax)
+  const answers = new AppendAnswers()
+  const sessions = new Sessions(
+    { store, limits: config, budget, metrics, answers, log: app.log },
+    config.sessionsMax,
+  )
+  const context = { store, config, budget, hub, sessions, upgrades, metrics }
+  await addPlugins(app, upgrades)
   addParsers(app)
   addHooks(app, hub, metrics)
-  addGauges(metrics, budget, hub)
-  await addRoutes(app, { store, config, budget, hub, metrics })
+  addGauges(context)
+  await addRoutes(app, context)
   await app.listen({ host: config.host, port: config.port })
   app.server.maxConnections = config.connectionsMax
   const { address, port, family } = app.server.address() as AddressInfo
   const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
   const close = async () => {
     hub.close()
-    await connections.drain(() => app.close(), TIMEOUTS.requestTimeout)
+    const closeApp = async () => {
+      await sessions.close()
+      await app.close()
+    }
+    await connections.drain(closeApp, TIMEOUTS.requestTimeout)
   }
   return { app, url, metrics, close }
 }
@@ -108,7 +124,7 @@ function createApp({ logger }: ServerParts): FastifyInstance {
   return app
 }
 
-async function addPlugins(app: FastifyInstance): Promise<void> {
+async function addPlugins(app: FastifyInstance, upgrades: Upgrades): Promise<void> {
   const info = { title: 'Varve', description: 'Stream storage', version: '1' }
   await app.register(swagger, {
     openapi: { openapi: '3.1.0', info },
@@ -124,6 +140,7 @@ async function addPlugins(app: FastifyInstance): Promise<void> {
       const terminate = () => clients.forEach(client => client.terminate())
       const timer = setTimeout(terminate, CLOSE_GRACE_MS)
       this.websocketServer.close(() => clearTimeout(timer))
+      upgrades.close(CLOSE_GRACE_MS)
       done()
     },
   })
@@ -171,7 +188,7 @@ function addHooks(app: FastifyInstance, hub: Hub, metrics: Metrics): void {
   })
 }
 
-function addGauges(metrics: Metrics, budget: BodyBudget, hub: Hub): void {
+function addGauges({ metrics, budget, hub, sessions }: RouteContext): void {
   metrics.addGauge({
     name: 'varve_request_body_bytes',
     help: 'Request bodies charged to the budget',
@@ -182,14 +199,26 @@ function addGauges(metrics: Metrics, budget: BodyBudget, hub: Hub): void {
     help: 'WebSocket tails, event streams and long polls',
     collect: async () => [{ value: hub.subscribers }],
   })
+  metrics.addGauge({
+    name: 'varve_sessions',
+    help: 'Append sessions',
+    collect: async () => [{ value: sessions.count }],
+  })
+  metrics.addGauge({
+    name: 'varve_session_unanswered',
+    help: 'Messages of append sessions that were taken and not answered',
+    collect: async () => [{ value: sessions.unanswered }],
+  })
 }
 
 async function addRoutes(app: FastifyInstance, context: RouteContext): Promise<void> {
   await app.register(appendRoute(context))
+  await app.register(transactionRoute(context))
   await app.register(streamRoutes(context))
   await app.register(readRoutes(context))
   await app.register(tailRoute(context))
+  await app.register(sessionRoute(context))
   await app.register(verifyRoute(context))
+  await app.register(checkpointRoutes(context))
   await app.register(serviceRoutes(context))
-  await app.register(deferredRoutes)
 }

@@ -4,10 +4,5 @@ import type { StreamInfo } from '../../shared/schemas/streams.ts'
 
 /** A stream as clients see it. */
 export function viewStream(info: StoredInfo): StreamInfo {
-  const { durability, maxSegmentBytes } = info.config
-  return {
-    ...info,
-    createdAt: formatTime(info.createdAt),
-    config: { durability, compression: 'none', maxSegmentBytes },
-  }
+  return { ...info, createdAt: formatTime(info.createdAt) }
 }

@@ -12,10 +12,27 @@ const ENGINE_GAUGES: readonly EngineGauge[] = [
   ['varve_tail_bytes',                 'Memory for records that are not in segments yet',  s => s.tailBytes],
   ['varve_journal_bytes',              'Journal since the last journal checkpoint',        s => s.journalBytes],
   ['varve_journal_checkpoints_total',  'Journal checkpoints since the start',              s => s.checkpoints],
+  ['varve_direct_appends_total',       'Appends that went straight to a segment',          s => s.directAppends],
+  ['varve_shard_parked',               'Mutations that wait for a transaction',            s => s.parkedMutations],
+  ['varve_transactions_staged',        'Transactions pending in the shard',                s => s.stagedTransactions],
+  ['varve_transactions_in_doubt',      'Of them, those whose coordinator has to be asked', s => s.inDoubtTransactions],
+  ['varve_parts_committed_total',      'Parts of transactions committed since the start', s => s.committedTransactions],
+  ['varve_parts_aborted_total',        'Parts of transactions aborted since the start',    s => s.abortedTransactions],
   ['varve_flushes_total',              'Blocks written and synced since the start',        s => s.flushes],
   ['varve_flushed_bytes_total',        'Bytes of blocks since the start',                  s => s.flushedBytes],
   ['varve_flush_write_seconds_total',  'Time in writes of the journal',                    s => s.writeSeconds],
   ['varve_flush_sync_seconds_total',   'Time in syncs of the journal',                     s => s.syncSeconds],
+  ['varve_trim_records_total',         'Records let go on request since the start',        s => s.trimmedRecords],
+  ['varve_trim_bytes_total',           'Bytes of segments freed by that',                  s => s.trimmedBytes],
+  ['varve_retention_records_total',    'Records let go by retention since the start',      s => s.retentionRecords],
+  ['varve_retention_bytes_total',      'Bytes of segments freed by that',                  s => s.retentionBytes],
+  ['varve_segments_removed_total',     'Segments removed after trims since the start',     s => s.removedSegments],
+  ['varve_encoded_frames_total',       'Frames encoded since the start',                   s => s.encodedFrames],
+  ['varve_encode_seconds_total',       'Time in the encoding of frames',                   s => s.encodeSeconds],
+  ['varve_overlapped_frames_total',    'Frames encoded beside a flush',                    s => s.overlappedFrames],
+  ['varve_overlapped_seconds_total',   'Time in their encoding',                           s => s.overlappedSeconds],
+  ['varve_journal_files_made_total',   'Journal files made since the start',               s => s.journalFiles.made],
+  ['varve_journal_files_reused_total', 'Journal files used again since the start',         s => s.journalFiles.reused],
   ['varve_in_flight_bytes',            'Bytes of appends on their way to the shard',       s => s.inFlightBytes],
 ]
 
@@ -30,6 +47,15 @@ export function addEngineGauges(metrics: Metrics, store: ShardedStore): void {
         (await store.stats()).map(stats => ({ of: String(stats.shard), value: of(stats) })),
     })
   }
+  metrics.addGauge({
+    name: 'varve_direct_io',
+    help: '1 while the journal is written past the page cache',
+    label: 'shard',
+    collect: async () =>
+      store
+        .status()
+        .map(({ shard, directIo }) => ({ of: String(shard), value: directIo === 'on' ? 1 : 0 })),
+  })
   metrics.addGauge({
     name: 'varve_shard_ready',
     help: '1 while the shard takes appends',

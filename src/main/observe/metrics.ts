@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { ErrorCode, Outcome } from '../../shared/errors.ts'
 
 /**
  * A value read when the metrics are asked for; several series when `label` names what tells them
@@ -26,9 +27,13 @@ export class Metrics {
     appends:       this.#counter('varve_appends_total', 'Appends accepted', []),
     appendRecords: this.#counter('varve_append_records_total', 'Records appended', []),
     appendBytes:   this.#counter('varve_append_bytes_total', 'Bytes appended, as batch encoding', []),
+    duplicates:    this.#counter('varve_append_duplicates_total', 'Appends answered again to their producer', []),
+    trims:         this.#counter('varve_trims_total', 'Trims accepted', []),
+    checkpoints:   this.#counter('varve_checkpoints_requested_total', 'Checkpoints that were asked for', []),
     reads:         this.#counter('varve_reads_total', 'Read pages served', []),
     readRecords:   this.#counter('varve_read_records_total', 'Records read', []),
     readBytes:     this.#counter('varve_read_bytes_total', 'Bytes of read pages, as rendered', []),
+    sessionPauses: this.#counter('varve_session_pauses_total', 'Times that a session was not read for a while', []),
   }
   readonly #appendSeconds = new Histogram({
     name: 'varve_append_seconds',
@@ -36,6 +41,16 @@ export class Metrics {
     buckets: APPEND_SECONDS,
     registers: [this.#registry],
   })
+
+  readonly #transactionSeconds = new Histogram({
+    name: 'varve_transaction_seconds',
+    help: 'From a whole request body to its answer, by what became of the transaction',
+    labelNames: ['outcome'],
+    buckets: APPEND_SECONDS,
+    registers: [this.#registry],
+  })
+
+  readonly #sessionAppends = new Map<string, number>()
 
   /** Counted by hand: labels would be hashed for every request. */
   readonly #routes: { method: string; route: string; byStatus: Map<number, number> }[] = []
@@ -51,6 +66,16 @@ export class Metrics {
         for (const { method, route, byStatus } of this.#routes) {
           for (const [status, count] of byStatus) counter.inc({ method, route, status }, count)
         }
+      },
+    })
+    const sessionAppends = new Counter({
+      name: 'varve_session_appends_total',
+      help: 'Appends answered on sessions, by `ok` or the code of what failed',
+      labelNames: ['result'],
+      registers: [this.#registry],
+      collect: () => {
+        sessionAppends.reset()
+        for (const [result, count] of this.#sessionAppends) sessionAppends.inc({ result }, count)
       },
     })
   }
@@ -87,6 +112,32 @@ export class Metrics {
     this.#metrics.appendRecords.inc(records)
     this.#metrics.appendBytes.inc(bytes)
     this.#appendSeconds.observe(milliseconds / 1000)
+  }
+
+  /** A producer's append that had been answered before. */
+  onDuplicate(): void {
+    this.#metrics.duplicates.inc()
+  }
+
+  onTransaction(outcome: 'committed' | Outcome, milliseconds: number): void {
+    this.#transactionSeconds.observe({ outcome }, milliseconds / 1000)
+  }
+
+  onTrim(): void {
+    this.#metrics.trims.inc()
+  }
+
+  onCheckpoint(): void {
+    this.#metrics.checkpoints.inc()
+  }
+
+  onSessionAppend(result: 'ok' | ErrorCode): void {
+    this.#sessionAppends.set(result, (this.#sessionAppends.get(result) ?? 0) + 1)
+  }
+
+  /** The socket of a session is left unread until there is room. */
+  onSessionPause(): void {
+    this.#metrics.sessionPauses.inc()
   }
 
   onRead(records: number, bytes: number): void {

@@ -3,11 +3,13 @@ import { StoreError } from '../../shared/errors.ts'
 import { whenChanged } from '../../shared/memory/doorbell.ts'
 import {
   Counter,
+  DirectIo,
   FailureCode,
   hasReached,
   type JournalMemory,
   Word,
 } from '../../shared/memory/journal-memory.ts'
+import type { ShardStatus } from '../../shared/protocol/streams.ts'
 import { Queue } from '../../shared/queue.ts'
 
 export type FlushCounters = {
@@ -15,6 +17,12 @@ export type FlushCounters = {
   readonly flushedBytes: number
   readonly writeSeconds: number
   readonly syncSeconds: number
+}
+
+const DIRECT_IO_NAMES: Readonly<Record<DirectIo, NonNullable<ShardStatus['directIo']>>> = {
+  [DirectIo.Off]: 'off',
+  [DirectIo.On]: 'on',
+  [DirectIo.Unavailable]: 'unavailable',
 }
 
 type Wait = {
@@ -43,6 +51,11 @@ export class DurableWaits {
 
   get failure(): FailureCode {
     return Atomics.load(this.#memory.words, Word.failure) as FailureCode
+  }
+
+  get directIo(): NonNullable<ShardStatus['directIo']> {
+    const state = Atomics.load(this.#memory.words, Word.directIo) as DirectIo
+    return DIRECT_IO_NAMES[state]
   }
 
   /** What the flusher has counted. */

@@ -5,6 +5,7 @@ import { StoreError } from '../../shared/errors.ts'
 import { FailureCode, viewJournalMemory } from '../../shared/memory/journal-memory.ts'
 import type {
   Mutation,
+  MutationReply,
   MutationResult,
   MutationValue,
   ShardEvent,
@@ -15,11 +16,15 @@ import type {
 } from '../../shared/protocol/shard.ts'
 import type { ShardStatus } from '../../shared/protocol/streams.ts'
 import { DurableWaits, type FlushCounters, inFlight } from './durable-waits.ts'
+import { LaterAnswers } from './later-answers.ts'
 import { type TurnEntry, Turn } from './turn.ts'
+
+/** What the owner of a client hears of its shard. */
+export type HeardEvent = Exclude<ShardEvent, { kind: 'answer' }>
 
 /** What a client tells its owner. */
 export type ShardListener = {
-  onEvent(shard: number, event: ShardEvent): void
+  onEvent(shard: number, event: HeardEvent): void
   /** The shard was opened, or opened again. */
   onOpened(shard: number, opened: ShardOpened): void
   onState(status: ShardStatus): void
@@ -29,6 +34,8 @@ export type ShardClientOptions = {
   readonly shard: number
   readonly data: string
   readonly engine: ShardOptions
+  /** PKCS8 PEM. */
+  readonly signingKey: string
   /** Bytes of appends that may be on their way to this shard. */
   readonly inFlightBytesMax: number
 }
@@ -54,6 +61,7 @@ export class ShardClient {
   #pool: Piscina | undefined
   #events: MessagePort | undefined
   #waits: DurableWaits | undefined
+  #later: LaterAnswers | undefined
   #status: ShardStatus
   #inFlightBytes = 0
   #restartsMs: number[] = []
@@ -74,7 +82,8 @@ export class ShardClient {
   }
 
   get status(): ShardStatus {
-    return this.#status
+    const waits = this.#waits
+    return waits === undefined ? this.#status : { ...this.#status, directIo: waits.directIo }
   }
 
   /** What the flusher has done since the start. */
@@ -135,12 +144,13 @@ export class ShardClient {
     this.#isClosing = true
     if (this.#waits !== undefined) await this.#pool?.run({ kind: 'stop' } satisfies ShardRequest)
     this.#waits?.abandon()
+    this.#later?.abandon(inFlight())
     await this.#letGo()
     this.#setStatus({ shard: this.#options.shard, state: 'stopped' })
   }
 
   async #start(): Promise<void> {
-    const { shard, data, engine } = this.#options
+    const { shard, data, engine, signingKey } = this.#options
     this.#pool = new Piscina({
       filename: new URL('../../workers/shard.js', import.meta.url).href,
       minThreads: 1,
@@ -158,6 +168,7 @@ export class ShardClient {
       data,
       shard,
       options: engine,
+      signingKey,
       events: channel.port2,
     }
     const reply = (await pool.run(request, {
@@ -167,7 +178,9 @@ export class ShardClient {
       return this.#setStatus({ shard, state: 'failed', detail: reply.error.detail })
     }
     const opened = reply.value
-    this.#waits = new DurableWaits(viewJournalMemory(opened.memory, engine.slotBytes))
+    const waits = new DurableWaits(viewJournalMemory(opened.memory, engine.slotBytes))
+    this.#waits = waits
+    this.#later = new LaterAnswers((entry, result) => settle(entry, result, waits))
     this.#listener.onOpened(shard, opened)
     const isRefused = opened.refused !== null
     this.#setStatus(
@@ -182,7 +195,8 @@ export class ShardClient {
   async #send(entries: readonly TurnEntry[]): Promise<void> {
     const pool = this.#pool
     const waits = this.#waits
-    if (pool === undefined || waits === undefined) {
+    const later = this.#later
+    if (pool === undefined || waits === undefined || later === undefined) {
       for (const entry of entries) entry.reject(this.#unavailable())
       return
     }
@@ -190,9 +204,13 @@ export class ShardClient {
     const request: ShardRequest = { kind: 'mutate', mutations, bytes }
     try {
       const transferList = bytes.length > 0 ? [bytes.buffer as ArrayBuffer] : []
-      const reply = (await pool.run(request, { transferList })) as ShardReply<MutationResult[]>
+      const reply = (await pool.run(request, { transferList })) as ShardReply<MutationReply[]>
       if ('error' in reply) throw StoreError.fromPlain(reply.error)
-      for (const [at, entry] of entries.entries()) settle(entry, reply.value[at], waits)
+      for (const [at, entry] of entries.entries()) {
+        const one = reply.value[at]
+        if (one !== undefined && 'later' in one) later.expect(one.later, entry)
+        else settle(entry, one, waits)
+      }
     } catch (error) {
       // The thread died with the task in hand: whether it reached the journal is not known.
       const failure = error instanceof StoreError ? error : inFlight()
@@ -203,6 +221,7 @@ export class ShardClient {
 
   #onEvent(event: ShardEvent): void {
     const { shard } = this.#options
+    if (event.kind === 'answer') return this.#later?.take(event.later, event.result)
     if (event.kind === 'state') {
       const { state, detail } = event
       this.#setStatus(detail === '' ? { shard, state } : { shard, state, detail })
@@ -226,6 +245,8 @@ export class ShardClient {
     this.#pool = undefined
     this.#waits?.abandon()
     this.#waits = undefined
+    this.#later?.abandon(inFlight())
+    this.#later = undefined
     this.#setStatus({ shard, state: 'recovering', detail: 'a thread died' })
     this.#listener.onEvent(shard, {
       kind: 'log',

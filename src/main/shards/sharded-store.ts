@@ -1,9 +1,9 @@
-import { Piscina } from 'piscina'
+import { randomBytes } from 'node:crypto'
 import { StoreError } from '../../shared/errors.ts'
 import { compareNames } from '../../shared/format/name-order.ts'
 import { isTailOnly, selectFromTail } from '../../shared/format/read-page.ts'
 import { renderRecords } from '../../shared/format/render.ts'
-import type { ReaderReply, ReaderRequest } from '../../shared/protocol/reader.ts'
+import type { ReshardReport } from '../../shared/protocol/reader.ts'
 import type {
   MutationValue,
   ReadPlan,
@@ -15,17 +15,29 @@ import type {
 } from '../../shared/protocol/shard.ts'
 import type {
   AppendResult,
+  Checkpoint,
+  CheckpointPage,
+  PublicKey,
   ReadPage,
   ReadRequest,
   ShardStatus,
   StreamConfig,
   StreamInfo,
+  TransactionResult,
   VerifyReport,
 } from '../../shared/protocol/streams.ts'
-import type { AppendRequest, StreamListener, StreamStore, StreamSubscription } from '../store.ts'
-import { shardOf } from './router.ts'
+import type {
+  AppendRequest,
+  StreamListener,
+  StreamStore,
+  StreamSubscription,
+  TransactionAppend,
+} from '../store.ts'
+import { shardOf } from '../../shared/format/shard-of.ts'
 import type { FlushCounters } from './durable-waits.ts'
-import { ShardClient } from './shard-client.ts'
+import { Readers } from './readers.ts'
+import { type HeardEvent, ShardClient } from './shard-client.ts'
+import { Transactions } from './transactions.ts'
 import { Watches } from './watches.ts'
 
 export type ShardedStoreOptions = {
@@ -34,8 +46,13 @@ export type ShardedStoreOptions = {
   readonly shards: number | undefined
   readonly readers: number
   readonly inFlightBytesMax: number
+  /** From the start of a transaction to its decision; then it is aborted. */
+  readonly transactionTimeoutMs: number
   readonly engine: ShardOptions
+  /** PKCS8 PEM of the key to sign with; undefined: that of the directory. */
+  readonly signingKey: string | undefined
   readonly onLog: (shard: number, event: Extract<ShardEvent, { kind: 'log' }>) => void
+  readonly onResharded: (report: ReshardReport) => void
   readonly onOpened: (shard: number, opened: ShardOpened) => void
   readonly onState: (status: ShardStatus) => void
 }
@@ -49,41 +66,57 @@ const RUNNING: ReadonlySet<ShardStatus['state']> = new Set(['ready', 'disk_full'
 /** Bytes of a read from memory alone that the front end renders itself: less work than a hop. */
 const INLINE_BYTES_MAX = 64 * 1024
 
+/** Everything that is kept, and all of it that is in memory. */
+const WHOLE_STREAM: ReadRange = {
+  from: 'start',
+  direction: 'forward',
+  limit: Number.MAX_SAFE_INTEGER,
+  maxBytes: Number.MAX_SAFE_INTEGER,
+  since: undefined,
+  wholeTail: true,
+  fromCheckpoint: false,
+}
+
 /** `StreamStore` over shard threads and reader threads. */
 export class ShardedStore implements StreamStore {
   readonly #options: ShardedStoreOptions
-  readonly #readers: Piscina
+  readonly #readers: Readers
+  #keyId = ''
   #shards: ShardClient[] = []
+  #transactions: Transactions
   readonly #watches: Watches
   #closing: Promise<void> | undefined
 
   private constructor(options: ShardedStoreOptions) {
     this.#options = options
     this.#watches = new Watches(stream => this.#owner(stream))
-    this.#readers = new Piscina({
-      filename: new URL('../../workers/reader.js', import.meta.url).href,
-      minThreads: options.readers,
-      maxThreads: options.readers,
-      atomics: 'disabled',
-    })
+    this.#transactions = this.#makeTransactions(0)
+    this.#readers = new Readers(options.data, options.readers)
   }
 
   /** @throws StoreError invalid_request when the data directory cannot be used */
   static async open(options: ShardedStoreOptions): Promise<ShardedStore> {
     const store = new ShardedStore(options)
-    const { data, shards } = options
-    const opened = await store.#read({ kind: 'open', data, shards })
-    const count = opened.kind === 'opened' ? opened.shards : 0
+    const opened = await store.#readers.open(options.shards, options.engine, options.signingKey)
+    const { signingKey, keyId, resharded } = opened
+    if (resharded !== undefined) options.onResharded(resharded)
+    store.#keyId = keyId
+    const transactions = store.#makeTransactions(opened.shards)
+    store.#transactions = transactions
     const listener = {
-      onEvent: (shard: number, event: ShardEvent) => store.#onEvent(shard, event),
-      onOpened: options.onOpened,
-      onState: options.onState,
+      onEvent: (shard: number, event: HeardEvent) => store.#onEvent(shard, event),
+      onOpened: (shard: number, found: ShardOpened) => {
+        options.onOpened(shard, found)
+        transactions.onOpened(shard, found.transactions)
+      },
+      onState: (status: ShardStatus) => store.#onState(status),
     }
     store.#shards = await Promise.all(
-      Array.from({ length: count }, (_, shard) =>
-        ShardClient.open({ shard, ...options }, listener),
+      Array.from({ length: opened.shards }, (_, shard) =>
+        ShardClient.open({ ...options, shard, signingKey }, listener),
       ),
     )
+    await transactions.start()
     return store
   }
 
@@ -127,12 +160,40 @@ export class ShardedStore implements StreamStore {
   }
 
   async append(request: AppendRequest): Promise<AppendResult> {
-    const { stream, batch, count, expectedOffset, durability } = request
+    const { stream, batch, count, expectedOffset, durability, producer } = request
+    const bytes = { at: 0, length: batch.length, count }
     const { value, durable } = await this.#owner(stream).mutate(
-      { kind: 'append', stream, at: 0, length: batch.length, count, expectedOffset, durability },
+      { kind: 'append', stream, ...bytes, expectedOffset, durability, producer },
       batch,
     )
     return { ...(value as Omit<AppendResult, 'durable'>), durable }
+  }
+
+  transact(appends: readonly TransactionAppend[]): Promise<TransactionResult> {
+    return this.#transactions.transact(appends)
+  }
+
+  async trim(stream: string, before: number): Promise<StreamInfo> {
+    return infoOf(await this.#owner(stream).mutate({ kind: 'trim', stream, before }))
+  }
+
+  async checkpoint(stream: string): Promise<Checkpoint> {
+    const { value } = await this.#owner(stream).mutate({ kind: 'checkpoint', stream })
+    return value as Checkpoint
+  }
+
+  async checkpoints(
+    stream: string,
+    { from, limit }: { from: number; limit: number },
+  ): Promise<CheckpointPage> {
+    const plan = await this.#plan(stream, WHOLE_STREAM)
+    return this.#whileTrimmed(stream, WHOLE_STREAM, plan, current =>
+      this.#readers.checkpoints(current, from, limit),
+    )
+  }
+
+  keys(): Promise<PublicKey[]> {
+    return this.#readers.keys(this.#keyId)
   }
 
   async barrier(): Promise<void> {
@@ -140,51 +201,43 @@ export class ShardedStore implements StreamStore {
   }
 
   async read(stream: string, request: ReadRequest): Promise<ReadPage> {
+    const { verify } = request
     const range: ReadRange = {
       from: request.from,
       direction: request.direction,
       limit: request.limit,
       maxBytes: request.maxBytes,
       since: request.since,
-      wholeTail: request.verify === 'genesis',
+      wholeTail: verify === 'genesis',
+      fromCheckpoint: verify === 'checkpoint',
     }
-    const plan = await this.#owner(stream).query<ReadPlan>({ kind: 'plan', stream, range })
+    const plan = await this.#plan(stream, range)
     const isSmall = (plan.tail?.records.length ?? 0) <= INLINE_BYTES_MAX
-    if (isTailOnly(plan) && isSmall && request.verify !== 'genesis') {
+    if (isTailOnly(plan) && isSmall && !range.wholeTail && !range.fromCheckpoint) {
       const { records, firstOffset, nextOffset } = selectFromTail(plan, request)
       const payload = renderRecords(records, request)
       const { nextOffset: tailOffset, closed } = plan
       return { firstOffset, nextOffset, tailOffset, closed, count: records.length, payload }
     }
-    const { data } = this.#options
-    const reply = await this.#read({ kind: 'read', data, plan, request })
-    if (reply.kind !== 'page') throw new StoreError('internal', 'a read answers with a page')
-    if (reply.staleIndex !== undefined) {
-      await this.#owner(stream).query({ kind: 'reindex', stream, ...reply.staleIndex })
+    const { page, staleIndex } = await this.#whileTrimmed(stream, range, plan, current =>
+      this.#readers.read(current, request),
+    )
+    if (staleIndex !== undefined) {
+      await this.#owner(stream).query({ kind: 'reindex', stream, ...staleIndex })
     }
-    return reply.page
+    return page
   }
 
   async verify(stream: string, range: { from?: number; to?: number }): Promise<VerifyReport> {
-    const plan = await this.#owner(stream).query<ReadPlan>({
-      kind: 'plan',
-      stream,
-      range: {
-        from: 'start',
-        direction: 'forward',
-        limit: Number.MAX_SAFE_INTEGER,
-        maxBytes: Number.MAX_SAFE_INTEGER,
-        since: undefined,
-        wholeTail: true,
-      },
-    })
-    const to = Math.min(range.to ?? plan.nextOffset, plan.nextOffset)
-    const from = Math.max(range.from ?? plan.firstOffset, plan.firstOffset)
-    const { data } = this.#options
-    const reply = await this.#read({ kind: 'verify', data, plan, from: Math.min(from, to), to })
-    if (reply.kind !== 'verified')
-      throw new StoreError('internal', 'a verify answers with a report')
-    return reply.report
+    for (let plan = await this.#plan(stream, WHOLE_STREAM); ; ) {
+      const to = Math.min(range.to ?? plan.nextOffset, plan.nextOffset)
+      const from = Math.max(range.from ?? plan.firstOffset, plan.firstOffset)
+      const report = await this.#readers.verify(plan, Math.min(from, to), to)
+      if (report.ok) return report
+      const current = await this.#plan(stream, WHOLE_STREAM)
+      if (!wasTrimmed(plan, current)) return report
+      plan = current
+    }
   }
 
   subscribe(stream: string, listener: StreamListener): Promise<StreamSubscription> {
@@ -214,28 +267,90 @@ export class ShardedStore implements StreamStore {
   }
 
   async #close(): Promise<void> {
+    await this.#transactions.close()
     await Promise.all(this.#shards.map(shard => shard.close()))
     this.#watches.endAll()
-    await this.#readers.destroy()
+    await this.#readers.close()
+  }
+
+  #makeTransactions(shards: number): Transactions {
+    return new Transactions({
+      shards: Array.from({ length: shards }, (_, shard) => ({
+        mutate: (mutation, batch) => (this.#shards[shard] as ShardClient).mutate(mutation, batch),
+      })),
+      shardOf: stream => shardOf(stream, shards),
+      timeoutMs: this.#options.transactionTimeoutMs,
+      timer: startTimer,
+      randomId: randomTransactionId,
+    })
+  }
+
+  #onState(status: ShardStatus): void {
+    const { shard, state } = status
+    if (state === 'recovering') this.#transactions.onDied(shard)
+    if (state === 'failed' || state === 'read_only') this.#transactions.onGone(shard)
+    this.#options.onState(status)
   }
 
   #owner(stream: string): ShardClient {
     return this.#shards[shardOf(stream, this.#shards.length)] as ShardClient
   }
 
-  async #read(request: ReaderRequest): Promise<Exclude<ReaderReply, { kind: 'error' }>> {
-    const reply = (await this.#readers.run(request)) as ReaderReply
-    if (reply.kind === 'error') throw StoreError.fromPlain(reply.error)
-    return reply
+  #plan(stream: string, range: ReadRange): Promise<ReadPlan> {
+    return this.#owner(stream).query<ReadPlan>({ kind: 'plan', stream, range })
   }
 
-  #onEvent(shard: number, event: ShardEvent): void {
+  /**
+   * A segment may go while it is read: what fails because of a trim is planned again, to say so.
+   * @throws StoreError trimmed, or the failure itself where nothing was trimmed
+   */
+  async #whileTrimmed<Answer>(
+    stream: string,
+    range: ReadRange,
+    first: ReadPlan,
+    read: (plan: ReadPlan) => Promise<Answer>,
+  ): Promise<Answer> {
+    for (let plan = first; ; ) {
+      try {
+        return await read(plan)
+      } catch (error) {
+        if (!(error instanceof StoreError) || error.code !== 'corrupt_record') throw error
+        const current = await this.#plan(stream, range)
+        if (!wasTrimmed(plan, current)) throw error
+        plan = current
+      }
+    }
+  }
+
+  #onEvent(shard: number, event: HeardEvent): void {
     if (event.kind === 'log') this.#options.onLog(shard, event)
     else if (event.kind !== 'state') this.#watches.onEvent(event)
     else if (event.state === 'failed') this.#watches.endShard(shard)
   }
 }
 
+/** Whether what `plan` asks for may be gone by now. Ends: each time more is gone. */
+function wasTrimmed(plan: ReadPlan, current: ReadPlan): boolean {
+  const { trimPoint, firstOffset, streamId } = current
+  return (
+    trimPoint.offset > plan.trimPoint.offset ||
+    firstOffset > plan.firstOffset ||
+    streamId !== plan.streamId
+  )
+}
+
 function infoOf(result: { readonly value: MutationValue }): StreamInfo {
   return (result.value as { info: StreamInfo }).info
+}
+
+function startTimer(ms: number, callback: () => void): () => void {
+  const timer = setTimeout(callback, ms)
+  return () => clearTimeout(timer)
+}
+
+/** 53 bits, not zero. */
+function randomTransactionId(): number {
+  const bytes = randomBytes(8)
+  const id = (bytes.readUInt32LE(0) % 2 ** 21) * 2 ** 32 + bytes.readUInt32LE(4)
+  return id === 0 ? randomTransactionId() : id
 }

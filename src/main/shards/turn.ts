@@ -41,9 +41,17 @@ export class Turn {
     const mutations: Mutation[] = []
     let at = HEADROOM_BYTES
     for (const { mutation, batch } of entries) {
-      mutations.push(mutation.kind === 'append' ? { ...mutation, at } : mutation)
+      mutations.push(placed(mutation, at))
       if (batch !== undefined) at += batch.copy(bytes, at)
     }
     return { mutations, bytes }
   }
+}
+
+/** The mutation with its batches, which lie one behind the other, from `start` on. */
+function placed(mutation: Mutation, start: number): Mutation {
+  if (mutation.kind === 'append') return { ...mutation, at: start }
+  if (mutation.kind !== 'transact' && mutation.kind !== 'prepare') return mutation
+  const appends = mutation.appends.map(append => ({ ...append, at: start + append.at }))
+  return { ...mutation, appends }
 }

@@ -1,7 +1,8 @@
 import { assert } from '../../shared/assert.ts'
 import { MIB } from '../../shared/limits.ts'
 import type { LocatedRecord } from '../../shared/format/read-page.ts'
-import { viewRecord } from '../../shared/format/record.ts'
+import { expandedBytes, expandRecord } from '../../shared/format/expand.ts'
+import { RecordKind, viewRecord } from '../../shared/format/record.ts'
 import { renderRecords } from '../../shared/format/render.ts'
 import type { RecordChunk, StreamListener } from '../store.ts'
 import { type TailFormat, wrapRecords } from './tail-message.ts'
@@ -12,7 +13,7 @@ import { type TailFormat, wrapRecords } from './tail-message.ts'
 // - A follower is live only at or past `position`, decided in the turn in which it is compared.
 // - Records wait in memory up to FEED_BYTES_MAX; past it they are only announced, to be read.
 
-/** Records between two fan-outs, bytes. */
+/** Records between two fan-outs, bytes once expanded. */
 const FEED_BYTES_MAX = 4 * MIB
 const EMPTY = Buffer.alloc(0)
 
@@ -64,7 +65,8 @@ function locate({ records }: RecordChunk, position: number): LocatedRecord[] {
   for (let at = 0; at < bytes.length; ) {
     const record = viewRecord(bytes, at)
     assert(record !== undefined, 'a chunk of the store holds whole records')
-    if (record.offset >= position) located.push({ bytes, record })
+    const isShown = record.kind === RecordKind.Data && record.offset >= position
+    if (isShown) located.push(expandRecord({ bytes, record }))
     at = record.end
   }
   return located
@@ -117,7 +119,7 @@ export class Feed implements StreamListener {
 
   onRecords(chunk: RecordChunk): void {
     this.#pending.push(chunk)
-    this.#pendingBytes += chunk.records?.length ?? 0
+    this.#pendingBytes += chunk.records === null ? 0 : expandedBytes(chunk.records)
     if (this.#pendingBytes > FEED_BYTES_MAX) {
       const { firstOffset } = this.#pending[0] ?? chunk
       this.#pending = [{ firstOffset, nextOffset: chunk.nextOffset, records: null }]

@@ -1,6 +1,15 @@
 import { crc32 } from 'node:zlib'
+import { MIB } from '../limits.ts'
 import { isZero, readU64, writeU64 } from './bytes.ts'
+import { GENESIS_HASH } from './chain.ts'
+import type { TrimPoint } from './checkpoint.ts'
 import { layout } from './layout.ts'
+import {
+  decodeProducerStates,
+  encodeProducerStates,
+  type ProducerState,
+  producerStatesBytes,
+} from './producer-state.ts'
 
 // The catalogue of a shard: which streams there are and how far their segments reach, as of the
 // last journal checkpoint. A file of entries, appended by each journal checkpoint and ended by a
@@ -8,16 +17,16 @@ import { layout } from './layout.ts'
 // The last entry of a stream is the one that holds.
 
 export const CATALOGUE_MAGIC = 0x54414356 // 'VCAT'
-export const CATALOGUE_VERSION = 1
+export const CATALOGUE_VERSION = 2
 export const ENTRY_HEADER_BYTES = 16
-/** Bytes of one entry that a reader need not fear: a name, a configuration, the fixed part. */
-export const ENTRY_BYTES_MAX = 4096
+/** Bytes of one entry that a reader need not fear: as many producers as a stream may have. */
+export const ENTRY_BYTES_MAX = 64 * MIB
 
 // biome-ignore format: a layout is read as a table
 export const ENTRY_LAYOUT = { // little-endian; the body follows
   //          at width
   magic:    [  0, 4 ], // u32  CATALOGUE_MAGIC
-  version:  [  4, 1 ], // u8   CATALOGUE_VERSION
+  version:  [  4, 1 ], // u8   CATALOGUE_VERSION; 1 is read too
   type:     [  5, 1 ], // u8   EntryType
   reserved: [  6, 2 ], // u16  zero
   length:   [  8, 4 ], // u32  bytes of the body
@@ -25,14 +34,19 @@ export const ENTRY_LAYOUT = { // little-endian; the body follows
 } as const
 const at = layout(ENTRY_HEADER_BYTES, ENTRY_LAYOUT)
 
-export const EntryType = { Stream: 1, Removed: 2, Commit: 3 } as const
+/** A decision is a committed transaction that some shard may still ask about. */
+export const EntryType = { Stream: 1, Removed: 2, Commit: 3, Decision: 4 } as const
 
 /** The body of a removed entry is the stream's id. */
 const REMOVED_BYTES = 16
-const STREAM_BYTES = 120
+/** The body of a decision entry is the transaction's id. */
+const DECISION_BYTES = 8
+const STREAM_BYTES = 176
+/** Up to here in version 1, its last 8 bytes zero. */
+const STREAM_BYTES_1 = 120
 
 // biome-ignore format: a layout is read as a table
-export const STREAM_ENTRY_LAYOUT = { // little-endian; the name (UTF-8), then the configuration (JSON) follow
+export const STREAM_ENTRY_LAYOUT = { // little-endian; the name (UTF-8), the configuration (JSON), the producers follow
   //                    at width
   streamId:           [   0, 16 ], //
   chainHead:          [  16, 32 ], //      chain hash of the last stored record
@@ -48,7 +62,12 @@ export const STREAM_ENTRY_LAYOUT = { // little-endian; the name (UTF-8), then th
   reserved:           [ 105,  3 ], //      zero
   nameLength:         [ 108,  2 ], // u16
   configLength:       [ 110,  2 ], // u16
-  reserved2:          [ 112,  8 ], //      zero
+  producersLength:    [ 112,  4 ], // u32
+  firstSegment:       [ 116,  4 ], // u32  number of the first segment kept
+  lastCheckpoint:     [ 120,  8 ], // u64  offset of the last stored checkpoint; 0 before the first
+  segmentSince:       [ 128,  8 ], // u64  µs since 1970, of the active segment's first record
+  trimOffset:         [ 136,  8 ], // u64  the trim point: where the first segment kept begins
+  trimHash:           [ 144, 32 ], //      chain hash before it
 } as const
 const streamAt = layout(STREAM_BYTES, STREAM_ENTRY_LAYOUT)
 
@@ -82,6 +101,11 @@ export type StreamEntry = {
   readonly segmentFirstOffset: number
   readonly segmentBytes: number
   readonly closed: boolean
+  readonly lastCheckpoint: number
+  readonly segmentSince: number
+  readonly trimPoint: TrimPoint
+  readonly firstSegment: number
+  readonly producers: readonly ProducerState[]
 }
 
 export type CommitEntry = {
@@ -97,11 +121,17 @@ export type CatalogueEntry = { readonly end: number } & (
   | { readonly type: typeof EntryType.Stream; readonly stream: StreamEntry }
   | { readonly type: typeof EntryType.Removed; readonly streamId: string }
   | { readonly type: typeof EntryType.Commit; readonly commit: CommitEntry }
+  | { readonly type: typeof EntryType.Decision; readonly transaction: number }
 )
 
 /** Bytes that `encodeStreamEntry` will take at most. */
-export function streamEntryBytesMax(name: string, config: string): number {
-  return ENTRY_HEADER_BYTES + STREAM_BYTES + 3 * (name.length + config.length)
+export function streamEntryBytesMax(
+  name: string,
+  config: string,
+  producers: readonly ProducerState[],
+): number {
+  const text = 3 * (name.length + config.length)
+  return ENTRY_HEADER_BYTES + STREAM_BYTES + text + producerStatesBytes(producers)
 }
 
 /** Writes a stream's entry at `start`; returns where it ends. */
@@ -119,18 +149,33 @@ export function encodeStreamEntry(target: Buffer, start: number, entry: StreamEn
   target.writeUInt32LE(entry.segment, body + streamAt.segment)
   target.writeUInt32LE(entry.segmentBytes, body + streamAt.segmentBytes)
   target.writeUInt8(entry.closed ? 1 : 0, body + streamAt.state)
+  target.writeUInt32LE(entry.firstSegment, body + streamAt.firstSegment)
+  writeU64(target, body + streamAt.lastCheckpoint, entry.lastCheckpoint)
+  writeU64(target, body + streamAt.segmentSince, entry.segmentSince)
+  writeU64(target, body + streamAt.trimOffset, entry.trimPoint.offset)
+  target.latin1Write(entry.trimPoint.hash, body + streamAt.trimHash, 32)
   const nameAt = body + STREAM_BYTES
   const nameLength = target.utf8Write(entry.name, nameAt)
   const configLength = target.utf8Write(entry.config, nameAt + nameLength)
   target.writeUInt16LE(nameLength, body + streamAt.nameLength)
   target.writeUInt16LE(configLength, body + streamAt.configLength)
-  return sealEntry(target, start, EntryType.Stream, STREAM_BYTES + nameLength + configLength)
+  const producersAt = nameAt + nameLength + configLength
+  const end = encodeProducerStates(target, producersAt, entry.producers)
+  target.writeUInt32LE(end - producersAt, body + streamAt.producersLength)
+  return sealEntry(target, start, EntryType.Stream, end - body)
 }
 
 export function encodeRemovedEntry(streamId: string): Buffer {
   const target = Buffer.alloc(ENTRY_HEADER_BYTES + REMOVED_BYTES)
   target.latin1Write(streamId, ENTRY_HEADER_BYTES, REMOVED_BYTES)
   sealEntry(target, 0, EntryType.Removed, REMOVED_BYTES)
+  return target
+}
+
+export function encodeDecisionEntry(transaction: number): Buffer {
+  const target = Buffer.alloc(ENTRY_HEADER_BYTES + DECISION_BYTES)
+  writeU64(target, ENTRY_HEADER_BYTES, transaction)
+  sealEntry(target, 0, EntryType.Decision, DECISION_BYTES)
   return target
 }
 
@@ -173,11 +218,12 @@ export function decodeEntry(bytes: Buffer, start: number): CatalogueEntry | unde
   if (bytes.readUInt32LE(start + at.checksum) !== entryChecksum(bytes, start, length)) {
     return undefined
   }
-  if (bytes.readUInt8(start + at.version) !== CATALOGUE_VERSION) return undefined
+  const version = bytes.readUInt8(start + at.version)
+  if (version < 1 || version > CATALOGUE_VERSION) return undefined
   if (bytes.readUInt16LE(start + at.reserved) !== 0) return undefined
   switch (bytes.readUInt8(start + at.type)) {
     case EntryType.Stream: {
-      const stream = decodeStream(bytes, body, end)
+      const stream = decodeStream(bytes, body, end, version === 1 ? STREAM_BYTES_1 : STREAM_BYTES)
       return stream && { type: EntryType.Stream, end, stream }
     }
     case EntryType.Removed: {
@@ -188,17 +234,30 @@ export function decodeEntry(bytes: Buffer, start: number): CatalogueEntry | unde
       const commit = length === COMMIT_BYTES ? decodeCommit(bytes, body) : undefined
       return commit && { type: EntryType.Commit, end, commit }
     }
+    case EntryType.Decision: {
+      const isDecision = version > 1 && length === DECISION_BYTES
+      const transaction = isDecision ? readU64(bytes, body) : Number.NaN
+      return transaction > 0 ? { type: EntryType.Decision, end, transaction } : undefined
+    }
     default:
       return undefined
   }
 }
 
-function decodeStream(bytes: Buffer, body: number, end: number): StreamEntry | undefined {
-  const nameAt = body + STREAM_BYTES
+function decodeStream(
+  bytes: Buffer,
+  body: number,
+  end: number,
+  fixedBytes: number,
+): StreamEntry | undefined {
+  const nameAt = body + fixedBytes
   if (nameAt > end) return undefined
   const configAt = nameAt + bytes.readUInt16LE(body + streamAt.nameLength)
   const configEnd = configAt + bytes.readUInt16LE(body + streamAt.configLength)
-  if (configEnd !== end) return undefined
+  if (configEnd + bytes.readUInt32LE(body + streamAt.producersLength) !== end) return undefined
+  const producers = decodeProducerStates(bytes, configEnd, end)
+  const added = decodeAdded(bytes, body, fixedBytes)
+  if (producers === undefined || added === undefined) return undefined
   const chainHeadAt = body + streamAt.chainHead
   const state = bytes.readUInt8(body + streamAt.state)
   const stream = {
@@ -215,11 +274,11 @@ function decodeStream(bytes: Buffer, body: number, end: number): StreamEntry | u
     segmentFirstOffset: readU64(bytes, body + streamAt.segmentFirstOffset),
     segmentBytes: bytes.readUInt32LE(body + streamAt.segmentBytes),
     closed: state === 1,
+    firstSegment: bytes.readUInt32LE(body + streamAt.firstSegment),
+    producers,
+    ...added,
   }
-  const known =
-    state <= 1 &&
-    isZero(bytes, body + streamAt.reserved, body + streamAt.nameLength) &&
-    isZero(bytes, body + streamAt.reserved2, nameAt)
+  const known = state <= 1 && isZero(bytes, body + streamAt.reserved, body + streamAt.nameLength)
   const numbers =
     stream.createdAt +
     stream.lastTimestamp +
@@ -228,6 +287,32 @@ function decodeStream(bytes: Buffer, body: number, end: number): StreamEntry | u
     stream.recordBytes +
     stream.segmentFirstOffset
   return known && !Number.isNaN(numbers) ? stream : undefined
+}
+
+type Added = Pick<StreamEntry, 'lastCheckpoint' | 'segmentSince' | 'trimPoint'>
+
+/** What version 1 did not have: nothing was trimmed, no checkpoint written. */
+const ADDED_IN_2: Added = {
+  lastCheckpoint: 0,
+  segmentSince: 0,
+  trimPoint: { offset: 0, hash: GENESIS_HASH },
+}
+
+function decodeAdded(bytes: Buffer, body: number, fixedBytes: number): Added | undefined {
+  if (fixedBytes === STREAM_BYTES_1) {
+    return isZero(bytes, body + streamAt.producersLength, body + fixedBytes)
+      ? ADDED_IN_2
+      : undefined
+  }
+  const hashAt = body + streamAt.trimHash
+  const lastCheckpoint = readU64(bytes, body + streamAt.lastCheckpoint)
+  const segmentSince = readU64(bytes, body + streamAt.segmentSince)
+  const offset = readU64(bytes, body + streamAt.trimOffset)
+  if (Number.isNaN(lastCheckpoint + segmentSince + offset)) return undefined
+  const hash = bytes.latin1Slice(hashAt, hashAt + 32)
+  // Most streams are never trimmed: they share one.
+  const trimPoint = offset === 0 && hash === GENESIS_HASH ? ADDED_IN_2.trimPoint : { offset, hash }
+  return { lastCheckpoint, segmentSince, trimPoint }
 }
 
 function decodeCommit(bytes: Buffer, body: number): CommitEntry | undefined {

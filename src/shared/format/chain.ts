@@ -1,7 +1,7 @@
 import { createHash, hash } from 'node:crypto'
 import { setU64, viewOf } from './bytes.ts'
 import { layout } from './layout.ts'
-import { type RecordView, RecordKind } from './record.ts'
+import type { RecordKind, RecordView } from './record.ts'
 
 // hash = SHA-256(domain ‖ streamId ‖ previous hash ‖ offset ‖ timestamp ‖ kind ‖ format
 //                ‖ headers length ‖ body length ‖ headers ‖ body)
@@ -46,6 +46,7 @@ export type ChainFields = {
   readonly offset: number
   /** µs since 1970 */
   readonly timestamp: number
+  readonly kind: RecordKind
   readonly format: number
 }
 
@@ -67,10 +68,13 @@ export function chainHashInPlace(
   return hash('sha256', source.subarray(start, headersAt + headersLength + bodyLength), 'latin1')
 }
 
-/** The chain hash of a record that lies whole in `bytes`. */
+/**
+ * The chain hash of a record that lies whole in `bytes`, its body as it came: a compressed one is
+ * to be expanded first (src/shared/format/expand.ts).
+ */
 export function chainHashOf(streamId: string, bytes: Buffer, record: RecordView): string {
-  const { previousHash, offset, timestamp, format, headersAt, bodyAt, bodyEnd } = record
-  const fields = { streamId, previousHash, offset, timestamp, format }
+  const { previousHash, offset, timestamp, kind, format, headersAt, bodyAt, bodyEnd } = record
+  const fields = { streamId, previousHash, offset, timestamp, kind, format }
   writePrefix(scratch, scratchView, 0, fields, bodyAt - headersAt, bodyEnd - bodyAt)
   const end = CHAIN_PREFIX_BYTES + bodyEnd - headersAt
   if (end <= SCRATCH_BYTES) {
@@ -97,7 +101,7 @@ function writePrefix(
   target.latin1Write(fields.previousHash, start + at.previousHash, 32)
   setU64(view, start + at.offset, offset)
   setU64(view, start + at.timestamp, timestamp)
-  view.setUint16(start + at.kind, RecordKind.Data | (fields.format << 8), true)
+  view.setUint16(start + at.kind, fields.kind | (fields.format << 8), true)
   view.setUint32(start + at.headersLength, headersLength, true)
   view.setUint32(start + at.bodyLength, bodyLength, true)
 }

@@ -15,19 +15,34 @@ export const FRAME_LAYOUT = { // little-endian
   magic:         [  0, 4 ], // u32  FRAME_MAGIC
   version:       [  4, 1 ], // u8   FRAME_VERSION
   flags:         [  5, 1 ], // u8   FrameFlag
-  reserved:      [  6, 2 ], // u16  zero
-  transaction:   [  8, 8 ], // u64  zero: reserved for transactions
+  coordinator:   [  6, 2 ], // u16  of a pending frame: the shard whose journal decides; else zero
+  transaction:   [  8, 8 ], // u64  id, zero where the frame is of none
   timestamp:     [ 16, 8 ], // u64  µs since 1970
   payloadLength: [ 24, 4 ], // u32
   checksum:      [ 28, 4 ], // u32  CRC-32 of the 28 bytes before it, then the payload
 } as const
 const at = layout(FRAME_HEADER_BYTES, FRAME_LAYOUT)
 
-/** 2 aborted, 4 pending and 16 reference are reserved for what a later version writes. */
-export const FrameFlag = { Committed: 1, Barrier: 8 } as const
+/**
+ * A pending frame holds what its transaction will do here; a later one of the same transaction in
+ * the same journal, committed or aborted and without payload, says what became of it. 16 is
+ * reserved.
+ */
+export const FrameFlag = { Committed: 1, Aborted: 2, Pending: 4, Barrier: 8 } as const
+export type FrameFlag = (typeof FrameFlag)[keyof typeof FrameFlag]
+
+/** Of which transaction a frame is. */
+export type FrameTransaction = {
+  /** Not zero. */
+  readonly id: number
+  /** Of a pending frame: the shard whose journal decides; else 0. */
+  readonly coordinator: number
+}
 
 export type Frame = {
-  readonly flags: number
+  readonly flags: FrameFlag
+  /** Undefined: of none. */
+  readonly transaction: FrameTransaction | undefined
   readonly timestamp: number
   readonly payloadAt: number
   readonly end: number
@@ -39,13 +54,15 @@ export type Frame = {
 export function sealFrame(
   target: Buffer,
   start: number,
-  flags: number,
+  flags: FrameFlag,
   timestamp: number,
   payloadLength: number,
+  transaction?: FrameTransaction,
 ): number {
   target.writeUInt32LE(FRAME_MAGIC, start + at.magic)
   target.writeUInt32LE(FRAME_VERSION | (flags << 8), start + at.version)
-  writeU64(target, start + at.transaction, 0)
+  target.writeUInt16LE(transaction?.coordinator ?? 0, start + at.coordinator)
+  writeU64(target, start + at.transaction, transaction?.id ?? 0)
   writeU64(target, start + at.timestamp, timestamp)
   target.writeUInt32LE(payloadLength, start + at.payloadLength)
   target.writeUInt32LE(frameChecksum(target, start, payloadLength), start + at.checksum)
@@ -64,13 +81,31 @@ export function decodeFrame(bytes: Buffer, start: number, limit: number): Frame 
   }
   const flags = bytes.readUInt8(start + at.flags)
   const timestamp = readU64(bytes, start + at.timestamp)
+  const id = readU64(bytes, start + at.transaction)
+  const coordinator = bytes.readUInt16LE(start + at.coordinator)
   const known =
     bytes.readUInt8(start + at.version) === FRAME_VERSION &&
-    (flags === FrameFlag.Committed || flags === FrameFlag.Barrier) &&
-    bytes.readUInt16LE(start + at.reserved) === 0 &&
-    readU64(bytes, start + at.transaction) === 0 &&
-    !Number.isNaN(timestamp)
-  return known ? { flags, timestamp, payloadAt, end } : undefined
+    !Number.isNaN(timestamp + id) &&
+    isKnown(flags, id, coordinator, payloadLength)
+  if (!known) return undefined
+  const transaction = id === 0 ? undefined : { id, coordinator }
+  return { flags: flags as FrameFlag, transaction, timestamp, payloadAt, end }
+}
+
+/** Which fields go with which flag. */
+function isKnown(flags: number, id: number, coordinator: number, payloadLength: number): boolean {
+  switch (flags) {
+    case FrameFlag.Committed:
+      return coordinator === 0
+    case FrameFlag.Aborted:
+      return coordinator === 0 && id > 0 && payloadLength === 0
+    case FrameFlag.Pending:
+      return id > 0
+    case FrameFlag.Barrier:
+      return coordinator === 0 && id === 0 && payloadLength === 0
+    default:
+      return false
+  }
 }
 
 function frameChecksum(bytes: Buffer, start: number, payloadLength: number): number {

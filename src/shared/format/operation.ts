@@ -1,11 +1,17 @@
+import type { Producer } from '../protocol/streams.ts'
 import { readU64, writeU64 } from './bytes.ts'
 import { layout } from './layout.ts'
+import { decodeProducer, encodeProducer, producerBytes } from './producer.ts'
+import { decodeReference, encodeReference, type Reference, referenceBytes } from './reference.ts'
 import { RECORD_OVERHEAD_BYTES } from './record.ts'
 
 // What a frame's payload is made of: changes to streams, back to back. Every operation starts with
 // the same header; what follows it depends on the type.
 
-export const OperationType = { Create: 1, Configure: 2, Append: 3, Close: 4, Delete: 5 } as const
+// biome-ignore format: one line a group
+export const OperationType = {
+  Create: 1, Configure: 2, Append: 3, Close: 4, Delete: 5, Trim: 6, Reference: 7,
+} as const
 export type OperationType = (typeof OperationType)[keyof typeof OperationType]
 
 export const OPERATION_HEADER_BYTES = 24
@@ -23,12 +29,12 @@ const at = layout(OPERATION_HEADER_BYTES, OPERATION_LAYOUT)
 export const APPEND_HEADER_BYTES = 48
 
 // biome-ignore format: a layout is read as a table
-export const APPEND_LAYOUT = { // little-endian; the records follow
-  //             at width
-  firstOffset: [  0,  8 ], // u64
-  count:       [  8,  4 ], // u32  records
-  reserved:    [ 12,  4 ], // u32  zero: reserved for a producer's id, epoch and seq
-  chainHead:   [ 16, 32 ], //      chain hash of the last record
+export const APPEND_LAYOUT = { // little-endian; the producer, then the records follow
+  //                at width
+  firstOffset:    [  0,  8 ], // u64
+  count:          [  8,  4 ], // u32  data records; checkpoints among them do not count
+  producerLength: [ 12,  4 ], // u32  bytes of the producer, maybe 0
+  chainHead:      [ 16, 32 ], //      chain hash of the last record
 } as const
 const appendAt = layout(APPEND_HEADER_BYTES, APPEND_LAYOUT)
 
@@ -57,13 +63,19 @@ export type Operation = { readonly streamId: string; readonly end: number } & (
       readonly firstOffset: number
       readonly count: number
       readonly chainHead: string
+      readonly producer: Producer | undefined
       readonly recordsAt: number
     }
   | { readonly type: typeof OperationType.Close | typeof OperationType.Delete }
+  /** Records below `before` are no longer kept. */
+  | { readonly type: typeof OperationType.Trim; readonly before: number }
+  | { readonly type: typeof OperationType.Reference; readonly reference: Reference }
 )
 
 /** Bytes that come before the records of an append operation. */
-export const APPEND_PREFIX_BYTES = OPERATION_HEADER_BYTES + APPEND_HEADER_BYTES
+export function appendPrefixBytes(producer: Producer | undefined): number {
+  return OPERATION_HEADER_BYTES + APPEND_HEADER_BYTES + producerBytes(producer)
+}
 
 function encodeHeader(
   target: Buffer,
@@ -88,18 +100,16 @@ export function encodeAppendPrefix(
   streamId: string,
   fields: { firstOffset: number; count: number; chainHead: string },
   recordsLength: number,
+  producer?: Producer,
 ): void {
-  const bodyAt = encodeHeader(
-    target,
-    start,
-    OperationType.Append,
-    streamId,
-    APPEND_HEADER_BYTES + recordsLength,
-  )
+  const producerLength = producerBytes(producer)
+  const length = APPEND_HEADER_BYTES + producerLength + recordsLength
+  const bodyAt = encodeHeader(target, start, OperationType.Append, streamId, length)
   writeU64(target, bodyAt + appendAt.firstOffset, fields.firstOffset)
   target.writeUInt32LE(fields.count, bodyAt + appendAt.count)
-  target.writeUInt32LE(0, bodyAt + appendAt.reserved)
+  target.writeUInt32LE(producerLength, bodyAt + appendAt.producerLength)
   target.latin1Write(fields.chainHead, bodyAt + appendAt.chainHead, 32)
+  if (producer !== undefined) encodeProducer(target, bodyAt + APPEND_HEADER_BYTES, producer)
 }
 
 export function createBytes(name: string, config: string): number {
@@ -137,6 +147,34 @@ export function encodeChange(
   return bodyAt + target.utf8Write(config, bodyAt)
 }
 
+export function referenceOperationBytes(producer: Producer | undefined): number {
+  return OPERATION_HEADER_BYTES + referenceBytes(producer)
+}
+
+export function encodeReferenceOperation(
+  target: Buffer,
+  start: number,
+  streamId: string,
+  reference: Reference,
+): number {
+  const length = referenceBytes(reference.producer)
+  const bodyAt = encodeHeader(target, start, OperationType.Reference, streamId, length)
+  return encodeReference(target, bodyAt, reference)
+}
+
+export const TRIM_BYTES = OPERATION_HEADER_BYTES + 8
+
+export function encodeTrim(
+  target: Buffer,
+  start: number,
+  streamId: string,
+  before: number,
+): number {
+  const bodyAt = encodeHeader(target, start, OperationType.Trim, streamId, 8)
+  writeU64(target, bodyAt, before)
+  return bodyAt + 8
+}
+
 /**
  * Decodes the operation at `start`, which must end by `limit`; undefined when it makes no sense.
  */
@@ -161,6 +199,14 @@ export function decodeOperation(
     case OperationType.Close:
     case OperationType.Delete:
       return end === bodyAt ? { type, ...common } : undefined
+    case OperationType.Trim: {
+      const before = end === bodyAt + 8 ? readU64(bytes, bodyAt) : Number.NaN
+      return Number.isNaN(before) ? undefined : { type, ...common, before }
+    }
+    case OperationType.Reference: {
+      const reference = decodeReference(bytes, bodyAt, end)
+      return reference && { type, ...common, reference }
+    }
     default:
       return undefined
   }
@@ -169,14 +215,16 @@ export function decodeOperation(
 type Common = { readonly streamId: string; readonly end: number }
 
 function decodeAppend(bytes: Buffer, bodyAt: number, common: Common): Operation | undefined {
-  const recordsAt = bodyAt + APPEND_HEADER_BYTES
-  if (recordsAt > common.end) return undefined
+  const producerAt = bodyAt + APPEND_HEADER_BYTES
+  if (producerAt > common.end) return undefined
+  const recordsAt = producerAt + bytes.readUInt32LE(bodyAt + appendAt.producerLength)
+  if (recordsAt >= common.end) return undefined
+  const producer = recordsAt > producerAt ? decodeProducer(bytes, producerAt, recordsAt) : null
   const firstOffset = readU64(bytes, bodyAt + appendAt.firstOffset)
   const count = bytes.readUInt32LE(bodyAt + appendAt.count)
   const sound =
     !Number.isNaN(firstOffset) &&
-    bytes.readUInt32LE(bodyAt + appendAt.reserved) === 0 &&
-    count > 0 &&
+    producer !== undefined &&
     count * RECORD_OVERHEAD_BYTES <= common.end - recordsAt
   if (!sound) return undefined
   const chainHeadAt = bodyAt + appendAt.chainHead
@@ -186,6 +234,7 @@ function decodeAppend(bytes: Buffer, bodyAt: number, common: Common): Operation 
     firstOffset,
     count,
     chainHead: bytes.latin1Slice(chainHeadAt, chainHeadAt + 32),
+    producer: producer ?? undefined,
     recordsAt,
   }
 }

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { hexToLatin1, latin1ToHex } from './bytes.ts'
 
 // Names of everything in the data directory, relative to it.
 
@@ -10,8 +11,15 @@ export const LOCK_PATH = 'lock'
  */
 export const INITIALISING_PATH = 'initialising'
 export const JOURNALS_PATH = 'journals'
+/** The journals of another shard count, while they are built, and those that they replace. */
+export const JOURNALS_NEXT_PATH = 'journals.next'
+export const JOURNALS_OLD_PATH = 'journals.old'
 export const STREAMS_PATH = 'streams'
 export const QUARANTINE_PATH = 'quarantine'
+/** Keys that checkpoints are signed with. */
+export const KEYS_PATH = 'keys'
+/** The private key in use, PKCS8 PEM. */
+export const SIGNING_KEY_PATH = `${KEYS_PATH}/signing.pem`
 
 const READABLE_CHARACTERS_MAX = 40
 
@@ -34,6 +42,11 @@ export function newestPath(shard: number): string {
 
 export function sparePath(shard: number, number: number): string {
   return `${shardPath(shard)}/${String(number).padStart(12, '0')}.spare`
+}
+
+/** Written, read back and removed at a start, to learn whether direct I/O works there. */
+export function probePath(shard: number): string {
+  return `${shardPath(shard)}/probe.tmp`
 }
 
 /** The number in a journal file's name, or undefined for another file. */
@@ -60,6 +73,22 @@ export function segmentPath(directory: string, segment: number): string {
 
 export function indexPath(directory: string, segment: number): string {
   return `${directory}/segment_${String(segment).padStart(6, '0')}.idx`
+}
+
+/** A public key that signed checkpoints, SPKI PEM. @param keyId latin1 */
+export function publicKeyPath(keyId: string): string {
+  return `${KEYS_PATH}/${latin1ToHex(keyId)}.pub`
+}
+
+/** The key id (latin1) in a public key file's name, or undefined for another file. */
+export function keyIdInName(name: string): string | undefined {
+  return /^[0-9a-f]{32}\.pub$/.test(name) ? hexToLatin1(name.slice(0, 32)) : undefined
+}
+
+/** The number in the name of a segment or its index, or undefined for another file. */
+export function segmentNumber(name: string): number | undefined {
+  const digits = /^segment_(\d{6,})\.(log|idx)$/.exec(name)?.[1]
+  return digits === undefined ? undefined : Number(digits)
 }
 
 /** The folder part of a path. */

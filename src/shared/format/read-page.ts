@@ -2,7 +2,8 @@ import { StoreError } from '../errors.ts'
 import type { ReadPlan } from '../protocol/shard.ts'
 import type { ReadRequest } from '../protocol/streams.ts'
 import { chainHashOf } from './chain.ts'
-import { decodeRecord, type RecordView } from './record.ts'
+import { expandRecord } from './expand.ts'
+import { decodeRecord, RecordKind, type RecordView } from './record.ts'
 
 // What a read returns, chosen from records that come in order. Pure: a reader thread feeds it from
 // segments, the front end from memory alone.
@@ -30,10 +31,20 @@ export function* checkLinks(
   previousHash: string,
 ): Generator<LinkedRecord> {
   let head = previousHash
-  for (const { bytes, record } of records) {
-    if (record.previousHash !== head) throw brokenLink(record.offset)
+  for (const located of records) {
+    if (located.record.previousHash !== head) throw brokenLink(located.record.offset)
+    const { bytes, record } = expandRecord(located)
     head = chainHashOf(streamId, bytes, record)
     yield { bytes, record, hash: head }
+  }
+}
+
+/** The data records among them, with the bodies that were appended. */
+export function* dataRecords<Located extends LocatedRecord>(
+  records: Iterable<Located>,
+): Generator<Located> {
+  for (const located of records) {
+    if (located.record.kind === RecordKind.Data) yield { ...located, ...expandRecord(located) }
   }
 }
 
@@ -77,19 +88,23 @@ export function selectFromTail(plan: ReadPlan, request: ReadRequest): PageSelect
     request.verify === 'none' || plan.tail === null
       ? located
       : checkLinks(located, plan.streamId, plan.tail.previousHash)
-  return selectPage(records, plan.low, plan.high, request)
+  return selectPage(dataRecords(records), plan.low, plan.high, request, plan.firstOffset)
 }
 
-/** Chooses from records in order, those of `[low, high)` that the request's bounds allow. */
+/**
+ * Chooses from records in order, those of `[low, high)` that the request's bounds allow.
+ * @param firstOffset of the records that are kept: a backward read that gets there is done
+ */
 export function selectPage(
   records: Iterable<LocatedRecord>,
   low: number,
   high: number,
   request: ReadRequest,
+  firstOffset: number,
 ): PageSelection {
-  return request.direction === 'forward'
-    ? selectForward(records, low, high, request)
-    : selectBackward(records, low, high, request)
+  if (request.direction === 'forward') return selectForward(records, low, high, request)
+  const page = selectBackward(records, low, high, request)
+  return page.nextOffset > firstOffset ? page : { ...page, nextOffset: 0 }
 }
 
 function selectForward(
@@ -103,7 +118,7 @@ function selectForward(
   for (const located of records) {
     const { record } = located
     if (record.offset < low) continue
-    bytes += record.bodyEnd - record.bodyAt
+    bytes += bodyBytes(located)
     if (record.offset >= high || (chosen.length > 0 && bytes > maxBytes)) break
     chosen.push(located)
     if (chosen.length === limit) break
@@ -117,19 +132,72 @@ function selectBackward(
   high: number,
   { limit, maxBytes }: ReadRequest,
 ): PageSelection {
-  const chosen: LocatedRecord[] = []
-  let bytes = 0
-  for (const located of [...records].toReversed()) {
-    const { record } = located
-    if (record.offset >= high) continue
-    bytes += record.bodyEnd - record.bodyAt
-    const isFull = chosen.length === limit || (chosen.length > 0 && bytes > maxBytes)
-    if (record.offset < low || isFull) break
-    chosen.push(located)
+  // As they come: all that are before the last ones may expand to any size.
+  const window = new PageWindow<LocatedRecord>(limit, maxBytes)
+  for (const located of records) {
+    if (located.record.offset < low) continue
+    if (located.record.offset >= high) break
+    window.push(located, bodyBytes(located))
   }
+  const page = window.items().toReversed()
   return {
-    records: chosen,
-    firstOffset: chosen[0]?.record.offset ?? high,
-    nextOffset: high - chosen.length,
+    records: page,
+    firstOffset: page[0]?.record.offset ?? high,
+    nextOffset: high - page.length,
   }
+}
+
+/**
+ * Where a page backward over stored records starts, going by their headers: what is before that
+ * need not be expanded. Undefined where there is no data record.
+ */
+export function lowestOfPage(
+  records: Iterable<LocatedRecord>,
+  { limit, maxBytes }: Pick<ReadRequest, 'limit' | 'maxBytes'>,
+): number | undefined {
+  const window = new PageWindow<number>(limit, maxBytes)
+  for (const { record } of records) {
+    if (record.kind === RecordKind.Data) window.push(record.offset, record.rawLength)
+  }
+  return window.items()[0]
+}
+
+/** The last of what is pushed that a page has room for; one at least. */
+class PageWindow<Item> {
+  readonly #limit: number
+  readonly #maxBytes: number
+  #entries: { readonly item: Item; readonly bytes: number }[] = []
+  #first = 0
+  #bytes = 0
+
+  constructor(limit: number, maxBytes: number) {
+    this.#limit = limit
+    this.#maxBytes = maxBytes
+  }
+
+  push(item: Item, bytes: number): void {
+    this.#entries.push({ item, bytes })
+    this.#bytes += bytes
+    for (
+      let count = this.#entries.length - this.#first;
+      count > this.#limit || (count > 1 && this.#bytes > this.#maxBytes);
+      count -= 1
+    ) {
+      this.#bytes -= this.#entries[this.#first]?.bytes ?? 0
+      this.#first += 1
+    }
+    // What has gone is let go of, without moving the rest each time.
+    if (2 * this.#first > this.#entries.length) {
+      this.#entries = this.#entries.slice(this.#first)
+      this.#first = 0
+    }
+  }
+
+  items(): Item[] {
+    return this.#entries.slice(this.#first).map(({ item }) => item)
+  }
+}
+
+function bodyBytes({ record }: LocatedRecord): number {
+  return record.bodyEnd - record.bodyAt
 }

@@ -23,7 +23,7 @@ export const RECORD_LAYOUT = { // little-endian
   offset:        [  8,  8 ], // u64  position in the stream
   timestamp:     [ 16,  8 ], // u64  µs since 1970
   kind:          [ 24,  1 ], // u8   RecordKind
-  compression:   [ 25,  1 ], // u8   0 none; 1 LZ4 and 2 zstd are reserved
+  compression:   [ 25,  1 ], // u8   of the body: 0 none, 1 LZ4, 2 zstd
   format:        [ 26,  1 ], // u8   RecordFormat
   reserved:      [ 27,  1 ], // u8   zero
   headersLength: [ 28,  2 ], // u16  bytes of the headers
@@ -33,7 +33,12 @@ export const RECORD_LAYOUT = { // little-endian
 } as const
 const at = layout(RECORD_HEADER_BYTES, RECORD_LAYOUT)
 
-export const RecordKind = { Data: 0, Checkpoint: 1, Tombstone: 2 } as const
+/** A checkpoint has a place in the chain, but no offset: it bears that of the record behind it. */
+export const RecordKind = { Data: 0, Checkpoint: 1 } as const
+export type RecordKind = (typeof RecordKind)[keyof typeof RecordKind]
+/** The highest code of src/shared/format/compression.ts. */
+const COMPRESSION_MAX = 2
+
 export const RecordFormat = { Binary: 0, Json: 1, Text: 2 } as const
 export type RecordFormat = (typeof RecordFormat)[keyof typeof RecordFormat]
 
@@ -42,8 +47,12 @@ export type RecordView = {
   readonly offset: number
   /** µs since 1970 */
   readonly timestamp: number
-  readonly kind: number
+  readonly kind: RecordKind
+  /** Of the body as it is stored; src/shared/format/compression.ts has the codes. */
+  readonly compression: number
   readonly format: RecordFormat
+  /** Body bytes before compression. */
+  readonly rawLength: number
   /** latin1, 32 characters */
   readonly previousHash: string
   readonly at: number
@@ -60,6 +69,9 @@ export type RecordFields = {
   readonly format: RecordFormat
   readonly previousHash: string
 }
+
+/** A body that is stored smaller than it came. */
+export type CompressedBody = { readonly compression: number; readonly bytes: Buffer }
 
 export function recordBytes(headersLength: number, bodyLength: number): number {
   return RECORD_OVERHEAD_BYTES + headersLength + bodyLength
@@ -80,6 +92,59 @@ export function encodeRecord(
   headersLength: number,
   bodyLength: number,
 ): number {
+  encodeHeader(target, view, start, fields, headersLength, bodyLength)
+  const contentAt = start + RECORD_HEADER_BYTES
+  const checksumAt = contentAt + headersLength + bodyLength
+  source.copy(target, contentAt, headersAt, headersAt + headersLength + bodyLength)
+  return sealRecord(target, view, start, checksumAt)
+}
+
+/**
+ * The same for a body that was compressed: `bodyLength` is still what it had before.
+ */
+export function encodeCompressedRecord(
+  target: Buffer,
+  view: DataView,
+  start: number,
+  fields: RecordFields,
+  source: Buffer,
+  headersAt: number,
+  headersLength: number,
+  bodyLength: number,
+  body: CompressedBody,
+): number {
+  encodeHeader(target, view, start, fields, headersLength, body.bytes.length)
+  view.setUint8(start + at.compression, body.compression)
+  view.setUint32(start + at.rawLength, bodyLength, true)
+  const headersEnd = start + RECORD_HEADER_BYTES + headersLength
+  source.copy(target, start + RECORD_HEADER_BYTES, headersAt, headersAt + headersLength)
+  body.bytes.copy(target, headersEnd)
+  return sealRecord(target, view, start, headersEnd + body.bytes.length)
+}
+
+/** Writes a checkpoint's record around `body` (src/shared/format/checkpoint.ts). */
+export function encodeCheckpointRecord(
+  target: Buffer,
+  view: DataView,
+  start: number,
+  fields: Omit<RecordFields, 'format'>,
+  body: Buffer,
+): number {
+  encodeHeader(target, view, start, { ...fields, format: RecordFormat.Binary }, 0, body.length)
+  view.setUint8(start + at.kind, RecordKind.Checkpoint)
+  const bodyAt = start + RECORD_HEADER_BYTES
+  return sealRecord(target, view, start, bodyAt + body.copy(target, bodyAt))
+}
+
+/** The header of a data record that is not compressed. */
+function encodeHeader(
+  target: Buffer,
+  view: DataView,
+  start: number,
+  fields: RecordFields,
+  headersLength: number,
+  bodyLength: number,
+): void {
   view.setUint32(start + at.magic, RECORD_MAGIC, true)
   view.setUint32(start + at.length, bodyLength, true)
   setU64(view, start + at.offset, fields.offset)
@@ -88,9 +153,9 @@ export function encodeRecord(
   view.setUint32(start + at.headersLength, headersLength, true)
   view.setUint32(start + at.rawLength, bodyLength, true)
   target.latin1Write(fields.previousHash, start + at.previousHash, 32)
-  const contentAt = start + RECORD_HEADER_BYTES
-  const checksumAt = contentAt + headersLength + bodyLength
-  source.copy(target, contentAt, headersAt, headersAt + headersLength + bodyLength)
+}
+
+function sealRecord(target: Buffer, view: DataView, start: number, checksumAt: number): number {
   view.setUint32(checksumAt, crc32(target.subarray(start, checksumAt)), true)
   view.setUint32(checksumAt + 4, RECORD_END, true)
   return checksumAt + RECORD_TRAILER_BYTES
@@ -105,6 +170,11 @@ export function claimedRecordBytes(bytes: Buffer, start: number): number {
   if (bytes.readUInt32LE(start) !== RECORD_MAGIC) return 0
   const headersLength = bytes.readUInt16LE(start + at.headersLength)
   return recordBytes(headersLength, bytes.readUInt32LE(start + at.length))
+}
+
+/** Whether the header at `start`, which is whole, says that it is a checkpoint's; unchecked. */
+export function isCheckpointAt(bytes: Buffer, start: number): boolean {
+  return bytes[start + at.kind] === RecordKind.Checkpoint
 }
 
 /**
@@ -128,14 +198,16 @@ export function viewRecord(bytes: Buffer, start: number): RecordView | undefined
   const size = claimedRecordBytes(bytes, start)
   if (size === 0) return undefined
   const packed = bytes.readUInt32LE(start + at.kind)
+  const kind = packed & 0xff
+  const compression = (packed >>> 8) & 0xff
   const format = (packed >>> 16) & 0xff
+  const rawLength = bytes.readUInt32LE(start + at.rawLength)
   const headersWord = bytes.readUInt32LE(start + at.headersLength)
   const length = bytes.readUInt32LE(start + at.length)
   const known =
-    (packed & 0xff00ffff) === 0 && // a data record, not compressed, nothing in the reserved byte
-    format <= RecordFormat.Text &&
-    headersWord <= 0xffff &&
-    bytes.readUInt32LE(start + at.rawLength) === length
+    (packed & 0xff000000) === 0 && // the reserved byte
+    isKnown(kind, compression, format, headersWord) &&
+    (compression === 0 ? rawLength === length : rawLength > length)
   const offset = readU64(bytes, start + at.offset)
   const timestamp = readU64(bytes, start + at.timestamp)
   if (!known || Number.isNaN(offset + timestamp)) return undefined
@@ -144,8 +216,10 @@ export function viewRecord(bytes: Buffer, start: number): RecordView | undefined
   return {
     offset,
     timestamp,
-    kind: packed & 0xff,
+    kind: kind as RecordKind,
+    compression,
     format: format as RecordFormat,
+    rawLength,
     previousHash: bytes.latin1Slice(start + at.previousHash, start + at.previousHash + 32),
     at: start,
     headersAt,
@@ -153,4 +227,14 @@ export function viewRecord(bytes: Buffer, start: number): RecordView | undefined
     bodyEnd: bodyAt + length,
     end: start + size,
   }
+}
+
+function isKnown(kind: number, compression: number, format: number, headersWord: number): boolean {
+  if (kind === RecordKind.Checkpoint) return compression === 0 && format === 0 && headersWord === 0
+  return (
+    kind === RecordKind.Data &&
+    compression <= COMPRESSION_MAX &&
+    format <= RecordFormat.Text &&
+    headersWord <= 0xffff
+  )
 }

@@ -18,14 +18,15 @@ const COMMA = 44
 /**
  * Records back to back in an encoding; what surrounds them (a JSON envelope) is the caller's.
  * `json`: record objects, a comma between them. `ndjson`: one a line. `sse`: one event each, its
- * id the next offset. `batch`: the batch encoding. Hashes are shown with `verify` genesis.
+ * id the next offset. `batch`: the batch encoding. Hashes are shown with `verify` checkpoint and
+ * genesis.
  */
 export function renderRecords(
   records: readonly (LocatedRecord | LinkedRecord)[],
   { encoding, verify }: { readonly encoding: ReadEncoding; readonly verify: ReadVerify },
 ): Buffer {
   if (encoding === 'batch') return renderBatch(records)
-  const showHash = verify === 'genesis'
+  const showHash = verify === 'checkpoint' || verify === 'genesis'
   const target = new Target(records)
   for (const located of records) {
     target.ensure(sizeMax(located))

@@ -31,6 +31,8 @@ export const Word = {
   blocked: line(6),
   /** 1 when the flusher shall leave. Writer: appender. */
   stop: line(7),
+  /** A DirectIo. Writers: the shard before it starts the flusher, from then on the flusher. */
+  directIo: line(10),
 } as const
 
 export const FailureCode = {
@@ -43,6 +45,15 @@ export const FailureCode = {
   Checkpoint: 6,
 } as const
 export type FailureCode = (typeof FailureCode)[keyof typeof FailureCode]
+
+/** How the journal is written. */
+export const DirectIo = {
+  Off: 0,
+  On: 1,
+  /** Asked for, but not to be had: the journal goes through the page cache. */
+  Unavailable: 2,
+} as const
+export type DirectIo = (typeof DirectIo)[keyof typeof DirectIo]
 
 /**
  * What the appender says of the block in a slot, before it seals it; indexes from

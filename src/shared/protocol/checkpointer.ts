@@ -1,10 +1,23 @@
 import type { CommitEntry } from '../format/catalogue.ts'
+import type { TrimPoint } from '../format/checkpoint.ts'
 import type { JournalHeader } from '../format/journal-header.ts'
+import type { Retention } from './streams.ts'
 
 // What a shard asks of its checkpointer thread, one job after the other, and what comes back.
 
 /** Numbers per stream in `CheckpointDone.extents`. */
-export const EXTENT_NUMBERS = 4
+export const EXTENT_NUMBERS = 6
+export type ExtentNumbers = [
+  segment: number,
+  segmentFirstOffset: number,
+  segmentBytes: number,
+  recordBytes: number,
+  firstSegment: number,
+  freedBytes: number,
+]
+
+/** What a job says of a stream, added. */
+export const StreamFlag = { ManifestStale: 1, EndsWithCheckpoint: 2 } as const
 
 export type CheckpointJob = {
   readonly kind: 'checkpoint'
@@ -14,14 +27,15 @@ export type CheckpointJob = {
    */
   readonly entries: Uint8Array
   /**
-   * Per entry: 1 when the manifest is stale, number of frames, then chunk, position, length of
-   * each.
+   * Per entry: StreamFlag, number of frames, then chunk, position, length of each.
    */
   readonly frames: Uint32Array
   /** The memory that holds the frames' records. */
   readonly chunks: readonly SharedArrayBuffer[]
   /** Streams deleted since the last checkpoint. */
   readonly removed: readonly { readonly name: string; readonly streamId: string }[]
+  /** Committed transactions that another shard may still ask about. */
+  readonly decisions: readonly number[]
   readonly commit: Omit<CommitEntry, 'entries'>
   /** Where in the catalogue the entries go. */
   readonly catalogueBytes: number
@@ -29,8 +43,63 @@ export type CheckpointJob = {
   readonly streams: number
 }
 
+/** A stream whose segments below a number are no longer kept. */
+export type TrimmedStream = { readonly directory: string; readonly firstSegment: number }
+
+/** A stream whose retention is to be looked at, as of now. */
+export type RetainedStream = {
+  readonly name: string
+  /** 16 bytes as latin1 */
+  readonly streamId: string
+  readonly firstSegment: number
+  /** The active one. */
+  readonly segment: number
+  readonly nextOffset: number
+  readonly recordBytes: number
+  readonly retention: Retention
+}
+
+/** What a stream may let go of. */
+export type RetentionAnswer = {
+  /** Records below may go; null: none. */
+  readonly before: number | null
+  /** Of the segments that go with them. */
+  readonly bytes: number
+  /** When the first segment of the rest will be too old, µs since 1970, or infinity. */
+  readonly expiresAt: number
+  /** The manifest, where it does not check. */
+  readonly damaged: string | null
+}
+
+/** `answers`: one a stream of the job, in its order. */
+export type RetentionDone = {
+  readonly kind: 'retention'
+  readonly answers: readonly RetentionAnswer[]
+}
+
+/** Brings one stream's segments up to date without a commit: a reference in the journal follows. */
+export type StoreJob = {
+  readonly kind: 'store'
+  /** Of whoever sent it. */
+  readonly id: number
+  /** As in a CheckpointJob, of one stream. */
+  readonly entries: Uint8Array
+  readonly frames: Uint32Array
+  readonly chunks: readonly SharedArrayBuffer[]
+}
+
 export type CheckpointerJob =
   | CheckpointJob
+  | {
+      readonly kind: 'retention'
+      readonly streams: readonly RetainedStream[]
+      readonly nowMicros: number
+    }
+  /** Sent once the checkpoint that let the segments go is known to every reader to come. */
+  | { readonly kind: 'release'; readonly trimmed: readonly TrimmedStream[] }
+  | StoreJob
+  /** Sent once the journal refers to what was stored. */
+  | { readonly kind: 'index'; readonly of: StoreJob }
   | { readonly kind: 'prepare'; readonly file: JournalHeader }
   | {
       readonly kind: 'reindex'
@@ -41,8 +110,12 @@ export type CheckpointerJob =
 
 export type CheckpointDone = {
   readonly kind: 'checkpoint'
-  /** Per entry: segment, segmentFirstOffset, segmentBytes, recordBytes. */
+  /** Per entry: ExtentNumbers. */
   readonly extents: Float64Array
+  /** Of the entries whose first segments went: by entry, where what is kept begins. */
+  readonly trimPoints: ReadonlyMap<number, TrimPoint>
+  /** The same streams; their files are still there. */
+  readonly trimmed: readonly TrimmedStream[]
   /** Manifests that could not be replaced, because what is there does not check. */
   readonly damaged: readonly string[]
   readonly catalogueBytes: number
@@ -50,8 +123,12 @@ export type CheckpointDone = {
 
 export type CheckpointerResult =
   | CheckpointDone
-  | { readonly kind: 'prepare'; readonly file: JournalHeader }
-  | { readonly kind: 'reindex' }
+  /** `isReused`: it was one before. */
+  | { readonly kind: 'prepare'; readonly file: JournalHeader; readonly isReused: boolean }
+  | { readonly kind: 'store'; readonly id: number; readonly extent: ExtentNumbers }
+  | { readonly kind: 'reindex' | 'index' }
+  | { readonly kind: 'release'; readonly segments: number }
+  | RetentionDone
   /**
    * `final`: nothing may be written after it; otherwise the disk was full, and the job may be sent
    * again.
@@ -59,6 +136,8 @@ export type CheckpointerResult =
   | {
       readonly kind: 'failed'
       readonly job: CheckpointerJob['kind']
+      /** Of a store job. */
+      readonly id?: number
       readonly final: boolean
       readonly reason: string
     }

@@ -1,3 +1,5 @@
+import type { Checkpoint } from './streams.ts'
+
 // What the `verify` and `inspect` commands ask of src/workers/inspection.ts, a thread that only
 // reads. The request is the thread's `workerData`; every message comes over its parent port. The
 // thread ends after a report, after `failed`, or, of `inspect`, after the last line.
@@ -7,14 +9,20 @@ export type InspectionRequest =
       readonly kind: 'verify'
       /** Data directory. */
       readonly data: string
+      readonly heads: readonly KeptHead[]
+      /** Raw public keys that heads are signed with, 64 hex digits each; none: see keys/. */
+      readonly keys: readonly string[]
     }
   | { readonly kind: 'inspect'; readonly file: string }
+
+/** A signed checkpoint that somebody kept, and where it was read from. */
+export type KeptHead = { readonly source: string; readonly checkpoint: Checkpoint }
 
 /** Half-open. */
 type InspectionRange = readonly [from: number, to: number]
 
 export type Finding = {
-  /** Relative to the data directory, with slashes. */
+  /** Relative to the data directory, with slashes; or the file that a kept head is from. */
   readonly file: string
   readonly stream?: string
   /** Offsets of the records concerned. */
@@ -35,6 +43,10 @@ export type InspectionCounts = {
   readonly records: number
   /** Stored bytes of the records, framing included. */
   readonly recordBytes: number
+  /** Signed checkpoints of streams. */
+  readonly checkpoints: number
+  /** Kept heads that the log was held against. */
+  readonly heads: number
   readonly journalBlocks: number
   readonly journalFrames: number
   readonly indexPages: number

@@ -1,34 +1,89 @@
 import type { PlainError } from '../errors.ts'
-import type { AppendResult, Durability, StreamConfig, StreamInfo } from './streams.ts'
+import type { TrimPoint } from '../format/checkpoint.ts'
+import type {
+  AppendResult,
+  Checkpoint,
+  Durability,
+  Producer,
+  StreamConfig,
+  StreamInfo,
+  TransactionPart,
+} from './streams.ts'
 
 // Every message between the front end and a shard thread. Requests are Piscina tasks; events come
 // over a port of their own, which travels with `open`.
 
+/**
+ * A batch's bytes, `[at, at + length)` of the task's; at least CHAIN_PREFIX_BYTES lie before.
+ */
+export type BatchBytes = { readonly at: number; readonly length: number; readonly count: number }
+
+/** What a transaction appends to one stream of a shard. */
+export type TransactionShare = BatchBytes & {
+  readonly stream: string
+  readonly expectedOffset: number | undefined
+}
+
+/**
+ * What a transaction comes to. `unknown`: the shard that decides cannot be asked; the streams stay
+ * held, and what comes for them is refused.
+ */
+export type TransactionOutcome = 'commit' | 'abort' | 'unknown'
+
 /** A change to streams. Mutations of one task, and of one task after the other, apply in order. */
 export type Mutation =
-  | {
+  | (BatchBytes & {
       readonly kind: 'append'
       readonly stream: string
-      /**
-       * The batch's bytes, `[at, at + length)` of the task's; at least CHAIN_PREFIX_BYTES lie
-       * before.
-       */
-      readonly at: number
-      readonly length: number
-      readonly count: number
       readonly expectedOffset: number | undefined
       readonly durability: Durability | undefined
-    }
+      readonly producer: Producer | undefined
+    })
   | { readonly kind: 'create'; readonly stream: string; readonly config: StreamConfig }
   | { readonly kind: 'configure'; readonly stream: string; readonly change: Partial<StreamConfig> }
-  | { readonly kind: 'close' | 'delete'; readonly stream: string }
+  | { readonly kind: 'close' | 'delete' | 'checkpoint'; readonly stream: string }
+  | {
+      readonly kind: 'trim'
+      readonly stream: string
+      readonly before: number
+      /** From retention: of this very stream (latin1), not of one that has its name by now. */
+      readonly streamId?: string
+    }
   | { readonly kind: 'barrier' }
+  /** A transaction that concerns no other shard. */
+  | {
+      readonly kind: 'transact'
+      readonly transaction: number
+      readonly appends: readonly TransactionShare[]
+    }
+  /** This shard's part of one that does; held until it is resolved. */
+  | {
+      readonly kind: 'prepare'
+      readonly transaction: number
+      readonly coordinator: number
+      readonly appends: readonly TransactionShare[]
+    }
+  /**
+   * To the coordinator: commits its own part, which commits the transaction. To be sent only when
+   * every part is durable.
+   */
+  | { readonly kind: 'decide'; readonly transaction: number }
+  /** Ends a part, wherever it stands: one that still waits is taken back. */
+  | {
+      readonly kind: 'resolve'
+      readonly transaction: number
+      readonly outcome: TransactionOutcome
+    }
+  /** To the coordinator: every other part is durably committed, nobody will ask any more. */
+  | { readonly kind: 'forget'; readonly transaction: number }
 
 /** What an accepted mutation leads to, once it is durable. */
 export type MutationValue =
   | Omit<AppendResult, 'durable'>
   | { readonly created: boolean; readonly info: StreamInfo }
   | { readonly info: StreamInfo }
+  | Checkpoint
+  | { readonly appends: readonly TransactionPart[] }
   | null
 
 export type MutationResult =
@@ -41,19 +96,30 @@ export type MutationResult =
     }
   | { readonly error: PlainError }
 
+/** `later`: it waits for a transaction, and its result comes as an event of this number. */
+export type MutationReply = MutationResult | { readonly later: number }
+
 /** What the engine of a shard needs to know; sizes in bytes, times in ms. */
 export type ShardOptions = {
   readonly slotBytes: number
   readonly journalFileBytes: number
   readonly journalBytesMax: number
   readonly checkpointIntervalMs: number
+  /** Between two looks at what retention lets go. */
+  readonly retentionIntervalMs: number
   readonly flushDelayMs: number
   /** 0: no bound. */
   readonly flushOperationsMax: number
   readonly relaxedFlushMs: number
   readonly diskReserveBytes: number
+  /** Appends of so many record bytes go straight to their segment; 0: none does. */
+  readonly directBytes: number
   readonly stallMs: number
+  /** Write the journal past the page cache, where that works. */
+  readonly directIo: boolean
   readonly streamsMax: number
+  /** Producers idle for longer are forgotten. */
+  readonly producerExpirySeconds: number
   readonly autoCreate: boolean
   /** Of streams that are created without one. */
   readonly defaultConfig: StreamConfig
@@ -67,6 +133,8 @@ export type ReadRange = {
   readonly since: number | undefined
   /** Take all of the tail below the range's end, so that a chain from the first record has it. */
   readonly wholeTail: boolean
+  /** Take the tail from the nearest checkpoint in it at or below the range's start, if any. */
+  readonly fromCheckpoint: boolean
 }
 
 /** Where the records of a read are, as of one moment. */
@@ -76,6 +144,8 @@ export type ReadPlan = {
   readonly streamId: string
   readonly closed: boolean
   readonly firstOffset: number
+  /** Where the first segment kept begins, and the chain hash before it (latin1). */
+  readonly trimPoint: TrimPoint
   /** Durable end of the stream, and the chain hash there (latin1). */
   readonly nextOffset: number
   readonly chainHead: string
@@ -93,11 +163,15 @@ export type ReadPlan = {
     readonly segment: number
     readonly segmentFirstOffset: number
     readonly segmentBytes: number
+    /** Whether the last record there is a checkpoint. */
+    readonly endsWithCheckpoint: boolean
   }
   /** Whole appends from memory that follow one another, the chain hash before them known. */
   readonly tail: {
     readonly firstOffset: number
     readonly previousHash: string
+    /** Chain hash after the last of them. */
+    readonly chainHead: string
     readonly records: Uint8Array
   } | null
 }
@@ -108,6 +182,8 @@ export type ShardRequest =
       readonly data: string
       readonly shard: number
       readonly options: ShardOptions
+      /** PKCS8 PEM of the key that signs checkpoints. */
+      readonly signingKey: string
       readonly events: MessagePort
     }
   | {
@@ -143,8 +219,24 @@ export type RecoveryReport = {
   readonly bytes: number
   /** Bytes of an unfinished block that were cut, and kept in quarantine. */
   readonly cutBytes: number
+  /** Transactions that were pending at the journal's end. */
+  readonly inDoubt: number
   readonly epoch: number
   readonly milliseconds: number
+}
+
+/** A transaction whose outcome its shard's journal does not tell. */
+export type InDoubt = {
+  readonly id: number
+  /** The shard whose journal does. */
+  readonly coordinator: number
+}
+
+/** What a start found of transactions. */
+export type FoundTransactions = {
+  readonly inDoubt: readonly InDoubt[]
+  /** Committed by this shard as their coordinator, and not forgotten. */
+  readonly decisions: readonly number[]
 }
 
 export type ShardOpened = {
@@ -152,16 +244,44 @@ export type ShardOpened = {
   readonly report: RecoveryReport | null
   /** Why the journal was refused; the shard then only reads. */
   readonly refused: string | null
+  /** Null where the journal was refused. */
+  readonly transactions: FoundTransactions | null
 }
 
-export type ShardStats = {
+/** Records and bytes let go since the start, on request and by retention. */
+export type TrimStats = {
+  readonly trimmedRecords: number
+  readonly trimmedBytes: number
+  readonly retentionRecords: number
+  readonly retentionBytes: number
+  /** Files of either. */
+  readonly removedSegments: number
+}
+
+export type ShardStats = TrimStats & {
   readonly streams: number
   readonly queuedMutations: number
   readonly tailBytes: number
   readonly journalBytes: number
   readonly checkpoints: number
+  /** Appends since the start whose records went straight to a segment. */
+  readonly directAppends: number
   readonly appendedRecords: number
   readonly appendedBytes: number
+  /** Mutations that wait for a transaction on their stream. */
+  readonly parkedMutations: number
+  readonly stagedTransactions: number
+  /** Of the staged ones, those that outlived a crash or whose coordinator failed. */
+  readonly inDoubtTransactions: number
+  readonly committedTransactions: number
+  readonly abortedTransactions: number
+  /** Prepared since the start, new ones and ones used again. */
+  readonly journalFiles: { readonly made: number; readonly reused: number }
+  /** Frames encoded, and what that took, s; then the same of those encoded beside a flush. */
+  readonly encodedFrames: number
+  readonly encodeSeconds: number
+  readonly overlappedFrames: number
+  readonly overlappedSeconds: number
 }
 
 /** Answer to a request that is not a mutation. */
@@ -180,6 +300,8 @@ export type ShardEvent =
       readonly watch: number
       readonly reason: 'closed' | 'deleted' | 'failed'
     }
+  /** To a mutation whose reply was `later`. */
+  | { readonly kind: 'answer'; readonly later: number; readonly result: MutationResult }
   /** The state of the shard has changed. */
   | {
       readonly kind: 'state'

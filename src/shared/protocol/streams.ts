@@ -3,10 +3,28 @@
 
 export type Durability = 'immediate' | 'group' | 'relaxed'
 
+export type Compression = 'none' | 'lz4' | 'zstd'
+
+/**
+ * What is kept at least; older segments go when everything behind them still fulfils it. A bound
+ * that is not there keeps everything. Any one bound that is passed lets a segment go.
+ */
+export type Retention = {
+  readonly maxAgeSeconds?: number
+  /** Stored bytes, framing included. */
+  readonly maxBytes?: number
+  readonly maxRecords?: number
+}
+
 /** Every option of a stream, defaults filled in. */
 export type StreamConfig = {
   readonly durability: Durability
+  /** Of bodies, kept only where it makes them smaller. */
+  readonly compression: Compression
   readonly maxSegmentBytes: number
+  /** Records after which a signed checkpoint is written. */
+  readonly checkpointEvery: number
+  readonly retention: Retention
 }
 
 type StreamState = 'open' | 'closed'
@@ -28,20 +46,85 @@ export type StreamInfo = {
   readonly config: StreamConfig
 }
 
+/** Names an append for exactly once: the same three again append nothing. */
+export type Producer = {
+  /** 1 to 128 bytes of UTF-8. */
+  readonly id: string
+  readonly epoch: number
+  /** Counts the appends of an epoch to one stream, from 0. */
+  readonly seq: number
+}
+
 export type AppendResult = {
   readonly firstOffset: number
   readonly nextOffset: number
   readonly durability: Durability
   /** Whether the records were on stable storage when this was answered. */
   readonly durable: boolean
+  /** Whether the producer had sent this batch before: nothing was appended this time. */
+  readonly duplicate: boolean
   /** µs since 1970; the records of a batch share it */
   readonly timestamp: number
   /** 64 hex digits: chain hash of the batch's last record */
   readonly chainHead: string
 }
 
+/** What one stream got from a transaction. */
+export type TransactionPart = {
+  readonly stream: string
+  readonly firstOffset: number
+  readonly nextOffset: number
+  /** 64 hex digits */
+  readonly chainHead: string
+}
+
+export type TransactionResult = {
+  /** 16 hex digits */
+  readonly transactionId: string
+  /** In the order of the request. */
+  readonly appends: readonly TransactionPart[]
+}
+
+/** A signed anchor of a stream's chain; it has a place in the chain but no offset of its own. */
+export type Checkpoint = {
+  readonly stream: string
+  /** 32 hex digits */
+  readonly streamId: string
+  /** It lies before the record of this offset. */
+  readonly offset: number
+  /** 64 hex digits: chain hash of what lies before it */
+  readonly chainHead: string
+  /** Records before it since the stream began, trimmed ones included. */
+  readonly recordCount: number
+  /** µs since 1970 */
+  readonly timestamp: number
+  /** Where the chain that is kept began when it was signed, and the chain hash before that. */
+  readonly trimPoint: { readonly offset: number; readonly chainHead: string }
+  /** Ed25519, 128 hex digits; src/shared/format/checkpoint.ts says over what */
+  readonly signature: string
+  /** 32 hex digits */
+  readonly keyId: string
+}
+
+export type CheckpointPage = {
+  readonly checkpoints: readonly Checkpoint[]
+  /** The `from` of the next page; null after the last one. */
+  readonly next: number | null
+}
+
+/** A key that signed checkpoints, or signs them now. */
+export type PublicKey = {
+  /** 32 hex digits: the first half of the SHA-256 of the raw public key */
+  readonly keyId: string
+  readonly algorithm: 'Ed25519'
+  /** The 32 raw bytes, 64 hex digits. */
+  readonly publicKey: string
+  /** Whether new checkpoints are signed with it. */
+  readonly active: boolean
+}
+
 export type ReadEncoding = 'json' | 'ndjson' | 'sse' | 'batch'
-export type ReadVerify = 'none' | 'links' | 'genesis'
+export type ReadVerify = 'none' | 'links' | 'checkpoint' | 'genesis'
 
 export type ReadRequest = {
   readonly from: number | 'start' | 'end'
@@ -75,7 +158,8 @@ export type VerifyReport = {
   readonly from: number
   readonly to: number
   readonly chainHead: string
-  readonly anchor: 'genesis'
+  /** What the check went out from: the first record, a signed checkpoint, or the trim point. */
+  readonly anchor: 'genesis' | 'checkpoint' | 'trim'
   readonly failure: { readonly offset: number; readonly reason: string } | null
 }
 
@@ -84,4 +168,6 @@ export type ShardStatus = {
   readonly state: 'recovering' | 'ready' | 'disk_full' | 'read_only' | 'failed' | 'stopped'
   /** Why it is not ready, without paths. */
   readonly detail?: string
+  /** How its journal is written; `unavailable`: asked for, but it goes through the page cache. */
+  readonly directIo?: 'off' | 'on' | 'unavailable'
 }

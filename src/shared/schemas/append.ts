@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { PRODUCER_ID_BYTES_MAX } from '../limits.ts'
 import { ChainHash, Durability, Offset, QueryOffset, Timestamp } from './scalars.ts'
 
 export const AppendQuery = z.strictObject({
@@ -7,15 +8,23 @@ export const AppendQuery = z.strictObject({
 })
 export type AppendQuery = z.infer<typeof AppendQuery>
 
+/** All three or none; read by src/main/http/producer-headers.ts. */
+export const ProducerHeaders = z.object({
+  'producer-id': z.string().min(1).max(PRODUCER_ID_BYTES_MAX).optional(),
+  'producer-epoch': QueryOffset.optional(),
+  'producer-seq': QueryOffset.optional(),
+})
+export type ProducerHeaders = z.infer<typeof ProducerHeaders>
+
 const headers = z.record(z.string(), z.string()).optional()
 
 /** Read by src/main/http/append-body.ts, which bounds it. */
-const AppendRecord = z.union([
+export const AppendRecord = z.union([
   z.strictObject({ data: z.json(), headers }),
   z.strictObject({ text: z.string(), headers }),
   z.strictObject({ base64: z.base64(), headers }),
 ])
-type AppendRecord = z.infer<typeof AppendRecord>
+export type AppendRecord = z.infer<typeof AppendRecord>
 
 export const AppendBody = z.strictObject({ records: z.array(AppendRecord).min(1) })
 export type AppendBody = z.infer<typeof AppendBody>

@@ -11,7 +11,12 @@ export const Timestamp = z.string().meta({ format: 'date-time' })
 /** 64 lower-case hex digits. */
 export const ChainHash = z.string().meta({ pattern: '^[0-9a-f]{64}$' })
 
+/** Of a stream or a key: 32 lower-case hex digits. */
+export const Id = z.string().meta({ pattern: '^[0-9a-f]{32}$' })
+
 export const Durability = z.enum(['immediate', 'group', 'relaxed'])
+
+export const Compression = z.enum(['none', 'lz4', 'zstd'])
 
 /** An unsigned decimal number without sign, exponent or white space. */
 export function queryInteger(minimum: number, maximum: number) {

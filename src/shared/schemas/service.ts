@@ -10,6 +10,10 @@ export const ReadyAnswer = z.object({
       shard: z.number(),
       state: z.enum(['recovering', 'ready', 'disk_full', 'read_only', 'failed', 'stopped']),
       detail: z.string().optional(),
+      directIo: z
+        .enum(['off', 'on', 'unavailable'])
+        .optional()
+        .describe('Whether the journal goes past the page cache; unavailable: asked for in vain.'),
     }),
   ),
 })

@@ -7,6 +7,11 @@ export type FileMode =
   | 'read'
   /** Existing file, to read and write. */
   | 'update'
+  /**
+   * Existing file, to write past the page cache: whole pages, from memory that is page-aligned. Not
+   * every file system does it: EINVAL, at the opening or at a write.
+   */
+  | 'direct'
   /** New or emptied file, to read and write. */
   | 'create'
 

@@ -3,9 +3,10 @@ import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { type Disk, DiskError, type FileMode } from './disk.ts'
 
-const FLAGS: Readonly<Record<FileMode, number>> = {
+const FLAGS: Readonly<Record<FileMode, number | undefined>> = {
   read: fs.constants.O_RDONLY,
   update: fs.constants.O_RDWR,
+  direct: directFlags(),
   create: fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_TRUNC,
 }
 const FILE_MODE = 0o600
@@ -22,7 +23,9 @@ export class NodeDisk implements Disk {
   }
 
   open(path: string, mode: FileMode): number {
-    const file = this.#do('open', path, full => fs.openSync(full, FLAGS[mode], FILE_MODE))
+    const flags = FLAGS[mode]
+    if (flags === undefined) throw new DiskError('ENOTSUP', 'open', path)
+    const file = this.#do('open', path, full => fs.openSync(full, flags, FILE_MODE))
     this.#open.set(file, path)
     return file
   }
@@ -117,6 +120,12 @@ export class NodeDisk implements Disk {
       throw new DiskError(errno(error), operation, path, error)
     }
   }
+}
+
+/** Undefined where the system has no such flag: Node's types say that each has. */
+function directFlags(): number | undefined {
+  const flag = fs.constants.O_DIRECT as number | undefined
+  return flag === undefined ? undefined : fs.constants.O_RDWR | flag
 }
 
 function errno(error: unknown): string {

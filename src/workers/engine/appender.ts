@@ -1,283 +1,159 @@
-import { assert } from '../../shared/assert.ts'
-import { latin1ToHex, viewOf } from '../../shared/format/bytes.ts'
-import { BATCH_ITEM_HEADER_BYTES, decodeBatchItem } from '../../shared/format/batch.ts'
-import { chainHashInPlace } from '../../shared/format/chain.ts'
+import { latin1ToHex } from '../../shared/format/bytes.ts'
 import { FRAME_HEADER_BYTES, FrameFlag, sealFrame } from '../../shared/format/frame.ts'
-import {
-  APPEND_PREFIX_BYTES,
-  createBytes,
-  encodeAppendPrefix,
-  encodeChange,
-  encodeCreate,
-  OPERATION_HEADER_BYTES,
-  OperationType,
-} from '../../shared/format/operation.ts'
-import { encodeRecord, RECORD_OVERHEAD_BYTES } from '../../shared/format/record.ts'
+import type { ProducerResult } from '../../shared/format/producer-state.ts'
 import { StoreError } from '../../shared/errors.ts'
-import type { Mutation, MutationValue, ShardOptions } from '../../shared/protocol/shard.ts'
+import type { Mutation } from '../../shared/protocol/shard.ts'
 import type { StreamConfig } from '../../shared/protocol/streams.ts'
-import type { Environment } from '../environment.ts'
-import type { LogBuffer } from '../journal/log-buffer.ts'
 import { StreamLog, type TailFrame } from '../streams/stream-log.ts'
-import { existing, type StreamTable } from '../streams/stream-table.ts'
-import type { TailArena } from '../streams/tail-arena.ts'
+import type { Accepted } from './accepted.ts'
+import { appendBytes, type PlannedAppend, writeAppend } from './append-operation.ts'
+import { type BatchPlan, compressBatch, planBatch } from './batch-encoder.ts'
+import type { EngineParts } from './engine-parts.ts'
 
-/** What becomes visible once the frame that ends at `endLsn` is durable. */
-export type Commit = { readonly endLsn: number } & (
-  | {
-      readonly kind: 'append'
-      readonly log: StreamLog
-      readonly frame: TailFrame
-      readonly creates: boolean
-    }
-  | { readonly kind: 'create' | 'close' | 'delete'; readonly log: StreamLog }
-  | { readonly kind: 'configure'; readonly log: StreamLog; readonly config: StreamConfig }
-  | { readonly kind: 'barrier' }
-)
+export type Append = Extract<Mutation, { kind: 'append' }>
 
-/** A mutation that became a frame. `commit` is null when there was nothing to write. */
-export type Accepted = {
-  readonly commit: Commit | null
-  readonly value: MutationValue
-  readonly durability: StreamConfig['durability']
+/** An append that is to go straight to its segment; nothing has changed yet. */
+export type LargeAppend = {
+  readonly append: Append
+  readonly log: StreamLog
+  readonly plan: BatchPlan
 }
 
-type Append = Extract<Mutation, { kind: 'append' }>
+/** µs in a second */
+const SECOND = 1e6
 
 /**
- * Turns mutations into frames: checks what they ask against the assigned state, gives out offsets,
+ * Turns appends into frames: checks what they ask against the assigned state, gives out offsets,
  * times and chain hashes, and encodes into the log buffer. A batch is one frame, so all of its
  * records are there after a crash, or none.
  */
 export class Appender {
-  readonly #table: StreamTable
-  readonly #buffer: LogBuffer
-  readonly #arena: TailArena
-  readonly #environment: Environment
-  readonly #options: ShardOptions
+  readonly #parts: EngineParts
+  readonly #isDirect: (log: StreamLog, plan: BatchPlan) => boolean
+  /** Of the append that found no room: compressing it once is enough. */
+  #compressed: { readonly append: Append; readonly bodies: BatchPlan['bodies'] } | undefined
 
-  constructor(
-    table: StreamTable,
-    buffer: LogBuffer,
-    arena: TailArena,
-    environment: Environment,
-    options: ShardOptions,
-  ) {
-    this.#table = table
-    this.#buffer = buffer
-    this.#arena = arena
-    this.#environment = environment
-    this.#options = options
+  /** @param isDirect whether a planned append goes straight to its segment */
+  constructor(parts: EngineParts, isDirect: (log: StreamLog, plan: BatchPlan) => boolean) {
+    this.#parts = parts
+    this.#isDirect = isDirect
   }
 
-  /**
-   * Undefined when there is no room now: nothing has changed, call again after the next flush.
-   * @throws StoreError as api.md has it; nothing has changed then either
-   */
-  accept(mutation: Mutation, bytes: Buffer): Accepted | undefined {
-    switch (mutation.kind) {
-      case 'append':
-        return this.#append(mutation, bytes)
-      case 'create':
-        return this.#create(mutation.stream, mutation.config)
-      case 'configure':
-        return this.#configure(mutation.stream, mutation.change)
-      case 'close':
-        return this.#close(mutation.stream)
-      case 'delete':
-        return this.#delete(mutation.stream)
-      case 'barrier':
-        return this.#barrier()
-    }
-  }
-
-  #append(append: Append, bytes: Buffer): Accepted | undefined {
-    const found = this.#table.assigned(append.stream)
-    if (found?.state === 'closed') throw streamClosed(found)
-    const expected = append.expectedOffset
-    if (found === undefined) this.#checkMayCreate(this.#options.autoCreate)
-    const nextOffset = found?.nextOffset ?? 0
-    if (expected !== undefined && expected !== nextOffset) {
-      throw new StoreError('offset_mismatch', `the next offset is ${nextOffset}`, { nextOffset })
-    }
-    const log = found ?? this.#newStream(append.stream, this.#options.defaultConfig)
-    const config = JSON.stringify(log.config)
-    const createLength = found === undefined ? createBytes(log.name, config) : 0
-    const recordsLength =
-      append.length + append.count * (RECORD_OVERHEAD_BYTES - BATCH_ITEM_HEADER_BYTES)
-    const frameLength = FRAME_HEADER_BYTES + createLength + APPEND_PREFIX_BYTES + recordsLength
-    const room = this.#buffer.reserve(frameLength)
-    if (room === undefined) return undefined
-    const timestamp = Math.max(this.#environment.nowMicros(), log.lastTimestamp)
-    const { block, at } = room
-    const prefixAt = at + FRAME_HEADER_BYTES + createLength
-    const recordsAt = prefixAt + APPEND_PREFIX_BYTES
+  /** Undefined when there is no room now: nothing has changed, call again after the next flush. */
+  append(append: Append, bytes: Buffer): Accepted | LargeAppend | undefined {
+    const { table, environment, options } = this.#parts
+    const found = table.assigned(append.stream)
+    const now = environment.nowMicros()
+    const repeat = found && this.#repeated(found, append, now)
+    if (repeat !== undefined) return repeat
     if (found === undefined) {
-      const fields = { createdAt: log.createdAt, name: log.name, config }
-      encodeCreate(block, at + FRAME_HEADER_BYTES, log.id, fields)
+      table.checkMayCreate(options)
+      if ((append.producer?.seq ?? 0) !== 0) throw newProducer()
     }
-    const chainHead = encodeRecords(block, recordsAt, log, timestamp, append, bytes)
-    const fields = { firstOffset: nextOffset, count: append.count, chainHead }
-    encodeAppendPrefix(block, prefixAt, log.id, fields, recordsLength)
-    sealFrame(block, at, FrameFlag.Committed, timestamp, frameLength - FRAME_HEADER_BYTES)
-    const endLsn = this.#buffer.commit(frameLength)
-    const frame: TailFrame = {
-      firstOffset: nextOffset,
-      nextOffset: nextOffset + append.count,
-      timestamp,
-      chainHead,
-      endLsn,
-      length: recordsLength,
-      ...this.#arena.keep(block, recordsAt, recordsAt + recordsLength, endLsn),
+    if (found?.state === 'closed') throw streamClosed(found)
+    checkExpected(found?.nextOffset ?? 0, append.expectedOffset)
+    const log = found ?? newStream(this.#parts, append.stream, options.defaultConfig)
+    const timestamp = Math.max(now, log.lastTimestamp)
+    const plan = planBatch(log, append, bytes, timestamp, this.#compress(log, append, bytes))
+    if (found !== undefined && this.#isDirect(log, plan)) {
+      this.#compressed = undefined
+      return { append, log, plan }
     }
+    const { producer } = append
+    const written = this.#write({ log, plan, creates: found === undefined, producer }, bytes)
+    if (written === undefined) return undefined
+    const { frame, result } = written
     log.assign(frame)
-    if (found === undefined) this.#table.assign(log)
+    if (found === undefined) table.assign(log)
+    this.#compressed = undefined
     const durability = append.durability ?? log.config.durability
     return {
-      commit: { kind: 'append', endLsn, log, frame, creates: found === undefined },
-      value: {
-        firstOffset: frame.firstOffset,
-        nextOffset: frame.nextOffset,
-        durability,
-        timestamp,
-        chainHead: latin1ToHex(chainHead),
-      },
+      commit: { kind: 'append', endLsn: frame.endLsn, log, frame, creates: found === undefined },
+      value: { ...shown(result), durability, duplicate: false },
       durability,
     }
   }
 
-  #create(name: string, config: StreamConfig): Accepted | undefined {
-    const found = this.#table.assigned(name)
-    if (found !== undefined) {
-      if (!sameConfig(found.config, config)) {
-        throw new StoreError('stream_exists', 'the stream exists with another configuration')
-      }
-      const value = { created: false, info: found.info('assigned') }
-      return { commit: null, value, durability: 'group' }
+  /** The first answer, where the producer sent this batch before. */
+  #repeated(log: StreamLog, append: Append, now: number): Accepted | undefined {
+    const { producer } = append
+    if (producer === undefined || log.producers === undefined) {
+      if ((producer?.seq ?? 0) !== 0) throw newProducer()
+      return undefined
     }
-    this.#checkMayCreate(true)
-    const log = this.#newStream(name, config)
-    const text = JSON.stringify(config)
-    const endLsn = this.#writeFrame(createBytes(name, text), (block, at) =>
-      encodeCreate(block, at, log.id, { createdAt: log.createdAt, name, config: text }),
-    )
-    if (endLsn === undefined) return undefined
-    this.#table.assign(log)
-    const value = { created: true, info: log.info('assigned') }
-    return { commit: { kind: 'create', endLsn, log }, value, durability: 'group' }
+    const expiredBefore = now - this.#parts.options.producerExpirySeconds * SECOND
+    const result = log.producers.check(producer, expiredBefore)
+    if (result === undefined) return undefined
+    const durability = append.durability ?? log.config.durability
+    return { commit: null, value: { ...shown(result), durability, duplicate: true }, durability }
   }
 
-  #configure(name: string, change: Partial<StreamConfig>): Accepted | undefined {
-    const log = existing(this.#table.assigned(name))
-    const config = { ...log.config, ...change }
-    const text = JSON.stringify(config)
-    const length = OPERATION_HEADER_BYTES + Buffer.byteLength(text)
-    const endLsn = this.#writeFrame(length, (block, at) =>
-      encodeChange(block, at, OperationType.Configure, log.id, text),
-    )
-    if (endLsn === undefined) return undefined
-    log.config = config
-    const value = { info: log.info('assigned') }
-    return { commit: { kind: 'configure', endLsn, log, config }, value, durability: 'group' }
+  #compress(log: StreamLog, append: Append, bytes: Buffer): BatchPlan['bodies'] {
+    if (log.config.compression === 'none') return undefined
+    if (this.#compressed?.append === append) return this.#compressed.bodies
+    const bodies = compressBatch(log, append, bytes)
+    this.#compressed = { append, bodies }
+    return bodies
   }
 
-  #close(name: string): Accepted | undefined {
-    const log = existing(this.#table.assigned(name))
-    if (log.state === 'closed') {
-      return { commit: null, value: { info: log.info('assigned') }, durability: 'group' }
+  /** Writes the frame: a create where the stream is new, then the batch. */
+  #write(
+    append: PlannedAppend,
+    bytes: Buffer,
+  ): { readonly frame: TailFrame; readonly result: ProducerResult } | undefined {
+    const { buffer, arena, signer } = this.#parts
+    const { log, plan, producer } = append
+    const payloadLength = appendBytes(append)
+    const room = buffer.reserve(FRAME_HEADER_BYTES + payloadLength)
+    if (room === undefined) return undefined
+    const { block, at } = room
+    const written = writeAppend(block, at + FRAME_HEADER_BYTES, append, bytes, signer)
+    const { recordHash, chainHead, position, hasCheckpoint, recordsAt, end } = written
+    const { timestamp, batch } = plan
+    sealFrame(block, at, FrameFlag.Committed, timestamp, payloadLength)
+    const endLsn = buffer.commit(FRAME_HEADER_BYTES + payloadLength)
+    const firstOffset = log.nextOffset
+    const nextOffset = firstOffset + batch.count
+    const result = { firstOffset, nextOffset, timestamp, chainHead: recordHash }
+    const frame: TailFrame = {
+      ...result,
+      chainHead,
+      position,
+      hasCheckpoint,
+      producer: producer && log.nextProducer(producer, result),
+      endLsn,
+      length: plan.length,
+      ...arena.keep(block, recordsAt, end, endLsn),
     }
-    const endLsn = this.#writeFrame(OPERATION_HEADER_BYTES, (block, at) =>
-      encodeChange(block, at, OperationType.Close, log.id),
-    )
-    if (endLsn === undefined) return undefined
-    log.state = 'closed'
-    const value = { info: log.info('assigned') }
-    return { commit: { kind: 'close', endLsn, log }, value, durability: 'group' }
-  }
-
-  #delete(name: string): Accepted | undefined {
-    const log = existing(this.#table.assigned(name))
-    const endLsn = this.#writeFrame(OPERATION_HEADER_BYTES, (block, at) =>
-      encodeChange(block, at, OperationType.Delete, log.id),
-    )
-    if (endLsn === undefined) return undefined
-    log.state = 'deleted'
-    this.#table.unassign(log)
-    return { commit: { kind: 'delete', endLsn, log }, value: null, durability: 'group' }
-  }
-
-  #barrier(): Accepted | undefined {
-    const room = this.#buffer.reserve(FRAME_HEADER_BYTES)
-    if (room === undefined) return undefined
-    sealFrame(room.block, room.at, FrameFlag.Barrier, this.#environment.nowMicros(), 0)
-    const endLsn = this.#buffer.commit(FRAME_HEADER_BYTES)
-    return { commit: { kind: 'barrier', endLsn }, value: null, durability: 'immediate' }
-  }
-
-  /** Writes a frame of one operation. Returns the LSN of its end, or undefined without room. */
-  #writeFrame(length: number, encode: (block: Buffer, at: number) => number): number | undefined {
-    const room = this.#buffer.reserve(FRAME_HEADER_BYTES + length)
-    if (room === undefined) return undefined
-    const payloadAt = room.at + FRAME_HEADER_BYTES
-    const end = encode(room.block, payloadAt)
-    assert(end === payloadAt + length, 'an operation is as long as it was reserved')
-    const timestamp = this.#environment.nowMicros()
-    sealFrame(room.block, room.at, FrameFlag.Committed, timestamp, length)
-    return this.#buffer.commit(FRAME_HEADER_BYTES + length)
-  }
-
-  #checkMayCreate(allowed: boolean): void {
-    if (!allowed) throw new StoreError('stream_not_found', 'there is no such stream')
-    if (this.#table.size < this.#options.streamsMax) return
-    throw new StoreError(
-      'too_many_requests',
-      `there are ${this.#table.size} streams, the most allowed`,
-    )
-  }
-
-  #newStream(name: string, config: StreamConfig): StreamLog {
-    const id = this.#environment.randomBytes(16)
-    return new StreamLog(name, id, this.#environment.nowMicros(), config)
+    return { frame, result }
   }
 }
 
-/**
- * Encodes a batch's items as records that follow `log`'s head. Returns the new chain head. The
- * items' own bytes are used up on the way: each hash is taken over the space before its content.
- */
-function encodeRecords(
-  block: Buffer,
-  recordsAt: number,
-  log: StreamLog,
-  timestamp: number,
-  append: Append,
-  bytes: Buffer,
-): string {
-  let at = recordsAt
-  let itemAt = append.at
-  let previousHash = log.chainHead
-  const itemsEnd = append.at + append.length
-  const view = viewOf(block)
-  const source = viewOf(bytes)
-  for (let offset = log.nextOffset; offset < log.nextOffset + append.count; offset += 1) {
-    const item = decodeBatchItem(bytes, itemAt, itemsEnd)
-    const { format, headersAt, headersLength, bodyLength } = item
-    const fields = { offset, timestamp, format, previousHash }
-    at = encodeRecord(block, view, at, fields, bytes, headersAt, headersLength, bodyLength)
-    const chained = { streamId: log.id, previousHash, offset, timestamp, format }
-    previousHash = chainHashInPlace(chained, bytes, source, headersAt, headersLength, bodyLength)
-    itemAt = item.end
-  }
-  assert(itemAt === itemsEnd, 'a batch holds as many items as it says')
-  return previousHash
+/** @throws StoreError offset_mismatch */
+export function checkExpected(nextOffset: number, expected: number | undefined): void {
+  if (expected === undefined || expected === nextOffset) return
+  throw new StoreError('offset_mismatch', `the next offset is ${nextOffset}`, { nextOffset })
 }
 
-function sameConfig(left: StreamConfig, right: StreamConfig): boolean {
-  return left.durability === right.durability && left.maxSegmentBytes === right.maxSegmentBytes
-}
-
-function streamClosed(log: StreamLog): StoreError {
+export function streamClosed(log: StreamLog): StoreError {
   return new StoreError('stream_closed', 'the stream takes no more records', {
     nextOffset: log.nextOffset,
+  })
+}
+
+export function newStream(parts: EngineParts, name: string, config: StreamConfig): StreamLog {
+  const { environment } = parts
+  const id = environment.randomBytes(16)
+  return new StreamLog(name, id, environment.nowMicros(), config)
+}
+
+/** A result as it is answered. */
+export function shown(result: ProducerResult) {
+  return { ...result, chainHead: latin1ToHex(result.chainHead) }
+}
+
+function newProducer(): StoreError {
+  return new StoreError('invalid_request', 'the first seq of a new producer or epoch is 0', {
+    expectedSeq: 0,
   })
 }

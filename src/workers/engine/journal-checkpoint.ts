@@ -8,19 +8,31 @@ import {
   type CheckpointDone,
   type CheckpointJob,
   EXTENT_NUMBERS,
+  type ExtentNumbers,
+  StreamFlag,
 } from '../../shared/protocol/checkpointer.ts'
+import type { ProducerState } from '../../shared/format/producer-state.ts'
+import { FrameList } from './frame-list.ts'
 import type { BlockMark } from '../journal/log-buffer.ts'
-import type { StoredExtent, StreamLog, TailFrame } from '../streams/stream-log.ts'
-import type { Chunk } from '../streams/tail-arena.ts'
+import type { StoredExtent, StreamLog } from '../streams/stream-log.ts'
+import { endsWithCheckpoint } from '../streams/stream-position.ts'
+
+/** Where a stream's durable records end. */
+type StreamEnd = Pick<StoredExtent, 'nextOffset' | 'chainHead' | 'lastTimestamp' | 'position'>
 
 /** What the last checkpoint left. */
 export type CheckpointMark = { readonly lsn: number; readonly catalogueBytes: number }
+
+/** Hears what a checkpoint did to a stream's segments. */
+type StoredListener = {
+  noteStored(log: StreamLog, hasRolled: boolean, freedBytes: number): void
+}
 
 type Running = {
   readonly mark: BlockMark
   readonly logs: readonly StreamLog[]
   /** Per log: how far it will be stored. */
-  readonly ends: readonly Omit<StoredExtent, 'segment' | 'segmentFirstOffset' | 'segmentBytes'>[]
+  readonly ends: readonly StreamEnd[]
   readonly removed: readonly StreamLog[]
 }
 
@@ -63,13 +75,23 @@ export class JournalCheckpoint {
     this.#removed.add(log)
   }
 
-  /** The job that brings segments and catalogue up to the block `mark`, the last durable one. */
-  start(mark: BlockMark, nowMicros: number, streams: number): CheckpointJob {
+  /**
+   * The job that brings segments and catalogue up to the block `mark`, the last durable one.
+   * @param decisions committed transactions that another shard may still ask about
+   */
+  start(
+    mark: BlockMark,
+    nowMicros: number,
+    streams: number,
+    producerExpirySeconds: number,
+    decisions: readonly number[],
+  ): CheckpointJob {
     assert(this.#running === undefined, 'one journal checkpoint runs at a time')
     const logs = [...this.#dirty]
     const removed = [...this.#removed]
     const frames = new FrameList()
-    const entries = encodeEntries(logs, frames, mark.endLsn)
+    const expiredBefore = nowMicros - producerExpirySeconds * 1e6
+    const entries = encodeEntries(logs, frames, mark.endLsn, expiredBefore)
     this.#running = { mark, logs, ends: logs.map(endOf), removed }
     this.#dirty = new Set()
     this.#removed = new Set()
@@ -79,6 +101,7 @@ export class JournalCheckpoint {
       frames: Uint32Array.from(frames.numbers),
       chunks: frames.chunks,
       removed: removed.map(log => ({ name: log.name, streamId: log.id })),
+      decisions,
       commit: {
         checkpointLsn: mark.endLsn,
         journalFile: mark.file,
@@ -93,17 +116,24 @@ export class JournalCheckpoint {
 
   /**
    * Takes the checkpointer's word that the job holds. Returns the LSN below which nothing is
-   * needed.
+   * needed. `listener` hears of each stream that sealed segments or let some go.
    */
-  finish(done: CheckpointDone): number {
+  finish(done: CheckpointDone, listener: StoredListener): number {
     const running = this.#running
     assert(running !== undefined, 'a checkpoint that ends was started')
     for (const [at, log] of running.logs.entries()) {
-      const [segment, segmentFirstOffset, segmentBytes, recordBytes] = done.extents.subarray(
-        at * EXTENT_NUMBERS,
-      ) as unknown as [number, number, number, number]
-      const end = running.ends[at] as Running['ends'][number]
-      log.markStored({ ...end, recordBytes, segment, segmentFirstOffset, segmentBytes })
+      const [segment, segmentFirstOffset, segmentBytes, recordBytes, firstSegment, freedBytes] =
+        done.extents.subarray(at * EXTENT_NUMBERS) as unknown as ExtentNumbers
+      const end = running.ends[at] as StreamEnd
+      const { position } = end
+      const agrees =
+        position.segmentBytes === segmentBytes && position.segmentFirstOffset === segmentFirstOffset
+      assert(agrees, `the segments of ${log.name} end where the appender said`)
+      const trimPoint = done.trimPoints.get(at) ?? log.stored.trimPoint
+      const extent = { recordBytes, segment, segmentFirstOffset, segmentBytes, firstSegment }
+      const hasRolled = segment > log.stored.segment
+      log.markStored({ ...end, ...extent, trimPoint }, running.mark.endLsn, freedBytes)
+      if (hasRolled || freedBytes > 0) listener.noteStored(log, hasRolled, freedBytes)
       log.catalogued = true
     }
     this.#running = undefined
@@ -123,44 +153,37 @@ export class JournalCheckpoint {
   }
 }
 
-/** The frames of a job, as numbers beside the memory that they are in. */
-class FrameList {
-  readonly numbers: number[] = []
-  readonly chunks: SharedArrayBuffer[] = []
-  readonly #indexes = new Map<Chunk, number>()
-
-  add(frames: readonly TailFrame[], manifestStale: boolean): void {
-    this.numbers.push(manifestStale ? 1 : 0, frames.length)
-    for (const { chunk, at, length } of frames) {
-      let index = this.#indexes.get(chunk)
-      if (index === undefined) {
-        index = this.chunks.push(chunk.memory) - 1
-        this.#indexes.set(chunk, index)
-      }
-      this.numbers.push(index, at, length)
-    }
-  }
-}
-
-function encodeEntries(logs: readonly StreamLog[], frames: FrameList, endLsn: number): Uint8Array {
+function encodeEntries(
+  logs: readonly StreamLog[],
+  frames: FrameList,
+  endLsn: number,
+  expiredBefore: number,
+): Uint8Array {
   const configs = logs.map(log => JSON.stringify(log.durableConfig))
+  const producers = logs.map(log => log.producers?.durable(expiredBefore) ?? [])
   const bytesMax = logs.reduce(
-    (sum, log, at) => sum + streamEntryBytesMax(log.name, configs[at] as string),
+    (sum, log, at) =>
+      sum + streamEntryBytesMax(log.name, configs[at] as string, producers[at] ?? []),
     0,
   )
   const bytes = Buffer.allocUnsafeSlow(bytesMax)
   let at = 0
   for (const [index, log] of logs.entries()) {
-    at = encodeStreamEntry(bytes, at, entryOf(log, configs[index] as string))
+    const entry = entryOf(log, configs[index] as string, producers[index] ?? [])
+    at = encodeStreamEntry(bytes, at, entry)
     const stored = (log.tail ?? []).filter(frame => frame.endLsn <= endLsn)
-    frames.add(stored, log.manifestStale)
+    const { position, nextOffset } = log.stored
+    const flags =
+      (log.manifestStale ? StreamFlag.ManifestStale : 0) |
+      (endsWithCheckpoint(position, nextOffset) ? StreamFlag.EndsWithCheckpoint : 0)
+    frames.add(stored, flags)
     log.manifestStale = false
   }
   return bytes.subarray(0, at)
 }
 
-function entryOf(log: StreamLog, config: string): StreamEntry {
-  const { nextOffset, chainHead, lastTimestamp } = endOf(log)
+function entryOf(log: StreamLog, config: string, producers: readonly ProducerState[]): StreamEntry {
+  const { nextOffset, chainHead, lastTimestamp, position } = endOf(log)
   return {
     name: log.name,
     config,
@@ -168,22 +191,27 @@ function entryOf(log: StreamLog, config: string): StreamEntry {
     chainHead,
     createdAt: log.createdAt,
     lastTimestamp,
-    firstOffset: log.firstOffset,
+    firstOffset: log.durableFirstOffset,
     nextOffset,
     recordBytes: log.stored.recordBytes,
     segment: log.stored.segment,
     segmentFirstOffset: log.stored.segmentFirstOffset,
     segmentBytes: log.stored.segmentBytes,
     closed: log.durableState === 'closed',
+    lastCheckpoint: position.lastCheckpoint,
+    segmentSince: position.segmentSince,
+    trimPoint: log.stored.trimPoint,
+    firstSegment: log.stored.firstSegment,
+    producers,
   }
 }
 
-function endOf(log: StreamLog): Running['ends'][number] {
-  const last = log.tail?.findLast(frame => frame.nextOffset <= log.durableNextOffset)
+function endOf(log: StreamLog): StreamEnd {
+  const last = log.tail?.findLast(frame => frame.endLsn <= log.durableLsn)
   return {
     nextOffset: log.durableNextOffset,
     chainHead: log.durableChainHead,
     lastTimestamp: last?.timestamp ?? log.stored.lastTimestamp,
-    recordBytes: log.stored.recordBytes,
+    position: last?.position ?? log.stored.position,
   }
 }

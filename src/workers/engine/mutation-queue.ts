@@ -1,86 +1,301 @@
+import { unreachable } from '../../shared/assert.ts'
 import { StoreError } from '../../shared/errors.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
-import type { Mutation, MutationResult } from '../../shared/protocol/shard.ts'
+import type { Mutation } from '../../shared/protocol/shard.ts'
 import { Queue } from '../../shared/queue.ts'
-import { type Accepted, Appender, type Commit } from './appender.ts'
-import type { SealPolicy } from './seal-policy.ts'
+import type { Accepted, Commit } from './accepted.ts'
+import { Appender, type LargeAppend } from './appender.ts'
+import type { DirectAppend, DirectAppends } from './direct-appends.ts'
 import type { EngineParts } from './engine-parts.ts'
+import { takeCheckpoint } from './lone-checkpoint.ts'
+import { withOwnBytes } from './parked-bytes.ts'
+import type { SealPolicy } from './seal-policy.ts'
 import type { SpaceGuard } from './space-guard.ts'
+import type { StagedTransaction } from './staged-transaction.ts'
+import { StreamChanges } from './stream-changes.ts'
+import { StreamHolds } from './stream-holds.ts'
+import { TransactionFrames } from './transaction-frames.ts'
+import { endsTransaction, streamsOf, takesSpace, type WaitingMutation } from './waiting-mutation.ts'
 
-/** A mutation that has not become a frame yet, and who is to hear of it. */
-export type WaitingMutation = {
-  readonly mutation: Mutation
-  readonly bytes: Buffer
-  readonly answer: (result: MutationResult) => void
-}
+const NOTHING: Accepted = { commit: null, value: null, durability: 'group' }
 
 const DISK_FULL = new StoreError(
   'disk_full',
   'there is no room on the disk, or no file can be opened; it is tried again by itself',
 )
+const WITHDRAWN = new StoreError('overloaded', 'the transaction was withdrawn while it waited')
+const NOT_PENDING = new StoreError('shard_failed', 'the transaction is not pending in this shard')
+const UNDECIDED = new StoreError(
+  'shard_failed',
+  'a transaction on this stream is undecided: the shard that decides it cannot be asked',
+)
+
+const JOURNAL_KEPT = new StoreError(
+  'shard_failed',
+  'the journal is full and kept for a transaction that cannot be decided',
+)
 
 /**
- * Mutations on their way into the log buffer, strictly in the order in which they came: one that
- * finds no room holds up all behind it.
+ * Mutations on their way into the log buffer. Those of one stream become frames in the order in
+ * which they came; one that finds no room holds up all behind it. What meets a stream that a
+ * pending transaction holds is parked, and lets the others pass.
+ *
+ * What ends a transaction overtakes everything, and goes on past the bound on the journal: a
+ * journal checkpoint, which makes room, waits for it, and everything else waits for that.
+ *
+ * Nothing waits in a circle. Within a shard: see StreamHolds. Over several: a transaction waits in
+ * one shard at a time, in ascending order, and holds streams, or the journal checkpoint, only in
+ * shards below; so the transactions that hold in the highest shard of all wait for none, end, and
+ * let that shard's checkpoint and its parked ones go on; then the same is true of the next below.
  */
 export class MutationQueue {
   readonly #parts: EngineParts
   readonly #appender: Appender
+  readonly #changes: StreamChanges
+  readonly #transactions: TransactionFrames
   readonly #seals: SealPolicy
   readonly #space: SpaceGuard
-  readonly #waiting = new Queue<WaitingMutation>()
+  readonly #holds = new StreamHolds<WaitingMutation>()
+  readonly #directs: DirectAppends
+  #ends = new Queue<WaitingMutation>()
+  #waiting = new Queue<WaitingMutation>()
+  #mayPrepare = true
 
-  constructor(parts: EngineParts, seals: SealPolicy, space: SpaceGuard) {
-    const { table, buffer, arena, environment, options } = parts
+  constructor(parts: EngineParts, seals: SealPolicy, space: SpaceGuard, directs: DirectAppends) {
     this.#parts = parts
-    this.#appender = new Appender(table, buffer, arena, environment, options)
+    this.#directs = directs
+    this.#appender = new Appender(parts, (log, plan) => directs.takes(log, plan))
+    this.#changes = new StreamChanges(parts)
+    this.#transactions = new TransactionFrames(parts)
     this.#seals = seals
     this.#space = space
+    for (const { id, streams } of parts.ledger.all()) this.#holds.hold(streams, id)
   }
 
+  /** Mutations that have not become frames. */
   get length(): number {
-    return this.#waiting.length
+    return this.#ends.length + this.#holds.length + this.#waiting.length + this.#directs.length
+  }
+
+  get parkedCount(): number {
+    return this.#holds.length
   }
 
   push(waiting: WaitingMutation): void {
-    this.#waiting.push(waiting)
+    const queue = endsTransaction(waiting.mutation) ? this.#ends : this.#waiting
+    queue.push(waiting)
+  }
+
+  /** Whether transactions may become pending: not while a journal checkpoint waits for some. */
+  set mayPrepare(may: boolean) {
+    if (may && !this.#mayPrepare) this.#holds.touch()
+    this.#mayPrepare = may
   }
 
   /** Encodes and answers as many as there is room for. */
   drain(now: number, onCommit: (commit: Commit) => void): void {
-    const { buffer, checkpoint, options } = this.#parts
-    for (let item = this.#waiting.peek(); item !== undefined; item = this.#waiting.peek()) {
-      const isFull = this.#space.isFull && takesSpace(item.mutation)
-      if (!isFull && buffer.endLsn - checkpoint.lsn > options.journalBytesMax) break
-      const accepted = isFull ? DISK_FULL : this.#accept(item)
-      if (accepted === undefined) break
-      this.#waiting.shift()
-      if (accepted instanceof StoreError) {
-        item.answer({ error: accepted.withOutcome('not_applied').toPlain() })
-        continue
-      }
-      const endLsn = accepted.commit?.endLsn ?? buffer.endLsn
-      if (accepted.commit !== null) onCommit(accepted.commit)
-      this.#seals.note(accepted.durability, now)
-      item.answer({
-        value: accepted.value,
-        pages: Math.ceil(endLsn / PAGE_BYTES) | 0,
-        relaxed: accepted.durability === 'relaxed' && item.mutation.kind === 'append',
-      })
+    const run = (item: WaitingMutation) => this.#run(item, now, onCommit)
+    for (let item = this.#ends.peek(); item !== undefined; item = this.#ends.peek()) {
+      if (!run(item)) return
+      this.#ends.shift()
     }
+    if (!this.#finishDirects(now, onCommit)) return
+    const runBounded = (item: WaitingMutation) => {
+      if (this.#hasRoomFor(item)) return run(item)
+      if (!this.#parts.ledger.hasStuck) return false
+      refuse(item, JOURNAL_KEPT) // room comes with the next start
+      return true
+    }
+    if (!this.#holds.runFree(({ mutation }) => this.#mayStart(mutation), runBounded)) return
+    for (let item = this.#waiting.peek(); item !== undefined; item = this.#waiting.peek()) {
+      if (!this.#park(item) && !runBounded(item)) return
+      this.#waiting.shift()
+    }
+  }
+
+  /** Refuses what waits for transactions that nobody will resolve any more. */
+  refuseParked(error: StoreError): void {
+    for (const item of this.#holds.take(() => true)) refuse(item, error)
+  }
+
+  /** Refuses a direct append that found no room on the disk. */
+  refuseDirect(direct: DirectAppend, error: StoreError): void {
+    this.#holds.release([direct.log.name])
+    refuse(direct.item, error)
   }
 
   refuseAll(error: StoreError): void {
-    for (let item = this.#waiting.shift(); item !== undefined; item = this.#waiting.shift()) {
-      item.answer({ error: error.toPlain() })
+    for (const direct of this.#directs.takeAll()) this.refuseDirect(direct, error)
+    this.refuseParked(error)
+    for (const queue of [this.#ends, this.#waiting]) {
+      for (let item = queue.shift(); item !== undefined; item = queue.shift()) refuse(item, error)
     }
   }
 
-  #accept(item: WaitingMutation): Accepted | StoreError | undefined {
+  /** Sets a mutation aside that may not go on yet. */
+  #park(item: WaitingMutation): boolean {
+    if (this.#holds.isIdle && this.#mayStart(item.mutation)) return false
+    const streams = streamsOf(item.mutation)
+    if (this.#holds.isFree(streams) && this.#mayStart(item.mutation)) return false
+    if (streams.some(stream => this.#isStuck(stream))) refuse(item, UNDECIDED)
+    else {
+      this.#holds.park(withOwnBytes(item), streams)
+      item.onParked()
+    }
+    return true
+  }
+
+  #mayStart({ kind }: Mutation): boolean {
+    return kind !== 'prepare' || this.#mayPrepare
+  }
+
+  #isStuck(stream: string): boolean {
+    const holder = this.#holds.holderOf(stream)
+    return holder !== undefined && this.#parts.ledger.isStuck(holder)
+  }
+
+  #hasRoomFor({ mutation }: WaitingMutation): boolean {
+    const { buffer, checkpoint, options } = this.#parts
+    if (this.#space.isFull && takesSpace(mutation)) return true // to be refused
+    return buffer.endLsn - checkpoint.lsn <= options.journalBytesMax
+  }
+
+  /** False when there is no room now: nothing has changed. */
+  #run(item: WaitingMutation, now: number, onCommit: (commit: Commit) => void): boolean {
+    const { mutation } = item
+    const isFull = this.#space.isFull && takesSpace(mutation)
+    const accepted = isFull ? DISK_FULL : this.#accept(item)
+    if (accepted === undefined) return false
+    if (accepted instanceof StoreError) refuse(item, accepted)
+    else if ('plan' in accepted) this.#startDirect(item, accepted)
+    else this.#settle(item, accepted, now, onCommit)
+    return true
+  }
+
+  /** The stream is held until the journal refers to what goes to its segment now. */
+  #startDirect(item: WaitingMutation, large: LargeAppend): void {
+    const { id, log } = this.#directs.start(item, large)
+    this.#holds.hold([log.name], -id) // transactions have numbers above zero
+    item.onParked()
+  }
+
+  /** False when there is no room now. */
+  #finishDirects(now: number, onCommit: (commit: Commit) => void): boolean {
+    for (const direct of this.#directs.stored) {
+      const accepted = this.#directs.finish(direct)
+      if (accepted === undefined) return false
+      this.#holds.release([direct.log.name])
+      this.#settle(direct.item, accepted, now, onCommit)
+    }
+    return true
+  }
+
+  #settle(
+    { mutation, answer }: WaitingMutation,
+    accepted: Accepted,
+    now: number,
+    onCommit: (commit: Commit) => void,
+  ): void {
+    const endLsn = accepted.commit?.endLsn ?? this.#parts.buffer.endLsn
+    if (accepted.commit !== null) onCommit(accepted.commit)
+    this.#seals.note(accepted.durability, now)
+    answer({
+      value: accepted.value,
+      pages: Math.ceil(endLsn / PAGE_BYTES) | 0,
+      relaxed: accepted.durability === 'relaxed' && mutation.kind === 'append',
+    })
+  }
+
+  /** Undefined when there is no room now: nothing has changed. */
+  #perform({ mutation, bytes }: WaitingMutation): Accepted | LargeAppend | undefined {
+    switch (mutation.kind) {
+      case 'append':
+        return this.#appender.append(mutation, bytes)
+      case 'create':
+        return this.#changes.create(mutation.stream, mutation.config)
+      case 'configure':
+        return this.#changes.configure(mutation.stream, mutation.change)
+      case 'close':
+        return this.#changes.close(mutation.stream)
+      case 'delete':
+        return this.#changes.delete(mutation.stream)
+      case 'trim':
+        return this.#changes.trim(mutation)
+      case 'checkpoint':
+        return takeCheckpoint(this.#parts, mutation.stream)
+      case 'barrier':
+        return this.#changes.barrier()
+      case 'transact':
+        return this.#transactions.transact(mutation, bytes)
+      case 'prepare':
+        return this.#prepare(mutation, bytes)
+      case 'decide':
+        return this.#decide(mutation.transaction)
+      case 'resolve':
+        return this.#resolve(mutation)
+      case 'forget':
+        this.#parts.ledger.forget(mutation.transaction)
+        return NOTHING
+      default:
+        return unreachable(mutation)
+    }
+  }
+
+  #prepare(mutation: Extract<Mutation, { kind: 'prepare' }>, bytes: Buffer): Accepted | undefined {
+    const accepted = this.#transactions.prepare(mutation, bytes)
+    if (accepted !== undefined) this.#holds.hold(streamsOf(mutation), mutation.transaction)
+    return accepted
+  }
+
+  /** @throws StoreError shard_failed when its part is not pending here: then nothing is decided */
+  #decide(transaction: number): Accepted | undefined {
+    const staged = this.#parts.ledger.staged(transaction)
+    if (staged === undefined) throw NOT_PENDING
+    return this.#end(staged, 'commit')
+  }
+
+  #resolve({ transaction, outcome }: Extract<Mutation, { kind: 'resolve' }>): Accepted | undefined {
+    const { ledger } = this.#parts
+    const staged = ledger.staged(transaction)
+    if (staged === undefined) {
+      this.#withdraw(transaction)
+      return NOTHING
+    }
+    if (outcome === 'unknown') {
+      ledger.markStuck(transaction)
+      const stuck = new Set(staged.streams)
+      const items = this.#holds.take((_, streams) => streams.some(stream => stuck.has(stream)))
+      for (const item of items) refuse(item, UNDECIDED)
+      return NOTHING
+    }
+    return this.#end(staged, outcome)
+  }
+
+  #end(staged: StagedTransaction, outcome: 'commit' | 'abort'): Accepted | undefined {
+    const accepted = this.#transactions.resolve(staged, outcome)
+    if (accepted !== undefined) this.#holds.release(staged.streams)
+    return accepted
+  }
+
+  /** Takes back a transaction that waits here still; one that was resolved before is not here. */
+  #withdraw(transaction: number): void {
+    const isIt = ({ mutation }: WaitingMutation) =>
+      (mutation.kind === 'prepare' || mutation.kind === 'transact') &&
+      mutation.transaction === transaction
+    for (const item of this.#holds.take(isIt)) refuse(item, WITHDRAWN)
+    const kept = new Queue<WaitingMutation>()
+    for (let item = this.#waiting.shift(); item !== undefined; item = this.#waiting.shift()) {
+      if (isIt(item)) refuse(item, WITHDRAWN)
+      else kept.push(item)
+    }
+    this.#waiting = kept
+  }
+
+  #accept(item: WaitingMutation): Accepted | LargeAppend | StoreError | undefined {
     const { buffer } = this.#parts
     const sealedBefore = buffer.sealedNumber
     try {
-      const accepted = this.#appender.accept(item.mutation, item.bytes)
+      const accepted = this.#perform(item)
       // A full slot went out on the way: what waited in it waits no more.
       if (buffer.sealedNumber !== sealedBefore) this.#seals.reset()
       return accepted
@@ -91,7 +306,6 @@ export class MutationQueue {
   }
 }
 
-/** What stays possible on a full disk: that which makes room or waits. */
-function takesSpace(mutation: Mutation): boolean {
-  return mutation.kind !== 'delete' && mutation.kind !== 'close' && mutation.kind !== 'barrier'
+function refuse({ answer }: WaitingMutation, error: StoreError): void {
+  answer({ error: error.withOutcome('not_applied').toPlain() })
 }

@@ -2,6 +2,7 @@ import { StoreError } from '../../shared/errors.ts'
 import { RECORD_OVERHEAD_BYTES } from '../../shared/format/record.ts'
 import type { ReadPlan, ReadRange } from '../../shared/protocol/shard.ts'
 import type { StreamLog, TailFrame } from '../streams/stream-log.ts'
+import { endsWithCheckpoint } from '../streams/stream-position.ts'
 import { existing } from '../streams/stream-table.ts'
 import { concatFrames } from './watchers.ts'
 
@@ -14,18 +15,26 @@ import { concatFrames } from './watchers.ts'
 export function planRead(found: StreamLog | undefined, range: ReadRange): ReadPlan {
   const log = existing(found)
   const { low, high, since } = resolve(log, range)
-  const { nextOffset, chainHead, segment, segmentFirstOffset, segmentBytes } = log.stored
+  const { nextOffset, chainHead, segment, segmentFirstOffset, segmentBytes, position } = log.stored
   return {
     stream: log.name,
     streamId: log.id,
     closed: log.durableState !== 'open',
-    firstOffset: log.firstOffset,
+    firstOffset: log.durableFirstOffset,
+    trimPoint: log.stored.trimPoint,
     nextOffset: log.durableNextOffset,
     chainHead: log.durableChainHead,
     low,
     high,
     since,
-    stored: { nextOffset, chainHead, segment, segmentFirstOffset, segmentBytes },
+    stored: {
+      nextOffset,
+      chainHead,
+      segment,
+      segmentFirstOffset,
+      segmentBytes,
+      endsWithCheckpoint: endsWithCheckpoint(position, nextOffset),
+    },
     tail: copyTail(log, low, high, range),
   }
 }
@@ -38,14 +47,19 @@ function resolve(
   const { since } = range
   if (since !== undefined) {
     const stored = log.stored.nextOffset
-    if (stored > 0 && since <= log.stored.lastTimestamp) return { low: 0, high: end, since }
+    const first = log.durableFirstOffset
+    if (stored > first && since <= log.stored.lastTimestamp) {
+      return { low: first, high: end, since }
+    }
     const frames = durableFrames(log)
-    const found = frames.find(frame => frame.timestamp >= since)?.firstOffset ?? end
+    const frame = frames.find(({ timestamp }) => timestamp >= since)
+    const found = Math.max(first, frame?.firstOffset ?? end)
     return { low: found, high: Math.min(end, found + range.limit), since: undefined }
   }
-  const from = range.from === 'start' ? log.firstOffset : range.from === 'end' ? end : range.from
-  if (from < log.firstOffset) {
-    const { firstOffset } = log
+  const from =
+    range.from === 'start' ? log.durableFirstOffset : range.from === 'end' ? end : range.from
+  const firstOffset = log.durableFirstOffset
+  if (from < firstOffset) {
     throw new StoreError('trimmed', `records are kept from ${firstOffset} on`, { firstOffset })
   }
   if (from > end) {
@@ -53,30 +67,45 @@ function resolve(
   }
   return range.direction === 'forward'
     ? { low: from, high: Math.min(end, from + range.limit), since }
-    : { low: Math.max(log.firstOffset, from - range.limit), high: from, since }
+    : { low: Math.max(firstOffset, from - range.limit), high: from, since }
 }
 
 function durableFrames(log: StreamLog): readonly TailFrame[] {
   const frames = log.tail ?? []
   const last = frames.at(-1)
-  return last === undefined || last.nextOffset <= log.durableNextOffset
+  return last === undefined || last.endLsn <= log.durableLsn
     ? frames
-    : frames.filter(frame => frame.nextOffset <= log.durableNextOffset)
+    : frames.filter(frame => frame.endLsn <= log.durableLsn)
 }
 
 function copyTail(log: StreamLog, low: number, high: number, range: ReadRange): ReadPlan['tail'] {
-  if (high <= log.stored.nextOffset || low === high) return null
   const frames = durableFrames(log)
-  const first = range.wholeTail ? 0 : lastIndexAtOrBelow(frames, low)
-  const last = lastIndexAtOrBelow(frames, high - 1)
-  const [from, to] = range.wholeTail ? [first, last] : narrow(frames, first, last, range)
+  // Checkpoints behind the last record belong to the end of the chain.
+  const isToEnd = high === log.durableNextOffset
+  const isInTail = high > log.stored.nextOffset || (isToEnd && range.wholeTail)
+  if (frames.length === 0 || !isInTail || (low === high && !range.wholeTail)) return null
+  const first = range.wholeTail ? 0 : firstIndex(frames, low, range)
+  const last = isToEnd ? frames.length - 1 : lastIndexAtOrBelow(frames, high - 1)
+  const isNarrow = !range.wholeTail && !range.fromCheckpoint
+  const [from, to] = isNarrow ? narrow(frames, first, last, range) : [first, last]
   const taken = frames.slice(from, to + 1)
   const bytes = taken.reduce((sum, frame) => sum + frame.length, 0)
   return {
     firstOffset: taken[0]?.firstOffset ?? high,
     previousHash: frames[from - 1]?.chainHead ?? log.stored.chainHead,
+    chainHead: taken.at(-1)?.chainHead ?? log.stored.chainHead,
     records: concatFrames(taken, bytes),
   }
+}
+
+/** Of the frame that a read starts in, or of the nearest one below it with a checkpoint. */
+function firstIndex(frames: readonly TailFrame[], low: number, range: ReadRange): number {
+  const first = lastIndexAtOrBelow(frames, low)
+  if (!range.fromCheckpoint) return first
+  const found = frames.findLastIndex(
+    (frame, index) => index <= first && frame.hasCheckpoint && frame.position.lastCheckpoint <= low,
+  )
+  return Math.max(0, found)
 }
 
 /**

@@ -7,10 +7,11 @@ import { ring } from '../../shared/memory/doorbell.ts'
 import { FailureCode, Word } from '../../shared/memory/journal-memory.ts'
 import type { CheckpointerResult } from '../../shared/protocol/checkpointer.ts'
 import type { Mutation, MutationResult, ShardStats } from '../../shared/protocol/shard.ts'
-import { Queue } from '../../shared/queue.ts'
-import type { Commit } from './appender.ts'
+import { DirectAppends, NO_ROOM } from './direct-appends.ts'
+import { DurableCommits } from './durable-commits.ts'
 import type { EngineParts } from './engine-parts.ts'
 import { MutationQueue } from './mutation-queue.ts'
+import { RetentionKeeper } from './retention-keeper.ts'
 import { SealPolicy } from './seal-policy.ts'
 import { SpaceGuard } from './space-guard.ts'
 import { Watchers } from './watchers.ts'
@@ -34,7 +35,9 @@ export class ShardEngine {
   readonly #seals: SealPolicy
   readonly #space: SpaceGuard
   readonly #queue: MutationQueue
-  readonly #commits = new Queue<Commit>()
+  readonly #directs: DirectAppends
+  readonly #retention: RetentionKeeper
+  readonly #commits: DurableCommits
   #stage: Stage = 'running'
   #stopped: (() => void)[] = []
   #preparing: number | undefined
@@ -45,28 +48,42 @@ export class ShardEngine {
   #progress = { lsn: 0, atMs: 0 }
   #wasFull = false
   #mayStopDirty = false
-  #appendedRecords = 0
-  #appendedBytes = 0
 
   constructor(parts: EngineParts) {
     this.#parts = parts
     this.#watchers = new Watchers(parts.emit)
     this.#seals = new SealPolicy(parts.options)
     this.#space = new SpaceGuard(parts.freeBytes, parts.options.diskReserveBytes)
-    this.#queue = new MutationQueue(parts, this.#seals, this.#space)
+    this.#directs = new DirectAppends(parts)
+    this.#queue = new MutationQueue(parts, this.#seals, this.#space, this.#directs)
+    this.#retention = new RetentionKeeper(parts, this.#queue)
+    this.#commits = new DurableCommits(parts, this.#watchers, this.#retention, this.#directs)
+    // What recovery replayed goes to segments as soon as what comes now.
+    if (parts.checkpoint.isDirty) this.#dirtySinceMs = parts.environment.monotonicMs()
     const isSealed = parts.buffer.seal(BlockFlag.EpochOpen)
     assert(isSealed, 'the slots are free at the start')
   }
 
-  /** Accepts mutations in order; each is answered when it is in the log buffer, or refused. */
+  /**
+   * Accepts mutations in order; each is answered when it is in the log buffer, or refused.
+   * @param onParked called before the answer of one that waits for a transaction
+   */
   mutate(
     mutations: readonly Mutation[],
     bytes: Buffer,
     answer: (at: number, result: MutationResult) => void,
+    onParked: (at: number) => void,
   ): void {
     for (const [at, mutation] of mutations.entries()) {
       if (this.#stage === 'failed') answer(at, { error: SHARD_FAILED.toPlain() })
-      else this.#queue.push({ mutation, bytes, answer: result => answer(at, result) })
+      else {
+        this.#queue.push({
+          mutation,
+          bytes,
+          answer: result => answer(at, result),
+          onParked: () => onParked(at),
+        })
+      }
     }
     this.advance()
   }
@@ -80,15 +97,24 @@ export class ShardEngine {
   }
 
   stats(): ShardStats {
-    const { table, arena, buffer, checkpoint } = this.#parts
+    const { table, arena, buffer, checkpoint, ledger } = this.#parts
     return {
       streams: table.size,
       queuedMutations: this.#queue.length,
       tailBytes: arena.bytes,
       journalBytes: buffer.endLsn - checkpoint.lsn,
       checkpoints: checkpoint.count,
-      appendedRecords: this.#appendedRecords,
-      appendedBytes: this.#appendedBytes,
+      directAppends: this.#directs.count,
+      ...this.#retention.stats,
+      appendedRecords: this.#commits.appendedRecords,
+      appendedBytes: this.#commits.appendedBytes,
+      parkedMutations: this.#queue.parkedCount,
+      stagedTransactions: ledger.stagedCount,
+      inDoubtTransactions: ledger.inDoubtCount,
+      committedTransactions: ledger.committed,
+      abortedTransactions: ledger.aborted,
+      journalFiles: buffer.files,
+      ...buffer.encodeCounters,
     }
   }
 
@@ -115,10 +141,11 @@ export class ShardEngine {
     }
     this.#space.check(now, Atomics.load(memory.words, Word.blocked) === 1)
     this.#announceSpace()
+    if (this.#stage === 'running') this.#retention.advance(now)
+    this.#wantCheckpoint(now)
     this.#queue.drain(now, commit => this.#commits.push(commit))
     if (buffer.hasFrames && this.#seals.isDue(now, buffer.isFlusherIdle)) this.#seal()
     this.#wantFile(now)
-    this.#wantCheckpoint(now)
     this.#wantIdleSeal(now)
     this.#moveStage()
     if (now - this.#progress.atMs > options.stallMs && !buffer.isFlusherIdle) {
@@ -137,7 +164,10 @@ export class ShardEngine {
     if (this.isOver) return undefined
     const { buffer, environment, options } = this.#parts
     const times = [
-      add(this.#dirtySinceMs, options.checkpointIntervalMs, this.#retryAtMs),
+      this.#isCheckpointHeld // until a job ends, or a block is flushed
+        ? undefined
+        : add(this.#dirtySinceMs, options.checkpointIntervalMs, this.#retryAtMs),
+      this.#retention.deadline,
       this.#queue.length > 0 || this.#space.isFull
         ? environment.monotonicMs() + JOB_RETRY_MS / 4
         : undefined,
@@ -157,17 +187,32 @@ export class ShardEngine {
       case 'prepare':
         this.#preparing = undefined
         this.#space.noteJob(false)
-        this.#parts.buffer.offerFile(result.file)
+        this.#parts.buffer.offerFile(result.file, result.isReused)
         break
       case 'checkpoint':
         this.#space.noteJob(false)
         for (const file of result.damaged) this.#logDamage(file)
-        this.#parts.arena.freeThrough(this.#parts.checkpoint.finish(result))
+        this.#parts.arena.freeThrough(this.#parts.checkpoint.finish(result, this.#retention))
+        // Whoever plans a read from here on does not want them.
+        if (result.trimmed.length > 0) {
+          this.#parts.postJob({ kind: 'release', trimmed: result.trimmed })
+        }
         this.#dirtySinceMs = this.#parts.checkpoint.isDirty
           ? this.#parts.environment.monotonicMs()
           : undefined
         break
+      case 'store':
+        this.#space.noteJob(false)
+        this.#directs.onStored(result.id, result.extent)
+        break
+      case 'release':
+        this.#retention.noteRemoved(result.segments)
+        break
+      case 'retention':
+        this.#retention.onDone(result)
+        break
       case 'reindex':
+      case 'index':
         break
       case 'failed':
         this.#onJobFailed(result)
@@ -201,51 +246,10 @@ export class ShardEngine {
     if (durableLsn > this.#progress.lsn || this.#parts.buffer.isFlusherIdle) {
       this.#progress = { lsn: durableLsn, atMs: now }
     }
-    let applied = false
-    for (;;) {
-      const commit = this.#commits.peek()
-      if (commit === undefined || commit.endLsn > durableLsn) break
-      this.#apply(commit)
-      this.#commits.shift()
-      applied = true
-    }
-    if (!applied) return
+    if (!this.#commits.applyThrough(durableLsn)) return
     this.#unsealedSinceMs = now
     if (this.#parts.checkpoint.isDirty) this.#dirtySinceMs ??= now
     this.#watchers.flush()
-  }
-
-  #apply(commit: Commit): void {
-    const { table, checkpoint } = this.#parts
-    if (commit.kind === 'barrier') return
-    const { log } = commit
-    switch (commit.kind) {
-      case 'append':
-        if (commit.creates) table.makeDurable(log)
-        log.makeDurable(commit.frame)
-        this.#appendedRecords += commit.frame.nextOffset - commit.frame.firstOffset
-        this.#appendedBytes += commit.frame.length
-        this.#watchers.note(log, commit.frame)
-        break
-      case 'create':
-        table.makeDurable(log)
-        break
-      case 'configure':
-        log.durableConfig = commit.config
-        log.manifestStale = true
-        break
-      case 'close':
-        log.durableState = 'closed'
-        log.manifestStale = true
-        this.#watchers.end(log, 'closed')
-        break
-      case 'delete':
-        log.durableState = 'deleted'
-        table.remove(log)
-        this.#watchers.end(log, 'deleted')
-        return checkpoint.noteDeleted(log)
-    }
-    if (log.durableState !== 'deleted') checkpoint.noteChanged(log)
   }
 
   #seal(): void {
@@ -276,16 +280,32 @@ export class ShardEngine {
     postJob({ kind: 'prepare', file })
   }
 
+  get #isCheckpointHeld(): boolean {
+    const { checkpoint, buffer, ledger } = this.#parts
+    const isNeeded = ledger.needsJournalBelow(buffer.durable.endLsn) || this.#directs.isRunning
+    return checkpoint.isRunning || isNeeded
+  }
+
   #wantCheckpoint(now: number): void {
-    const { buffer, checkpoint, options, environment, table, postJob } = this.#parts
+    const { buffer, checkpoint, options, environment, table, ledger, postJob } = this.#parts
+    this.#directs.mayStart = false
     if (checkpoint.isRunning || now < this.#retryAtMs) return
-    const used = buffer.durable.endLsn - checkpoint.lsn
+    const used = buffer.durable.endLsn - checkpoint.lsn + this.#directs.bytes
     const aged =
       this.#dirtySinceMs !== undefined && now - this.#dirtySinceMs >= options.checkpointIntervalMs
     const stopping = this.#stage === 'checkpointing' && checkpoint.isDirty
-    if (used < options.journalBytesMax / 4 && !aged && !stopping) return
+    const isDue = used >= options.journalBytesMax / 4 || aged || stopping
+    const isHeld = ledger.needsJournalBelow(buffer.durable.endLsn) || this.#directs.isRunning
+    // What holds it ends by itself; nothing new may, or there would always be something.
+    this.#queue.mayPrepare = !(isDue && isHeld)
+    this.#directs.mayStart = !isDue
+    if (!isDue || isHeld) return
     this.#dirtySinceMs = undefined
-    postJob(checkpoint.start(buffer.durable, environment.nowMicros(), table.size))
+    this.#directs.reset()
+    const { producerExpirySeconds } = options
+    const micros = environment.nowMicros()
+    const { decisions } = ledger
+    postJob(checkpoint.start(buffer.durable, micros, table.size, producerExpirySeconds, decisions))
   }
 
   #wantIdleSeal(now: number): void {
@@ -315,6 +335,8 @@ export class ShardEngine {
       fields: { reason: result.reason },
     })
     if (result.job === 'prepare') this.#preparing = undefined
+    if (result.job === 'retention') this.#retention.abandon()
+    if (result.id !== undefined) this.#queue.refuseDirect(this.#directs.abandon(result.id), NO_ROOM)
     if (result.job === 'checkpoint') {
       checkpoint.abandon()
       // The journal holds everything: a clean stop does not wait for room.
@@ -327,8 +349,13 @@ export class ShardEngine {
 
   /** The way to a clean stop; each stage begins when the one before has nothing left to do. */
   #moveStage(): void {
-    const { buffer, checkpoint, memory } = this.#parts
+    const { buffer, checkpoint, memory, ledger } = this.#parts
     if (this.#stage === 'draining') {
+      // Nobody is left to resolve what is staged: it stays in doubt, and the journal keeps it.
+      if (ledger.stagedCount > 0) {
+        this.#mayStopDirty = true
+        if (this.#queue.length === this.#queue.parkedCount) this.#queue.refuseParked(SHUTTING_DOWN)
+      }
       if (this.#queue.length > 0) return
       if (buffer.hasFrames) this.#seal()
       if (!buffer.isFlusherIdle || this.#commits.length > 0) return
@@ -349,6 +376,7 @@ export class ShardEngine {
   }
 }
 
+const SHUTTING_DOWN = new StoreError('shutting_down', 'no new work is taken')
 const SHARD_FAILED = new StoreError('shard_failed', 'the shard stopped after a failure', {
   outcome: 'not_applied',
 })

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { crash } from '../../shared/assert.ts'
+import { assert, crash } from '../../shared/assert.ts'
 import { StoreError } from '../../shared/errors.ts'
 import { streamPath } from '../../shared/format/paths.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
@@ -13,21 +13,25 @@ import {
 import type { CheckpointerJob, CheckpointerResult } from '../../shared/protocol/checkpointer.ts'
 import type {
   Mutation,
-  MutationResult,
+  MutationReply,
   ShardEvent,
   ShardOpened,
   ShardRequest,
 } from '../../shared/protocol/shard.ts'
 import type { CheckpointerData } from '../checkpointer.ts'
+import { Signer } from '../../shared/signing.ts'
+import { explainDirectIo, tryDirectIo } from '../disk/direct-io.ts'
 import { NodeDisk } from '../disk/node-disk.ts'
 import { systemEnvironment } from '../environment.ts'
-import type { FlusherData } from '../flusher.ts'
+import type { FlusherData, FlusherMessage } from '../flusher.ts'
 import { LogBuffer } from '../journal/log-buffer.ts'
 import { recoverShard } from '../recovery/open-shard.ts'
 import { ShardEngine } from './shard-engine.ts'
 import { existing, type StreamTable } from '../streams/stream-table.ts'
 
 type OpenRequest = Extract<ShardRequest, { kind: 'open' }>
+
+const NO_DIRECT_IO = 'no direct I/O: the journal goes through the page cache'
 
 /** Longest a timer can be, ms. */
 const TIMER_MS_MAX = 2 ** 31 - 1
@@ -43,6 +47,7 @@ export class Shard {
   readonly #engine: ShardEngine | undefined
   #checkpointer: Worker | undefined
   #timer: NodeJS.Timeout | undefined
+  #laterCount = 0
 
   constructor(request: OpenRequest) {
     this.#request = request
@@ -51,20 +56,26 @@ export class Shard {
     const recovered = recoverShard(disk, systemEnvironment, shard, options)
     this.#table = recovered.table
     this.#memory = createJournalMemory(options.slotBytes)
-    const { report, refused } = recovered
-    this.opened = { memory: this.#memory.memory, report, refused }
+    const { report, refused, transactions } = recovered
+    this.opened = { memory: this.#memory.memory, report, refused, transactions }
     if (recovered.journal === null) return
+    if (options.directIo) this.#tryDirectIo(disk)
     const flusher = this.#startFlusher()
     this.#checkpointer = this.#startCheckpointer()
     const capacity = options.journalFileBytes - PAGE_BYTES
-    const buffer = new LogBuffer(this.#memory, capacity, recovered.journal, block =>
-      flusher.postMessage(block),
+    const buffer = new LogBuffer(
+      this.#memory,
+      capacity,
+      recovered.journal,
+      block => flusher.postMessage(block),
+      () => systemEnvironment.monotonicMs(),
     )
     this.#engine = new ShardEngine({
       ...recovered,
       shard,
       options,
       environment: systemEnvironment,
+      signer: signerOf(request.signingKey),
       memory: this.#memory,
       buffer,
       freeBytes: () => disk.freeBytes(),
@@ -88,17 +99,31 @@ export class Shard {
     })
   }
 
-  /** Resolves when the last of the mutations is answered. */
-  mutate(mutations: readonly Mutation[], bytes: Uint8Array): Promise<MutationResult[]> {
+  /** Resolves when each of the mutations is answered, or waits for a transaction. */
+  mutate(mutations: readonly Mutation[], bytes: Uint8Array): Promise<MutationReply[]> {
     return new Promise(resolve => {
-      const results: MutationResult[] = []
+      const replies: MutationReply[] = []
       let open = mutations.length
-      const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-      this.engine.mutate(mutations, source, (at, result) => {
-        results[at] = result
+      const reply = (at: number, value: MutationReply) => {
+        replies[at] = value
         open -= 1
-        if (open === 0) resolve(results)
-      })
+        if (open === 0) resolve(replies)
+      }
+      const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+      this.engine.mutate(
+        mutations,
+        source,
+        (at, result) => {
+          const known = replies[at]
+          if (known === undefined) reply(at, result)
+          else if ('later' in known) this.#emit({ kind: 'answer', ...known, result })
+        },
+        at => {
+          if (replies[at] !== undefined) return // set aside again: it has its number
+          this.#laterCount += 1
+          reply(at, { later: this.#laterCount })
+        },
+      )
       this.#setTimer()
     })
   }
@@ -130,9 +155,19 @@ export class Shard {
     const { slotBytes } = options
     const workerData: FlusherData = { memory: this.#memory.memory, slotBytes, data, shard }
     const flusher = new Worker(new URL('../flusher.js', import.meta.url), { workerData })
-    flusher.on('message', (reason: string) => this.#log('error', 'the flusher failed', { reason }))
+    flusher.on('message', ({ kind, reason, errno }: FlusherMessage) => {
+      if (kind === 'failed') this.#log('error', 'the flusher failed', { reason })
+      else this.#log('warn', NO_DIRECT_IO, { errno, reason })
+    })
     flusher.on('error', error => this.#fail(FailureCode.Thread, `the flusher died: ${error}`))
     return flusher
+  }
+
+  /** Decides how the flusher, not started yet, shall write. */
+  #tryDirectIo(disk: NodeDisk): void {
+    const error = tryDirectIo(disk, this.#request.shard, this.#memory)
+    if (error === undefined) return
+    this.#log('warn', NO_DIRECT_IO, { errno: error.code, reason: explainDirectIo(error) })
   }
 
   #startCheckpointer(): Worker {
@@ -157,7 +192,7 @@ export class Shard {
     this.#request.events.postMessage(event)
   }
 
-  #log(level: 'error', message: string, fields: Record<string, string>): void {
+  #log(level: 'warn' | 'error', message: string, fields: Record<string, string>): void {
     this.#emit({ kind: 'log', level, message, fields })
   }
 
@@ -189,4 +224,10 @@ export class Shard {
       Math.min(delay, TIMER_MS_MAX),
     )
   }
+}
+
+function signerOf(pem: string): Signer {
+  const signer = Signer.fromPem(pem)
+  assert(signer !== undefined, 'the key was checked when it was loaded')
+  return signer
 }

@@ -6,7 +6,8 @@ import { existing } from '../streams/stream-table.ts'
 /** Records of one event; more are announced without their bytes, to be read. */
 const EVENT_BYTES_MAX = MIB
 
-type Fresh = { frames: TailFrame[]; bytes: number }
+/** `bytes` past EVENT_BYTES_MAX: the frames are not all of it. */
+type Fresh = { firstOffset: number; nextOffset: number; frames: TailFrame[]; bytes: number }
 
 /** Tells the front end, for the streams it watches, what became durable. */
 export class Watchers {
@@ -42,19 +43,34 @@ export class Watchers {
 
   /** Notes a frame that became durable. */
   note(log: StreamLog, frame: TailFrame): void {
-    if (!this.#watches.has(log)) return
-    const fresh = this.#fresh.get(log) ?? { frames: [], bytes: 0 }
+    const isEmpty = frame.firstOffset === frame.nextOffset // a checkpoint alone
+    if (isEmpty || !this.#watches.has(log)) return
+    const fresh = this.#freshOf(log, frame.firstOffset)
+    fresh.nextOffset = frame.nextOffset
     fresh.frames.push(frame)
     fresh.bytes += frame.length
+  }
+
+  /** Notes records that became durable in a segment: they are to be read. */
+  noteUnread(log: StreamLog, firstOffset: number, nextOffset: number): void {
+    if (!this.#watches.has(log)) return
+    const fresh = this.#freshOf(log, firstOffset)
+    fresh.nextOffset = nextOffset
+    fresh.bytes = Number.POSITIVE_INFINITY
+  }
+
+  #freshOf(log: StreamLog, firstOffset: number): Fresh {
+    const found = this.#fresh.get(log)
+    if (found !== undefined) return found
+    const fresh = { firstOffset, nextOffset: firstOffset, frames: [], bytes: 0 }
     this.#fresh.set(log, fresh)
+    return fresh
   }
 
   /** Sends what was noted, one event a watch. */
   flush(): void {
-    for (const [log, { frames, bytes }] of this.#fresh) {
+    for (const [log, { firstOffset, nextOffset, frames, bytes }] of this.#fresh) {
       const records = bytes > EVENT_BYTES_MAX ? null : concatFrames(frames, bytes)
-      const firstOffset = frames[0]?.firstOffset ?? 0
-      const nextOffset = frames.at(-1)?.nextOffset ?? 0
       for (const watch of this.#watches.get(log) ?? []) {
         this.#emit({ kind: 'records', watch, firstOffset, nextOffset, records })
       }

@@ -1,47 +1,94 @@
+import { StoreError } from '../../shared/errors.ts'
 import { chainHashOf } from '../../shared/format/chain.ts'
-import type { RecordView } from '../../shared/format/record.ts'
+import { decodeCheckpointBody, type TrimPoint } from '../../shared/format/checkpoint.ts'
+import { expandRecord } from '../../shared/format/expand.ts'
+import { RecordKind, type RecordView } from '../../shared/format/record.ts'
+import { REQUEST_BYTES_MAX } from '../../shared/limits.ts'
+import { checkpointFault } from './checkpoint-fault.ts'
 import type { Draft } from './draft.ts'
+import type { HeadWatch, KeptHeads } from './kept-heads.ts'
 
 /** Where a record lies. */
 type Place = { readonly file: string; readonly at: number; readonly end: number }
 
+/** Whose chain it is, and where the records begin that are kept. */
+export type ChainOf = {
+  readonly name: string
+  /** latin1 */
+  readonly streamId: string
+  readonly trimPoint: TrimPoint
+}
+
+/** What records are held against that is not in them. */
+export type Trust = {
+  /** Raw public keys by id, all latin1. */
+  readonly keys: ReadonlyMap<string, string>
+  readonly heads: KeptHeads
+}
+
 /**
  * The chain of one stream as it is followed through segments and journal. A record whose checksum
- * was repaired after a change is told by the next one, which names the hash that it had.
+ * was repaired after a change is told by the next one, which names the hash that it had; a chain
+ * that was made anew from there on is told by the signature of the next checkpoint.
  */
 export class ChainCheck {
-  readonly #stream: string
-  readonly #streamId: string
+  readonly #of: ChainOf
+  readonly #trust: Trust
+  readonly #watch: HeadWatch | undefined
   #draft: Draft
   #last: Place | undefined
+  /** Records in `#last`: one, or none when it is a checkpoint. */
+  #lastRecords = 1
   /** The offset that comes next. */
   nextOffset: number
   /** Chain hash before it, latin1; undefined after records that could not be read. */
   head: string | undefined
+  /** Offset of the last checkpoint that was met. */
+  lastCheckpoint: number | undefined
+  /** Whether records could not be read. */
+  isInterrupted = false
+  /** Whether the last record was the checkpoint that ends its segment. */
+  isSegmentEnd = false
 
-  constructor(stream: string, streamId: string, nextOffset: number, head: string, draft: Draft) {
-    this.#stream = stream
-    this.#streamId = streamId
-    this.nextOffset = nextOffset
-    this.head = head
+  /** @param start where the chain is taken up */
+  constructor(of: ChainOf, start: TrimPoint, trust: Trust, draft: Draft) {
+    this.#of = of
+    this.#trust = trust
+    this.#watch = trust.heads.watch(of.streamId)
     this.#draft = draft
+    this.nextOffset = start.offset
+    this.head = start.hash
+    this.#watch?.pass(start.offset, start.hash)
   }
 
-  /** Takes the next record, `record` of `bytes`; its place is where it lies in its file. */
+  /**
+   * Takes the next record, `record` of `bytes`; its place is where it lies in its file.
+   * @throws StoreError codec_unavailable: what cannot be read here is not called damaged, nor sound
+   */
   accept(place: Place, bytes: Buffer, record: RecordView): void {
-    this.expectHead(record.previousHash, place, `record ${record.offset} does not link to it`)
-    this.head = chainHashOf(this.#streamId, bytes, record)
-    this.nextOffset = record.offset + 1
+    const isCheckpoint = record.kind === RecordKind.Checkpoint
+    const what = `${isCheckpoint ? 'the checkpoint before record' : 'record'} ${record.offset}`
+    this.expectHead(record.previousHash, place, `${what} does not link to it`)
+    this.isSegmentEnd = false
+    if (isCheckpoint) this.lastCheckpoint = record.offset
+    if (isCheckpoint) this.#checkCheckpoint(place, bytes, record, what)
+    this.head = this.#hashOf(place, bytes, record)
+    this.nextOffset = record.offset + (isCheckpoint ? 0 : 1)
     this.#last = place
-    this.#draft.counts.records += 1
+    this.#lastRecords = isCheckpoint ? 0 : 1
+    this.#draft.counts.records += this.#lastRecords
     this.#draft.counts.recordBytes += place.end - place.at
+    if (this.head !== undefined) this.#watch?.pass(this.nextOffset, this.head)
   }
 
   /** Goes on at `offset`, behind records that could not be read; named by the caller. */
   lose(offset: number): void {
+    this.#watch?.lose(this.nextOffset, offset)
     this.nextOffset = offset
     this.head = undefined
     this.#last = undefined
+    this.isSegmentEnd = false
+    this.isInterrupted = true
   }
 
   /**
@@ -51,13 +98,43 @@ export class ChainCheck {
   expectHead(expected: string, other: Place, reason: string): void {
     if (this.head === undefined || this.head === expected) return
     const place = this.#last ?? other
-    const offset = this.#last === undefined ? this.nextOffset : this.nextOffset - 1
-    this.#draft.damage({
-      file: place.file,
-      stream: this.#stream,
-      offsets: [offset, offset + 1],
-      bytes: [place.at, place.end],
-      reason: `not as it was written: ${reason}`,
-    })
+    const offset = this.#last === undefined ? this.nextOffset : this.nextOffset - this.#lastRecords
+    const offsets = [offset, offset + (this.#last === undefined ? 1 : this.#lastRecords)] as const
+    this.#damage(place, `not as it was written: ${reason}`, offsets)
+  }
+
+  #checkCheckpoint(place: Place, bytes: Buffer, record: RecordView, what: string): void {
+    const { streamId, trimPoint } = this.#of
+    const fault = checkpointFault(bytes, record, streamId, trimPoint, this.#trust.keys)
+    const body = decodeCheckpointBody(bytes, record)
+    this.isSegmentEnd = body?.isLastOfSegment === true
+    if (fault !== undefined) return this.#damage(place, `${what} ${fault}`)
+    this.#draft.counts.checkpoints += 1
+    if (body !== undefined) this.#watch?.sign(record.offset, body.signature)
+  }
+
+  #hashOf(place: Place, bytes: Buffer, record: RecordView): string | undefined {
+    const { streamId } = this.#of
+    if (record.compression === 0) return chainHashOf(streamId, bytes, record)
+    const offsets = [record.offset, record.offset + 1] as const
+    // Said before anything is allocated for it.
+    if (record.rawLength > REQUEST_BYTES_MAX) {
+      this.#damage(place, 'its body claims to be longer than any can be', offsets)
+      return undefined
+    }
+    try {
+      const expanded = expandRecord({ bytes, record })
+      return chainHashOf(streamId, expanded.bytes, expanded.record)
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.code !== 'corrupt_record') throw error
+      this.#damage(place, error.message, offsets)
+      return undefined
+    }
+  }
+
+  #damage({ file, at, end }: Place, reason: string, offsets?: readonly [number, number]): void {
+    const finding = { file, stream: this.#of.name, bytes: [at, end] as const, reason }
+    const hasOffsets = offsets !== undefined && offsets[1] > offsets[0]
+    this.#draft.damage(hasOffsets ? { ...finding, offsets } : finding)
   }
 }

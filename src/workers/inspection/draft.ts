@@ -10,6 +10,8 @@ export function noCounts(): Counts {
     segments: 0,
     records: 0,
     recordBytes: 0,
+    checkpoints: 0,
+    heads: 0,
     journalBlocks: 0,
     journalFrames: 0,
     indexPages: 0,

@@ -3,7 +3,11 @@ import { decodeSealedJson } from '../../shared/format/sealed-json.ts'
 import type { Finding } from '../../shared/protocol/inspection.ts'
 import type { Disk } from '../disk/disk.ts'
 import { readWhole } from '../disk/files.ts'
-import { DIRECTORY_FORMAT, type DirectoryHeader } from '../recovery/data-directory.ts'
+import {
+  DIRECTORY_FORMAT,
+  type DirectoryHeader,
+  OLDEST_FORMAT,
+} from '../recovery/data-directory.ts'
 
 /** The shards of a data directory, or why there is nothing to verify. */
 export type Shards =
@@ -18,7 +22,8 @@ export function findShards(disk: Disk): Shards {
   }
   const bytes = readWhole(disk, HEADER_PATH)
   const header = decodeSealedJson(bytes) as Partial<DirectoryHeader> | null | undefined
-  if (header?.format === DIRECTORY_FORMAT && Number.isSafeInteger(header.shards)) {
+  const isKnown = header?.format === DIRECTORY_FORMAT || header?.format === OLDEST_FORMAT
+  if (isKnown && Number.isSafeInteger(header.shards)) {
     return { count: header.shards as number, damage: undefined }
   }
   if (typeof header?.format === 'number' && header.format > DIRECTORY_FORMAT) {

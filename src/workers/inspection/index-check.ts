@@ -1,4 +1,10 @@
-import { decodeIndexPage, INDEX_PAGE_ENTRIES } from '../../shared/format/index-page.ts'
+import {
+  decodeIndexPage,
+  entryPosition,
+  followsCheckpoint,
+  INDEX_PAGE_ENTRIES,
+  indexEntry,
+} from '../../shared/format/index-page.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
 import type { Draft } from './draft.ts'
 import type { FileWindow } from './file-window.ts'
@@ -9,7 +15,7 @@ export class IndexCheck {
   readonly #file: FileWindow | undefined
   readonly #draft: Draft
   #page = -1
-  #positions: readonly number[] | undefined
+  #entries: readonly number[] | undefined
   #notedPage = -1
   #soundPage = -1
 
@@ -23,19 +29,33 @@ export class IndexCheck {
 
   /** Where record number `ordinal` of the segment starts, as far as the index can be trusted. */
   position(ordinal: number): number | undefined {
+    const entry = this.#entry(ordinal)
+    return entry === undefined ? undefined : entryPosition(entry)
+  }
+
+  /** Whether it says that a checkpoint lies right before record number `ordinal`. */
+  followsCheckpoint(ordinal: number): boolean {
+    const entry = this.#entry(ordinal)
+    return entry !== undefined && followsCheckpoint(entry)
+  }
+
+  #entry(ordinal: number): number | undefined {
     const page = Math.floor(ordinal / INDEX_PAGE_ENTRIES)
     if (page !== this.#page) {
       this.#page = page
       const bytes = this.#file?.read(page * PAGE_BYTES, PAGE_BYTES)
-      this.#positions = bytes && decodeIndexPage(bytes, page)
+      this.#entries = bytes && decodeIndexPage(bytes, page)
     }
-    return this.#positions?.[ordinal % INDEX_PAGE_ENTRIES]
+    return this.#entries?.[ordinal % INDEX_PAGE_ENTRIES]
   }
 
-  /** Holds the entry of a sound record against where that record is. */
-  check(ordinal: number, position: number): void {
+  /**
+   * Holds the entry of a sound record against where that record is.
+   * @param isBehindCheckpoint whether a checkpoint lies right before it in the segment
+   */
+  check(ordinal: number, position: number, isBehindCheckpoint: boolean): void {
     if (this.#file === undefined) return
-    const isRight = this.position(ordinal) === position
+    const isRight = this.#entry(ordinal) === indexEntry(position, isBehindCheckpoint)
     const page = this.#page
     if (isRight && page !== this.#soundPage) this.#draft.counts.indexPages += 1
     if (isRight) this.#soundPage = page

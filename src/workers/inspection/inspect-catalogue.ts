@@ -33,6 +33,8 @@ function describeEntry(entry: CatalogueEntry, at: number): string {
   switch (entry.type) {
     case EntryType.Removed:
       return describe('removed', at, { id: latin1ToHex(entry.streamId) })
+    case EntryType.Decision:
+      return describe('decision', at, { transaction: entry.transaction })
     case EntryType.Commit: {
       const { blockHash, timestamp, ...fields } = entry.commit
       return describe('commit', at, {
@@ -42,13 +44,18 @@ function describeEntry(entry: CatalogueEntry, at: number): string {
       })
     }
     case EntryType.Stream: {
-      const { name, config, streamId, chainHead, createdAt, lastTimestamp, closed, ...fields } =
+      const { name, config, streamId, chainHead, createdAt, lastTimestamp, closed, ...rest } =
         entry.stream
+      const { trimPoint, producers, segmentSince, ...fields } = rest
       return describe('stream', at, {
         name: quote(name),
         id: latin1ToHex(streamId),
         state: closed ? 'closed' : 'open',
         ...fields,
+        trimOffset: trimPoint.offset,
+        trimHash: latin1ToHex(trimPoint.hash),
+        producers: producers.length,
+        segmentSince: time(segmentSince),
         createdAt: time(createdAt),
         lastTimestamp: time(lastTimestamp),
         chainHead: latin1ToHex(chainHead),

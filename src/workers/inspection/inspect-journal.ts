@@ -7,11 +7,17 @@ import {
   decodeBlockHeader,
 } from '../../shared/format/block.ts'
 import { latin1ToHex } from '../../shared/format/bytes.ts'
-import { decodeFrame, type Frame, FrameFlag } from '../../shared/format/frame.ts'
+import {
+  decodeFrame,
+  type Frame,
+  FrameFlag,
+  type FrameTransaction,
+} from '../../shared/format/frame.ts'
 import { decodeJournalHeader } from '../../shared/format/journal-header.ts'
 import { decodeOperation, type Operation, OperationType } from '../../shared/format/operation.ts'
 import { decodeRecord } from '../../shared/format/record.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
+import type { Producer } from '../../shared/protocol/streams.ts'
 import type { FileWindow } from './file-window.ts'
 import type { Listing } from './listing.ts'
 import { describe, describeRecord, nameFlags, nameOf, quote, time } from './text.ts'
@@ -128,7 +134,12 @@ class BlockListing {
       const payload = frame.end - frame.payloadAt
       this.#line(
         1,
-        describe('frame', this.#at + at, { flags, payload, time: time(frame.timestamp) }),
+        describe('frame', this.#at + at, {
+          flags,
+          ...(frame.transaction && transactionOf(frame.transaction, frame.flags)),
+          payload,
+          time: time(frame.timestamp),
+        }),
       )
       this.#listOperations(frame)
       at = frame.end
@@ -169,6 +180,18 @@ class BlockListing {
   }
 }
 
+function transactionOf(
+  { id, coordinator }: FrameTransaction,
+  flags: FrameFlag,
+): Record<string, string | number> {
+  const transaction = id.toString(16).padStart(16, '0')
+  return flags === FrameFlag.Pending ? { transaction, coordinator } : { transaction }
+}
+
+function producerOf({ id, epoch, seq }: Producer): string {
+  return `${quote(id)} epoch ${epoch} seq ${seq}`
+}
+
 function fieldsOf(operation: Operation): Record<string, string | number> {
   switch (operation.type) {
     case OperationType.Create:
@@ -183,8 +206,15 @@ function fieldsOf(operation: Operation): Record<string, string | number> {
       return {
         firstOffset: operation.firstOffset,
         count: operation.count,
+        ...(operation.producer && { producer: producerOf(operation.producer) }),
         chainHead: latin1ToHex(operation.chainHead),
       }
+    case OperationType.Reference: {
+      const { producer, chainHead, ...fields } = operation.reference
+      return { ...fields, producer: producer?.id ?? '', chainHead: latin1ToHex(chainHead) }
+    }
+    case OperationType.Trim:
+      return { before: operation.before }
     case OperationType.Close:
     case OperationType.Delete:
       return {}

@@ -7,11 +7,12 @@ import { type FileWindow, withWindow } from './file-window.ts'
 import { inspectCatalogue } from './inspect-catalogue.ts'
 import { inspectIndex } from './inspect-index.ts'
 import { inspectBlocks, inspectJournal } from './inspect-journal.ts'
+import { inspectKey } from './inspect-key.ts'
 import { inspectSegment } from './inspect-segment.ts'
 import { Listing } from './listing.ts'
 import { escapeControls, quote } from './text.ts'
 
-type Kind = 'journal' | 'segment' | 'index' | 'catalogue' | 'json' | 'quarantine'
+type Kind = 'journal' | 'segment' | 'index' | 'catalogue' | 'json' | 'quarantine' | 'key'
 
 /** First bytes of each kind of file. */
 const MARKS: readonly (readonly [mark: string, kind: Kind])[] = [
@@ -21,6 +22,7 @@ const MARKS: readonly (readonly [mark: string, kind: Kind])[] = [
   ['VCAT', 'catalogue'],
   ['VBLK', 'quarantine'],
   ['{"crc32"', 'json'],
+  ['-----BEG', 'key'],
 ]
 const NAMES: readonly (readonly [name: RegExp, kind: Kind])[] = [
   [/\.(wal|spare)$/, 'journal'],
@@ -29,6 +31,7 @@ const NAMES: readonly (readonly [name: RegExp, kind: Kind])[] = [
   [/^catalogue(\.tmp)?$/, 'catalogue'],
   [/\.cut$/, 'quarantine'],
   [/\.json(\.tmp)?$/, 'json'],
+  [/\.(pub|pem)(\.tmp)?$/, 'key'],
 ]
 /** A file of JSON that is larger is none of ours. */
 const JSON_BYTES_MAX = 64 * MIB
@@ -67,6 +70,7 @@ const INSPECTORS: Readonly<Record<Kind, (file: FileWindow, listing: Listing) => 
   catalogue: inspectCatalogue,
   quarantine: (file, listing) => inspectBlocks(file, 0, undefined, listing),
   json: inspectJson,
+  key: inspectKey,
 }
 
 function inspectJson(file: FileWindow, listing: Listing): void {

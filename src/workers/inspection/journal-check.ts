@@ -5,6 +5,7 @@ import {
 } from '../../shared/format/block.ts'
 import { decodeFrame, type Frame, FrameFlag } from '../../shared/format/frame.ts'
 import { GENESIS_HASH } from '../../shared/format/chain.ts'
+import type { TrimPoint } from '../../shared/format/checkpoint.ts'
 import { decodeOperation, type Operation, OperationType } from '../../shared/format/operation.ts'
 import { journalPath, newestPath } from '../../shared/format/paths.ts'
 import { decodeRecord } from '../../shared/format/record.ts'
@@ -20,12 +21,20 @@ import {
   type WalkStart,
 } from '../recovery/journal-walk.ts'
 import type { CatalogueContent } from '../streams/catalogue-file.ts'
-import { ChainCheck } from './chain-check.ts'
+import { ChainCheck, type ChainOf, type Trust } from './chain-check.ts'
 import type { Draft } from './draft.ts'
 import { withWindow } from './file-window.ts'
+import { checkReference, deletedStreams } from './reference-check.ts'
 import { isJson } from './text.ts'
 
 type Append = Extract<Operation, { type: typeof OperationType.Append }>
+type ReferenceOperation = Extract<Operation, { type: typeof OperationType.Reference }>
+type Trim = Extract<Operation, { type: typeof OperationType.Trim }>
+
+/** A frame that is not decided yet. */
+type Waiting = { readonly block: Block; readonly frame: Frame }
+
+const GENESIS: TrimPoint = { offset: 0, hash: GENESIS_HASH }
 
 /** A stream as the journal goes on with it. */
 type Followed = {
@@ -46,19 +55,31 @@ export class JournalCheck {
   readonly #draft: Draft
   readonly #streams = new Map<string, Followed>()
   readonly #start: WalkStart
+  readonly #trust: Trust
+  /** Transactions that wait for their decision, by id. */
+  readonly #pending = new Map<number, Waiting>()
   /** Ids of streams that the journal deletes: their files may be gone already. */
   readonly deleted = new Set<string>()
+  /** Ids of all streams that the journal deletes; undefined until that is asked. */
+  #goingAway: ReadonlySet<string> | undefined
   /** Whether blocks are missing that may have created streams. */
   #hasGap = false
 
-  constructor(disk: Disk, shard: number, { commit, live }: CatalogueContent, draft: Draft) {
+  constructor(
+    disk: Disk,
+    shard: number,
+    { commit, live }: CatalogueContent,
+    trust: Trust,
+    draft: Draft,
+  ) {
     this.#disk = disk
     this.#shard = shard
     this.#draft = draft
+    this.#trust = trust
     this.#start = { ...commit, lsn: commit.checkpointLsn }
     for (const { stream } of live) {
       const { name, streamId, nextOffset, chainHead } = stream
-      const chain = new ChainCheck(name, streamId, nextOffset, chainHead, draft)
+      const chain = this.#follow(stream, { offset: nextOffset, hash: chainHead })
       this.#streams.set(streamId, { name, chain, isNew: false })
     }
   }
@@ -69,6 +90,7 @@ export class JournalCheck {
     let start: WalkStart | undefined = this.#start
     try {
       while (start !== undefined) start = this.#walk(start)
+      this.#noteUndecided()
     } catch (error) {
       if (!(error instanceof JournalDamage)) throw error
       this.#draft.damage({ file: this.#pathOf(this.#start.journalFile), reason: error.message })
@@ -165,13 +187,41 @@ export class JournalCheck {
   }
 
   #checkFrame(block: Block, frame: Frame): void {
+    const id = frame.transaction?.id ?? 0
+    const isEmpty = frame.payloadAt === frame.end
+    if (frame.flags === FrameFlag.Pending) return this.#keepPending(block, frame, id)
+    if (id === 0 || !isEmpty) return this.#checkOperations(block, frame)
+    const waiting = this.#pending.get(id)
+    this.#pending.delete(id)
+    // One that waits in other shards alone is decided here too, by its coordinator.
+    if (waiting === undefined || frame.flags === FrameFlag.Aborted) return undefined
+    return this.#checkOperations(waiting.block, waiting.frame)
+  }
+
+  /** What a pending frame does counts from where it is decided; its records come before that. */
+  #keepPending(block: Block, frame: Frame, id: number): void {
+    if (this.#pending.has(id)) {
+      return this.#damage(block, frame.payloadAt, frame.end, 'a transaction is pending twice')
+    }
+    // The walk reads the next file over this one.
+    const kept = Buffer.from(block.body.subarray(0, frame.end))
+    this.#pending.set(id, { block: { ...block, body: kept }, frame })
+  }
+
+  #noteUndecided(): void {
+    for (const { block, frame } of this.#pending.values()) {
+      const { file, at, end } = this.#place(block, frame.payloadAt, frame.end)
+      const coordinator = frame.transaction?.coordinator ?? 0
+      const reason = `a transaction without its decision; the next start asks shard ${coordinator}`
+      this.#draft.note({ file, bytes: [at, end], reason })
+    }
+  }
+
+  #checkOperations(block: Block, frame: Frame): void {
     for (let at = frame.payloadAt; at < frame.end; ) {
       const operation = decodeOperation(block.body, at, frame.end)
       if (operation === undefined) {
         return this.#damage(block, at, frame.end, 'an operation makes no sense')
-      }
-      if (frame.flags !== FrameFlag.Committed) {
-        return this.#damage(block, at, frame.end, 'a barrier carries nothing')
       }
       this.#checkOperation(block, operation, at)
       at = operation.end
@@ -189,13 +239,18 @@ export class JournalCheck {
       case OperationType.Create:
         this.#create(operation.name, streamId)
         return this.#checkConfig(block, operation.config, at, operation.end)
+      case OperationType.Trim:
+        return stream && this.#checkTrim(block, operation, stream, at)
       case OperationType.Configure:
         return this.#checkConfig(block, operation.config, at, operation.end)
       case OperationType.Append:
         return stream && this.#checkAppend(block, operation, stream)
+      case OperationType.Reference:
+        return stream && this.#checkReference(block, operation, stream, at)
       case OperationType.Delete:
         if (stream?.isNew === true) this.#draft.counts.streams -= 1
         this.#streams.delete(streamId)
+        this.#trust.heads.forgetStream(stream?.name ?? '', streamId)
         this.deleted.add(streamId)
         return
       case OperationType.Close:
@@ -237,10 +292,40 @@ export class JournalCheck {
     chain.expectHead(append.chainHead, place, 'its append names another hash for it')
   }
 
+  #checkReference(
+    block: Block,
+    { reference, streamId, end }: ReferenceOperation,
+    { name, chain }: Followed,
+    at: number,
+  ): void {
+    const { firstOffset } = reference
+    if (firstOffset !== chain.nextOffset) {
+      const offsets = ordered(chain.nextOffset, firstOffset)
+      const reason = `offset ${firstOffset} comes after ${chain.nextOffset}`
+      this.#damage(block, at, end, reason, { stream: name, offsets })
+      chain.lose(firstOffset)
+    }
+    // The files of a stream that is deleted later on may be gone, or another's, already.
+    this.#goingAway ??= deletedStreams(this.#disk, this.#shard, this.#start)
+    if (this.#goingAway.has(streamId)) chain.lose(firstOffset + reference.count)
+    else checkReference(this.#disk, name, chain, reference, this.#draft)
+  }
+
+  #checkTrim(block: Block, { before, end }: Trim, { name, chain }: Followed, at: number): void {
+    if (before <= chain.nextOffset) return
+    const reason = `a trim to ${before}, past the end at ${chain.nextOffset}`
+    this.#damage(block, at, end, reason, { stream: name })
+  }
+
   #create(name: string, streamId: string): void {
-    const chain = new ChainCheck(name, streamId, 0, GENESIS_HASH, this.#draft)
+    const chain = this.#follow({ name, streamId, trimPoint: GENESIS }, GENESIS)
+    this.#trust.heads.noteStream(name, streamId)
     this.#draft.counts.streams += 1
     this.#streams.set(streamId, { name, chain, isNew: true })
+  }
+
+  #follow(of: ChainOf, start: TrimPoint): ChainCheck {
+    return new ChainCheck(of, start, this.#trust, this.#draft)
   }
 
   #place(block: Block, at: number, end: number): { file: string; at: number; end: number } {

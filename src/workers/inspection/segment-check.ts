@@ -1,4 +1,6 @@
+import { CHECKPOINT_RECORD_BYTES } from '../../shared/format/checkpoint.ts'
 import { indexPath, segmentPath } from '../../shared/format/paths.ts'
+import { RecordKind, type RecordView } from '../../shared/format/record.ts'
 import type { Disk } from '../disk/disk.ts'
 import type { ChainCheck } from './chain-check.ts'
 import type { Draft } from './draft.ts'
@@ -25,6 +27,7 @@ export class SegmentCheck {
   readonly #draft: Draft
   readonly #file: FileWindow
   readonly #index: IndexCheck
+  #isBehindCheckpoint = false
 
   constructor(
     path: string,
@@ -69,17 +72,23 @@ export class SegmentCheck {
     const chain = this.#chain
     const { bytes, nextOffset, firstOffset } = this.#extent
     let at = 0
-    while (at < bytes && chain.nextOffset < nextOffset) {
+    while (at < bytes) {
       const found = this.#file.record(at, bytes)
-      if (found?.record.offset !== chain.nextOffset) {
+      if (found === undefined || !this.#isNext(found.record)) {
         at = this.#skip(at)
         continue
       }
-      this.#index.check(chain.nextOffset - firstOffset, at)
+      const isData = found.record.kind === RecordKind.Data
+      if (isData) this.#index.check(chain.nextOffset - firstOffset, at, this.#isBehindCheckpoint)
       at = this.#accept(found, at)
+      this.#isBehindCheckpoint = !isData
+      if (chain.isSegmentEnd && at < bytes) {
+        const reason = 'records follow the checkpoint that ends the segment'
+        this.#damage([at, bytes], undefined, reason)
+        chain.lose(chain.nextOffset)
+      }
     }
     if (chain.nextOffset < nextOffset) this.#lose({ offset: nextOffset, at: bytes }, at)
-    else if (at < bytes) this.#damage([at, bytes], undefined, 'these bytes are no record')
     this.#draft.counts.segments += 1
     if (this.#file.size > bytes) {
       this.#draft.note({
@@ -91,6 +100,12 @@ export class SegmentCheck {
     }
   }
 
+  /** Whether it can come next; behind the last data record only checkpoints can. */
+  #isNext({ offset, kind }: RecordView): boolean {
+    const isPast = kind === RecordKind.Data && offset >= this.#extent.nextOffset
+    return offset === this.#chain.nextOffset && !isPast
+  }
+
   #accept({ bytes, record }: FoundRecord, at: number): number {
     const end = at + record.end
     this.#draft.advance(record.end)
@@ -100,6 +115,7 @@ export class SegmentCheck {
 
   /** Names the damage at `at` and returns where it ends. */
   #skip(at: number): number {
+    this.#isBehindCheckpoint = false
     const behind = this.#byIndex(at) ??
       this.#byMarker(at) ?? { offset: this.#extent.nextOffset, at: this.#extent.bytes }
     this.#lose(behind, at)
@@ -110,7 +126,8 @@ export class SegmentCheck {
     const { nextOffset } = this.#chain
     const isShort = at >= this.#file.size
     if (behind.offset === nextOffset) {
-      return this.#damage([at, behind.at], undefined, 'these bytes are no record')
+      this.#damage([at, behind.at], undefined, 'no checkpoint or record checks here')
+      return this.#chain.lose(nextOffset)
     }
     const reason = isShort ? 'the segment ends before it' : 'a record does not check'
     this.#damage([at, behind.at], [nextOffset, behind.offset], reason)
@@ -124,11 +141,22 @@ export class SegmentCheck {
       const position = this.#index.position(offset - firstOffset)
       if (position === undefined) return undefined
       if (position <= at) continue
+      const checkpoint = this.#checkpointBefore(offset, position)
+      if (checkpoint !== undefined && checkpoint.at > at) return checkpoint
       if (this.#file.record(position, bytes)?.record.offset === offset) {
         return { offset, at: position }
       }
     }
     return undefined
+  }
+
+  /** The checkpoint right before record `offset`, where the index says that there is one. */
+  #checkpointBefore(offset: number, position: number): Resumption | undefined {
+    if (!this.#index.followsCheckpoint(offset - this.#extent.firstOffset)) return undefined
+    const at = position - CHECKPOINT_RECORD_BYTES
+    const record = at < 0 ? undefined : this.#file.record(at, position)?.record
+    const isIt = record?.kind === RecordKind.Checkpoint && record.offset === offset
+    return isIt ? { offset, at } : undefined
   }
 
   /**
@@ -149,10 +177,12 @@ export class SegmentCheck {
         continue
       }
       const { offset } = record
-      const follows = offset >= least && offset > highest && offset < nextOffset
+      const isData = record.kind === RecordKind.Data
+      const limit = isData ? nextOffset : nextOffset + 1
+      const follows = offset >= least && offset > highest && offset < limit
       if (position > at && follows) return { offset, at: position }
-      least += 1
-      if (offset < nextOffset) highest = Math.max(highest, offset)
+      if (isData) least += 1
+      if (isData && offset < nextOffset) highest = Math.max(highest, offset)
       position += record.end
     }
   }

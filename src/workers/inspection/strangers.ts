@@ -3,6 +3,8 @@ import {
   INITIALISING_PATH,
   journalNumber,
   JOURNALS_PATH,
+  KEYS_PATH,
+  keyIdInName,
   LOCK_PATH,
   QUARANTINE_PATH,
   shardPath,
@@ -20,7 +22,9 @@ export function noteStrangers(
   draft: Draft,
 ): void {
   const ours = [HEADER_PATH, INITIALISING_PATH, LOCK_PATH, JOURNALS_PATH, QUARANTINE_PATH]
-  noteOthers(disk, '', path => ours.includes(path) || path === STREAMS_PATH, NOT_OURS, draft)
+  const kept = [...ours, STREAMS_PATH, KEYS_PATH]
+  noteOthers(disk, '', path => kept.includes(path), NOT_OURS, draft)
+  noteOthers(disk, KEYS_PATH, isOfKeys, NOT_OURS, draft)
   const journals = Array.from({ length: shards }, (_, shard) => shardPath(shard))
   noteOthers(disk, JOURNALS_PATH, path => journals.includes(path), NOT_OURS, draft)
   for (const path of journals) noteOthers(disk, path, isOfJournal, NOT_OURS, draft)
@@ -35,12 +39,24 @@ const NO_STREAM =
   'of no stream that a catalogue names: of a checkpoint without a commit, or put there'
 const SET_ASIDE = 'an unfinished block that recovery cut and kept'
 
+function isOfKeys(path: string): boolean {
+  const name = path.slice(path.lastIndexOf('/') + 1).replace(/\.tmp$/, '')
+  return name === 'signing.pem' || keyIdInName(name) !== undefined
+}
+
 function isOfJournal(path: string): boolean {
   const name = path.slice(path.lastIndexOf('/') + 1)
   const isFile = journalNumber(name) !== undefined || /^\d{12}\.spare$/.test(name)
   return (
     isFile ||
-    ['catalogue', 'catalogue.tmp', 'newest.json', 'newest.json.tmp', 'prepared.tmp'].includes(name)
+    [
+      'catalogue',
+      'catalogue.tmp',
+      'newest.json',
+      'newest.json.tmp',
+      'prepared.tmp',
+      'probe.tmp',
+    ].includes(name)
   )
 }
 

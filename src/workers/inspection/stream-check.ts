@@ -1,21 +1,17 @@
 import { hexToLatin1, latin1ToHex } from '../../shared/format/bytes.ts'
 import type { StreamEntry } from '../../shared/format/catalogue.ts'
-import { GENESIS_HASH } from '../../shared/format/chain.ts'
-import { decodeManifest, type SegmentRange } from '../../shared/format/manifest.ts'
-import { manifestPath, segmentPath, streamPath } from '../../shared/format/paths.ts'
+import { decodeManifest, type Manifest, type SegmentRange } from '../../shared/format/manifest.ts'
+import { manifestPath, segmentNumber, segmentPath, streamPath } from '../../shared/format/paths.ts'
 import { MIB } from '../../shared/limits.ts'
 import type { Disk } from '../disk/disk.ts'
 import { readFully, withFile } from '../disk/files.ts'
-import { ChainCheck } from './chain-check.ts'
+import { ChainCheck, type Trust } from './chain-check.ts'
 import type { Draft } from './draft.ts'
 import { withWindow } from './file-window.ts'
 import { SegmentCheck, type SegmentExtent } from './segment-check.ts'
 
 /** A manifest that is larger is none: it names a segment in about 150 bytes. */
 const MANIFEST_BYTES_MAX = 64 * MIB
-
-const SEGMENT_NAME = /^segment_(\d{6,})\.log$/
-const INDEX_NAME = /^segment_(\d{6,})\.idx$/
 
 /** Checks what is in segments of one stream, below the extent that the catalogue vouches for. */
 export class StreamCheck {
@@ -24,27 +20,28 @@ export class StreamCheck {
   readonly #draft: Draft
   readonly #directory: string
   readonly #chain: ChainCheck
+  /** Offset where the records begin that the manifest keeps. */
+  #listedFrom: number
 
-  constructor(disk: Disk, entry: StreamEntry, draft: Draft) {
+  constructor(disk: Disk, entry: StreamEntry, trust: Trust, draft: Draft) {
     this.#disk = disk
     this.#entry = entry
     this.#draft = draft
     this.#directory = streamPath(entry.name)
-    this.#chain = new ChainCheck(entry.name, entry.streamId, 0, GENESIS_HASH, draft)
+    this.#chain = new ChainCheck(entry, entry.trimPoint, trust, draft)
+    this.#listedFrom = entry.trimPoint.offset
   }
 
   /** @throws DiskError when a file cannot be read */
   run(): void {
     const entry = this.#entry
     this.#draft.counts.streams += 1
-    if (entry.nextOffset === 0) return // no directory before the first record is stored
+    if (isUnstored(entry)) return // no directory before the first record is stored
     const sealed = this.#readManifest()
     for (const number of this.#numbers(sealed ?? [])) {
       const range = sealed?.find(candidate => candidate.number === number)
       this.#checkSegment(range ?? this.#guess(number, sealed !== undefined))
-      if (range !== undefined) {
-        this.#expectHead(hexToLatin1(range.chainHead), 'the manifest names another hash for it')
-      }
+      if (range !== undefined) this.#checkSeal(range)
     }
     this.#checkSegment({
       number: entry.segment,
@@ -53,7 +50,28 @@ export class StreamCheck {
       bytes: entry.segmentBytes,
     })
     this.#expectHead(entry.chainHead, 'the catalogue names another hash for it')
+    this.#checkLastCheckpoint()
     this.#noteStrangers()
+  }
+
+  #checkSeal(range: SegmentRange): void {
+    this.#expectHead(hexToLatin1(range.chainHead), 'the manifest names another hash for it')
+    // Format 1 had no checkpoints, and did not say when a segment ends either.
+    const mustEnd = range.lastTimestamp !== null && this.#chain.head !== undefined
+    if (!mustEnd || this.#chain.isSegmentEnd) return
+    const file = segmentPath(this.#directory, range.number)
+    const reason = 'the sealed segment does not end with the checkpoint that says so'
+    this.#draft.damage({ file, stream: this.#entry.name, bytes: [0, range.bytes], reason })
+  }
+
+  /** One that is missing from the log and from everything else shows here at least. */
+  #checkLastCheckpoint(): void {
+    const { lastCheckpoint, name, trimPoint } = this.#entry
+    const found = this.#chain.lastCheckpoint
+    if (this.#chain.isInterrupted || lastCheckpoint <= trimPoint.offset) return
+    if (found === lastCheckpoint) return
+    const reason = `the last checkpoint is not there: the catalogue has one at ${lastCheckpoint}`
+    this.#draft.damage({ file: this.#directory, stream: name, reason })
   }
 
   /** The sealed segments below the active one; undefined when the manifest cannot be used. */
@@ -69,7 +87,8 @@ export class StreamCheck {
     )
     const manifest = decodeManifest(bytes)
     const isHis = manifest?.stream === name && manifest.streamId === latin1ToHex(streamId)
-    if (manifest !== undefined && isHis && isList(manifest.sealed)) {
+    if (manifest !== undefined && isHis && isSound(manifest)) {
+      this.#checkTrimPoint(manifest, path)
       return manifest.sealed.filter(it => it.number < segment)
     }
     this.#draft.damage({
@@ -84,13 +103,29 @@ export class StreamCheck {
     return undefined
   }
 
+  /**
+   * The manifest is written before the catalogue: a crash between the two leaves it ahead, and the
+   * segments in front of it where they are.
+   */
+  #checkTrimPoint({ trimPoint }: Manifest, file: string): void {
+    const { trimPoint: kept, name } = this.#entry
+    this.#listedFrom = Math.max(this.#listedFrom, trimPoint.offset)
+    const isSame =
+      trimPoint.offset === kept.offset && trimPoint.chainHead === latin1ToHex(kept.hash)
+    if (isSame || trimPoint.offset > kept.offset) return
+    const reason = `its trim point ${trimPoint.offset} is not that of the catalogue, ${kept.offset}`
+    this.#draft.damage({ file, stream: name, reason })
+  }
+
   /** Sealed segments that there are or ought to be; one that is missing altogether leaves a gap. */
   #numbers(sealed: readonly SegmentRange[]): number[] {
     const names = this.#disk.exists(this.#directory) ? this.#disk.list(this.#directory) : []
-    const found = names.map(name => Number(SEGMENT_NAME.exec(name)?.[1] ?? this.#entry.segment))
+    const { segment, firstSegment } = this.#entry
+    const found = names.filter(name => name.endsWith('.log')).map(name => segmentNumber(name))
     const numbers = new Set([...found, ...sealed.map(range => range.number)])
     return [...numbers]
-      .filter(number => number < this.#entry.segment)
+      .filter(number => number !== undefined)
+      .filter(number => number >= firstSegment && number < segment)
       .sort((left, right) => left - right)
   }
 
@@ -102,7 +137,7 @@ export class StreamCheck {
       first: file.record(0, file.size)?.record.offset,
     }))
     const firstOffset = first ?? this.#chain.nextOffset
-    if (isManifestSound) {
+    if (isManifestSound && firstOffset >= this.#listedFrom) {
       const stream = this.#entry.name
       const reason = `the manifest does not name segment ${number}`
       this.#draft.damage({ file: manifestPath(this.#directory), stream, reason })
@@ -154,15 +189,31 @@ export class StreamCheck {
     if (!this.#disk.exists(this.#directory)) return
     for (const name of this.#disk.list(this.#directory)) {
       const file = `${this.#directory}/${name}`
-      const number = Number((SEGMENT_NAME.exec(name) ?? INDEX_NAME.exec(name))?.[1] ?? Number.NaN)
-      if (number <= this.#entry.segment || file === manifestPath(this.#directory)) continue
-      const reason = 'not a file of this stream: of a checkpoint without a commit, or put there'
+      const { segment, firstSegment } = this.#entry
+      const number = segmentNumber(name) ?? Number.POSITIVE_INFINITY
+      if (file === manifestPath(this.#directory)) continue
+      if (number >= firstSegment && number <= segment) continue
+      const reason = number < firstSegment ? TRIMMED : NOT_OURS
       this.#draft.note({ file, stream: this.#entry.name, reason })
     }
   }
 }
 
+const TRIMMED = 'of a segment that is trimmed: it goes with the next one'
+const NOT_OURS = 'not a file of this stream: of a checkpoint without a commit, or put there'
+
+/** Whether there is no segment yet. */
+function isUnstored({ segment, segmentBytes }: StreamEntry): boolean {
+  return segment === 0 && segmentBytes === 0
+}
+
 /** Whether it is what its type says: a checksum that fits says only that somebody computed it. */
+function isSound({ trimPoint, sealed }: Partial<Manifest>): boolean {
+  const isTrimPoint =
+    Number.isSafeInteger(trimPoint?.offset) && typeof trimPoint?.chainHead === 'string'
+  return isTrimPoint && isList(sealed)
+}
+
 function isList(sealed: readonly (Partial<SegmentRange> | null)[] | undefined): boolean {
   return (
     Array.isArray(sealed) &&

@@ -1,5 +1,9 @@
 import { latin1ToHex } from '../../shared/format/bytes.ts'
-import { type RecordView, RecordFormat } from '../../shared/format/record.ts'
+import { decodeCheckpointBody } from '../../shared/format/checkpoint.ts'
+import { compressionNameOf, ExpandError, expandBody } from '../../shared/format/compression.ts'
+import { type RecordView, RecordFormat, RecordKind } from '../../shared/format/record.ts'
+
+import { REQUEST_BYTES_MAX } from '../../shared/limits.ts'
 
 // How structures read as one line of text each.
 
@@ -59,7 +63,8 @@ export function isJson(text: string): boolean {
 
 /** One record; `at` is its position in the file. */
 export function describeRecord(bytes: Buffer, record: RecordView, at: number): string {
-  const { headersAt, bodyAt, bodyEnd } = record
+  if (record.kind === RecordKind.Checkpoint) return describeCheckpoint(bytes, record, at)
+  const { headersAt, bodyAt, compression } = record
   const headers = bodyAt > headersAt ? { headers: quote(bytes.utf8Slice(headersAt, bodyAt)) } : {}
   return describe('record', at, {
     offset: record.offset,
@@ -68,12 +73,47 @@ export function describeRecord(bytes: Buffer, record: RecordView, at: number): s
     format: nameOf(RecordFormat, record.format),
     previous: latin1ToHex(record.previousHash),
     ...headers,
-    body: `${bodyEnd - bodyAt} bytes ${preview(bytes.subarray(bodyAt, bodyEnd), record.format)}`,
+    ...(compression === 0 ? {} : { compression: compressionNameOf(compression) ?? compression }),
+    body: `${record.rawLength} bytes ${preview(bodyToShow(bytes, record), record)}`,
   })
 }
 
-function preview(body: Buffer, format: number): string {
+function describeCheckpoint(bytes: Buffer, record: RecordView, at: number): string {
+  const body = decodeCheckpointBody(bytes, record)
+  const common = {
+    offset: record.offset,
+    bytes: record.end - record.at,
+    time: time(record.timestamp),
+    previous: latin1ToHex(record.previousHash),
+  }
+  if (body === undefined) return describe('checkpoint that makes no sense', at, common)
+  const { recordCount, trimPoint, keyId, signature, isLastOfSegment } = body
+  return describe(isLastOfSegment ? 'checkpoint, end of segment,' : 'checkpoint', at, {
+    ...common,
+    recordCount,
+    trimOffset: trimPoint.offset,
+    trimHash: latin1ToHex(trimPoint.hash),
+    keyId: latin1ToHex(keyId),
+    signature: latin1ToHex(signature),
+  })
+}
+
+/** The body as it was appended, where it can be had. */
+function bodyToShow(bytes: Buffer, record: RecordView): Buffer {
+  const stored = bytes.subarray(record.bodyAt, record.bodyEnd)
+  if (record.compression === 0 || record.rawLength > REQUEST_BYTES_MAX) return stored
+  try {
+    return expandBody(record.compression, stored, record.rawLength)
+  } catch (error) {
+    if (error instanceof ExpandError) return stored
+    throw error
+  }
+}
+
+function preview(body: Buffer, { format, rawLength }: RecordView): string {
   const start = body.subarray(0, PREVIEW_BYTES)
-  const text = format === RecordFormat.Binary ? start.toString('hex') : quote(start.toString())
+  // One that could not be expanded is not of its format.
+  const isBinary = format === RecordFormat.Binary || body.length !== rawLength
+  const text = isBinary ? start.toString('hex') : quote(start.toString())
   return body.length > PREVIEW_BYTES ? `${text}...` : text
 }

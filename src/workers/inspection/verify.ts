@@ -1,4 +1,5 @@
 import { StoreError } from '../../shared/errors.ts'
+import { GENESIS_HASH } from '../../shared/format/chain.ts'
 import type { StreamEntry } from '../../shared/format/catalogue.ts'
 import { cataloguePath, journalPath, streamPath } from '../../shared/format/paths.ts'
 import { MIB } from '../../shared/limits.ts'
@@ -9,7 +10,10 @@ import { listJournalFiles } from '../journal/journal-files.ts'
 import { type CatalogueContent, type LiveEntry, readCatalogue } from '../streams/catalogue-file.ts'
 import { type Counts, Draft, noCounts } from './draft.ts'
 import { findShards } from './header-check.ts'
+import type { Trust } from './chain-check.ts'
 import { JournalCheck } from './journal-check.ts'
+import { checkKeys } from './key-check.ts'
+import type { KeptHeads } from './kept-heads.ts'
 import { noteStrangers } from './strangers.ts'
 import { StreamCheck } from './stream-check.ts'
 import { isJson } from './text.ts'
@@ -27,33 +31,46 @@ const PROGRESS_BYTES = 4 * MIB
  * Runs a whole verification.
  * @throws StoreError invalid_request when the directory is none of ours, or of a newer format
  */
-export function verifyDirectory(disk: Disk, post: (message: InspectionMessage) => void): void {
+export function verifyDirectory(
+  disk: Disk,
+  heads: KeptHeads,
+  post: (message: InspectionMessage) => void,
+): void {
   const shards = findShards(disk)
   if ('refused' in shards) throw new StoreError('invalid_request', shards.refused)
-  new Verification(disk, post).run(shards.count, shards.damage)
+  new Verification(disk, heads, post).run(shards.count, shards.damage)
 }
 
 class Verification {
   readonly #disk: Disk
+  readonly #heads: KeptHeads
   readonly #post: (message: InspectionMessage) => void
   readonly #counts: Counts = noCounts()
   readonly #directories = new Set<string>()
+  #trust: Trust
   #damages = 0
   #doneBytes = 0
   #totalBytes = 0
   #saidBytes = 0
   #what = ''
 
-  constructor(disk: Disk, post: (message: InspectionMessage) => void) {
+  constructor(disk: Disk, heads: KeptHeads, post: (message: InspectionMessage) => void) {
     this.#disk = disk
+    this.#heads = heads
+    this.#trust = { keys: new Map(), heads }
     this.#post = post
   }
 
   run(shards: number, damage: Finding | undefined): void {
     if (damage !== undefined) this.#say([damage])
     for (let shard = 0; shard < shards; shard += 1) this.#totalBytes += this.#sizeOf(shard)
+    this.#part(draft => {
+      this.#trust = { keys: checkKeys(this.#disk, draft), heads: this.#heads }
+    })
     for (let shard = 0; shard < shards; shard += 1) this.#verifyShard(shard)
     this.#part(draft => noteStrangers(this.#disk, shards, this.#directories, draft))
+    this.#say([...this.#heads.findings(this.#trust.keys)])
+    this.#counts.heads = this.#heads.count
     this.#post({
       kind: 'report',
       ok: this.#damages === 0,
@@ -92,6 +109,7 @@ class Verification {
     const deleted = this.#checkJournal(shard)
     for (const { stream } of catalogue.live) {
       this.#what = stream.name
+      if (!deleted.has(stream.streamId)) this.#heads.noteStream(stream.name, stream.streamId)
       this.#directories.add(streamPath(stream.name))
       if (!deleted.has(stream.streamId)) this.#checkStream(shard, stream)
     }
@@ -125,7 +143,7 @@ class Verification {
       draft => {
         const catalogue = readCatalogue(this.#disk, shard)
         if (!('live' in catalogue)) return
-        check = new JournalCheck(this.#disk, shard, catalogue, draft)
+        check = new JournalCheck(this.#disk, shard, catalogue, this.#trust, draft)
         check.run()
         this.#advance(this.#journalBytes(shard))
       },
@@ -138,7 +156,7 @@ class Verification {
     let current: StreamEntry | undefined = stream
     this.#part(
       draft => {
-        if (current !== undefined) new StreamCheck(this.#disk, current, draft).run()
+        if (current !== undefined) new StreamCheck(this.#disk, current, this.#trust, draft).run()
       },
       () => {
         const before = current
@@ -200,9 +218,17 @@ function guarded(draft: Draft, check: () => void): void {
 
 /** Whether an entry makes sense; the checksum says only that it is what was written. */
 function checkEntry({ stream, at, end }: LiveEntry, file: string, draft: Draft): boolean {
-  const { nextOffset, segmentFirstOffset, recordBytes, name, config } = stream
+  const { nextOffset, segmentFirstOffset, firstOffset, trimPoint, name, config } = stream
   const isSound =
-    nextOffset >= segmentFirstOffset && recordBytes >= 0 && name !== '' && isJson(config)
+    nextOffset >= segmentFirstOffset &&
+    nextOffset >= firstOffset &&
+    segmentFirstOffset >= trimPoint.offset &&
+    firstOffset >= trimPoint.offset &&
+    stream.segment >= stream.firstSegment &&
+    // What begins at offset 0 has nothing before it, whatever an entry says.
+    (trimPoint.offset > 0 || trimPoint.hash === GENESIS_HASH) &&
+    name !== '' &&
+    isJson(config)
   if (!isSound) draft.damage({ file, bytes: [at, end], reason: 'an entry makes no sense' })
   return isSound
 }

@@ -5,6 +5,7 @@ import { PAGE_BYTES } from '../../shared/limits.ts'
 import { ring } from '../../shared/memory/doorbell.ts'
 import {
   Counter,
+  DirectIo,
   FailureCode,
   type JournalMemory,
   SlotField,
@@ -12,6 +13,7 @@ import {
   Word,
 } from '../../shared/memory/journal-memory.ts'
 import { advance, SlotState } from '../../shared/memory/slot-state.ts'
+import { refusesDirectIo, writePages } from '../disk/direct-io.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
 import { writeFully } from '../disk/files.ts'
 import type { Environment } from '../environment.ts'
@@ -47,6 +49,8 @@ export class BlockWriter {
   #file: { readonly number: number; readonly handle: number } | undefined
   /** Why the last step was `failed`. */
   failure: DiskError | undefined
+  /** Why direct I/O was given up on the way. */
+  fallback: DiskError | undefined
 
   constructor(
     memory: JournalMemory,
@@ -114,14 +118,35 @@ export class BlockWriter {
   }
 
   #flush(block: Buffer): void {
-    const file = this.#journalFile(this.#field(SlotField.file))
     const started = this.#environment.monotonicMs()
-    writeFully(this.#disk, file, block, this.#field(SlotField.position) * PAGE_BYTES)
+    const file = this.#write(block)
     const written = this.#environment.monotonicMs()
     this.#disk.sync(file) // orders the block before the durable LSN that vouches for it
     const synced = this.#environment.monotonicMs()
     this.#count(Counter.writeMicros, (written - started) * 1000)
     this.#count(Counter.syncMicros, (synced - written) * 1000)
+  }
+
+  /** Returns the file that the block went to. */
+  #write(block: Buffer): number {
+    const position = this.#field(SlotField.position) * PAGE_BYTES
+    const isDirect = Atomics.load(this.#memory.words, Word.directIo) === DirectIo.On
+    try {
+      const file = this.#journalFile(this.#field(SlotField.file), isDirect ? 'direct' : 'update')
+      const write = isDirect ? writePages : writeFully
+      write(this.#disk, file, block, position)
+      return file
+    } catch (error) {
+      if (!isDirect || !refusesDirectIo(error)) throw error
+      this.#fallBack(error)
+      return this.#write(block) // from its start: what is there of it has not been synced
+    }
+  }
+
+  #fallBack(error: DiskError): void {
+    this.fallback = error
+    Atomics.store(this.#memory.words, Word.directIo, DirectIo.Unavailable)
+    this.close()
   }
 
   #publish(): void {
@@ -153,10 +178,10 @@ export class BlockWriter {
     return 'failed'
   }
 
-  #journalFile(number: number): number {
+  #journalFile(number: number, mode: 'update' | 'direct'): number {
     if (this.#file?.number !== number) {
       this.close()
-      const handle = this.#disk.open(journalPath(this.#shard, number), 'update')
+      const handle = this.#disk.open(journalPath(this.#shard, number), mode)
       this.#file = { number, handle }
     }
     return this.#file?.handle

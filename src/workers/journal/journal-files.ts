@@ -31,11 +31,17 @@ const NEWEST_FORMAT = 1
 /** The body of newest.json. */
 type Newest = { readonly format: number; readonly file: number }
 
-/** Freed files kept for use again; more are removed. */
+/**
+ * Freed files kept for use again. The ones freed last are kept, for their size is the one wanted: a
+ * file that was made larger for one block, or before the size was configured anew, goes in time.
+ */
 const SPARES_MAX = 2
 
-/** Puts a journal file in place, ready for blocks; an empty one of the same number gives way. */
-export function prepareJournalFile(disk: Disk, header: JournalHeader): void {
+/**
+ * Puts a journal file in place, ready for blocks; an empty one of the same number gives way.
+ * @returns whether it is a freed one, used again
+ */
+export function prepareJournalFile(disk: Disk, header: JournalHeader): boolean {
   const directory = shardPath(header.shard)
   const spare = takeSpare(disk, header)
   const path = spare ?? `${directory}/prepared.tmp`
@@ -51,6 +57,7 @@ export function prepareJournalFile(disk: Disk, header: JournalHeader): void {
     newestPath(header.shard),
     encodeSealedJson({ format: NEWEST_FORMAT, file: header.number }),
   )
+  return spare !== undefined
 }
 
 /** Number of the newest journal file that is known to have been there; undefined: damaged. */
@@ -64,13 +71,17 @@ export function readNewest(disk: Disk, shard: number): number | undefined {
 /** Retires the files below `number`: nothing in them is needed any more. */
 export function freeJournalFiles(disk: Disk, shard: number, number: number): void {
   const freed = listJournalFiles(disk, shard).filter(file => file < number)
-  let spares = disk.list(shardPath(shard)).filter(isSpare).length
+  if (freed.length === 0) return
+  const directory = shardPath(shard)
+  const spares = disk.list(directory).filter(isSpare).sort()
+  const kept = freed.slice(-SPARES_MAX)
   for (const file of freed) {
-    if (spares < SPARES_MAX) disk.rename(journalPath(shard, file), sparePath(shard, file))
+    if (kept.includes(file)) disk.rename(journalPath(shard, file), sparePath(shard, file))
     else disk.remove(journalPath(shard, file))
-    spares += 1
   }
-  if (freed.length > 0) disk.syncDirectory(shardPath(shard))
+  const surplus = spares.slice(0, Math.max(0, spares.length + kept.length - SPARES_MAX))
+  for (const name of surplus) disk.remove(`${directory}/${name}`)
+  disk.syncDirectory(directory)
 }
 
 /** Numbers of a shard's journal files, ascending. */

@@ -3,6 +3,7 @@ import { BLOCK_HEADER_BYTES, BlockFlag, blockBytes, sealBlock } from '../../shar
 import type { JournalHeader } from '../../shared/format/journal-header.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
 import { ring } from '../../shared/memory/doorbell.ts'
+import { GrowingMemory } from '../../shared/memory/growing-memory.ts'
 import {
   hasReached,
   type JournalMemory,
@@ -11,6 +12,7 @@ import {
   Word,
 } from '../../shared/memory/journal-memory.ts'
 import { advance, SlotState } from '../../shared/memory/slot-state.ts'
+import { type EncodeCounters, EncodeMeter } from './encode-meter.ts'
 
 // The appender's half of the log buffer: frames go into the filling slot, a sealed slot belongs to
 // the flusher.
@@ -58,6 +60,10 @@ export class LogBuffer {
   readonly #memory: JournalMemory
   readonly #fileCapacity: number
   readonly #sendExternal: (block: SharedArrayBuffer) => void
+  /** For oversize blocks, one a slot. */
+  readonly #external = [new GrowingMemory(), new GrowingMemory()]
+  readonly #encoding: EncodeMeter
+  #files = { made: 0, reused: 0 }
   #slot = 0
   #filling: Filling | undefined
   #file: JournalHeader
@@ -75,7 +81,9 @@ export class LogBuffer {
     fileCapacity: number,
     end: JournalEnd,
     sendExternal: (block: SharedArrayBuffer) => void,
+    monotonicMs: () => number,
   ) {
+    this.#encoding = new EncodeMeter(monotonicMs)
     this.#memory = memory
     this.#fileCapacity = fileCapacity
     this.#capacityWanted = fileCapacity
@@ -114,6 +122,15 @@ export class LogBuffer {
     return this.#filling !== undefined
   }
 
+  get encodeCounters(): EncodeCounters {
+    return this.#encoding.counters
+  }
+
+  /** Journal files that were offered since the start, new ones and ones used again. */
+  get files(): { readonly made: number; readonly reused: number } {
+    return this.#files
+  }
+
   /** Whether everything sealed has been flushed. */
   get isFlusherIdle(): boolean {
     return this.#stateOf(0) < SlotState.Sealed && this.#stateOf(1) < SlotState.Sealed
@@ -128,6 +145,7 @@ export class LogBuffer {
       this.seal(BlockFlag.Data)
     }
     this.#filling ??= this.#begin(blockBytes(bytes))
+    this.#encoding.begin()
     return this.#filling && { block: this.#filling.block, at: this.#filling.used }
   }
 
@@ -137,6 +155,7 @@ export class LogBuffer {
     assert(filling !== undefined, 'a frame is committed only after its room was reserved')
     filling.used += bytes
     assert(filling.used <= filling.block.length, 'a frame stays within the room it asked for')
+    this.#encoding.end(!this.isFlusherIdle)
     return filling.lsn + filling.used
   }
 
@@ -203,7 +222,7 @@ export class LogBuffer {
   }
 
   /** Takes a prepared file that follows the current one. */
-  offerFile(header: JournalHeader): void {
+  offerFile(header: JournalHeader, isReused: boolean): void {
     const { number, firstLsn, capacity } = this.#file
     assert(header.number === number + 1, `file ${header.number} follows ${number}`)
     assert(
@@ -211,6 +230,7 @@ export class LogBuffer {
       'journal files follow one another without a gap',
     )
     this.#next = header
+    this.#files[isReused ? 'reused' : 'made'] += 1
   }
 
   #begin(bytes: number): Filling | undefined {
@@ -222,15 +242,18 @@ export class LogBuffer {
       return undefined
     }
     advance(words, this.#stateWord, SlotState.Free, SlotState.Filling)
-    const external = bytes > slot.length ? new SharedArrayBuffer(bytes) : undefined
-    const block = external === undefined ? slot : Buffer.from(external)
+    // The slot was free, so nobody holds what its last oversize block left in that memory.
+    const external = bytes > slot.length ? this.#external[this.#slot]?.take(bytes) : undefined
+    const block = external === undefined ? slot : Buffer.from(external, 0, bytes)
     return { block, external, lsn: this.#lsnOf(this.#position), used: BLOCK_HEADER_BYTES }
   }
 
   /** Goes on in the next file, when it is there and holds `room`. */
   #turnPage(room: number): boolean {
-    this.#capacityWanted = Math.max(this.#fileCapacity, room)
-    if (this.#next === undefined || this.#next.capacity < room) return false
+    this.#capacityWanted = Math.max(this.#capacityWanted, room)
+    // A next file that is too small gives way to a larger one of its number, in another thread's
+    // hands: whatever went into it from now on, an idle seal say, would be lost with it.
+    if (this.#next === undefined || this.#next.capacity < this.#capacityWanted) return false
     this.#file = this.#next
     this.#next = undefined
     this.#position = PAGE_BYTES

@@ -15,13 +15,16 @@ import type { Disk } from '../disk/disk.ts'
 import { makeDirectories, readWhole, removeTree, replaceFile } from '../disk/files.ts'
 import type { Environment } from '../environment.ts'
 import { prepareJournalFile } from '../journal/journal-files.ts'
+import { decideMove, discardJournals, findMove, moveJournals } from './shard-move.ts'
 import { createCatalogue } from '../streams/catalogue-file.ts'
 
 // varve.json says that a directory is one of ours, laid out completely. While it is laid out, a
 // marker file says that nothing was ever served from it, so that it may be begun anew. A directory
 // with content but neither of the two is refused: it is never taken for an empty one.
 
-export const DIRECTORY_FORMAT = 1
+export const DIRECTORY_FORMAT = 2
+/** Still read; the first start makes it the current one. */
+export const OLDEST_FORMAT = 1
 
 /** The content of varve.json. */
 export type DirectoryHeader = {
@@ -29,28 +32,25 @@ export type DirectoryHeader = {
   readonly shards: number
   /** µs since 1970 */
   readonly createdAt: number
+  /** Set while the journals of another shard count take their place; see shard-move.ts. */
+  readonly moving?: true
 }
 
 /**
- * Opens a data directory, laying out a new one where it is empty.
- * @param shards the count asked for; undefined takes what is there, or 1
+ * Opens a data directory, laying out a new one where it is empty, and finishes a change of its
+ * shard count that a crash has stopped.
+ * @param shards of a new one
  * @throws StoreError invalid_request, with what to do, when the directory cannot be used
  */
 export function openDataDirectory(
   disk: Disk,
   environment: Environment,
-  shards: number | undefined,
+  shards: number,
 ): DirectoryHeader {
-  if (!disk.exists(HEADER_PATH)) {
-    layOut(disk, environment, shards ?? 1)
-  }
-  const header = readDirectoryHeader(disk)
-  if (shards !== undefined && shards !== header.shards) {
-    throw refusal(
-      `it was created with ${header.shards} shards, not ${shards}; start without --shards`,
-    )
-  }
+  if (!disk.exists(HEADER_PATH)) layOut(disk, environment, shards)
+  const header = settleMove(disk, readDirectoryHeader(disk))
   if (disk.exists(INITIALISING_PATH)) endLayout(disk)
+  if (header.format < DIRECTORY_FORMAT) upgrade(disk, header)
   return header
 }
 
@@ -60,13 +60,50 @@ function readDirectoryHeader(disk: Disk): DirectoryHeader {
   if (header === undefined) {
     throw refusal(`${HEADER_PATH} is damaged; restore it from a backup of this directory`)
   }
-  if (header.format !== DIRECTORY_FORMAT) {
+  if (header.format < OLDEST_FORMAT || header.format > DIRECTORY_FORMAT) {
     throw refusal(
-      `it has format ${header.format}, this version reads format ${DIRECTORY_FORMAT}; ` +
+      `it has format ${header.format}, this version reads ${OLDEST_FORMAT} to ` +
+        `${DIRECTORY_FORMAT}; ` +
         'use the version that wrote it',
     )
   }
   return header
+}
+
+/** Leaves the directory with one set of journals, that of the header it returns. */
+function settleMove(disk: Disk, header: DirectoryHeader): DirectoryHeader {
+  const { moving, ...settled } = header
+  switch (decideMove(findMove(disk, moving === true))) {
+    case 'open':
+      break
+    case 'discard':
+      // The header may be known from the cache alone: durable first, and only then the rest goes.
+      writeHeader(disk, header)
+      discardJournals(disk)
+      break
+    case 'move':
+      writeHeader(disk, header)
+      moveJournals(disk)
+      endMove(disk, settled)
+      break
+    case 'finish':
+      disk.syncDirectory('')
+      endMove(disk, settled)
+      break
+    case 'refuse':
+      throw refusal(`its journals are missing or there twice; restore ${JOURNALS_PATH}`)
+  }
+  return settled
+}
+
+export function writeHeader(disk: Disk, header: DirectoryHeader): void {
+  replaceFile(disk, HEADER_PATH, encodeSealedJson(header))
+}
+
+/** The journals are in their place: the mark goes, then what they replaced. */
+export function endMove(disk: Disk, header: DirectoryHeader): void {
+  writeHeader(disk, header)
+  discardJournals(disk)
 }
 
 function layOut(disk: Disk, environment: Environment, shards: number): void {
@@ -82,29 +119,33 @@ function layOut(disk: Disk, environment: Environment, shards: number): void {
   makeDirectories(disk, STREAMS_PATH)
   makeDirectories(disk, QUARANTINE_PATH)
   for (let shard = 0; shard < shards; shard += 1) {
-    layOutShard(disk, environment, shard)
+    layOutShard(disk, environment, shard, { epoch: 0, entries: [] })
   }
-  const header = { format: DIRECTORY_FORMAT, shards, createdAt: environment.nowMicros() }
-  replaceFile(disk, HEADER_PATH, encodeSealedJson(header))
+  writeHeader(disk, { format: DIRECTORY_FORMAT, shards, createdAt: environment.nowMicros() })
 }
 
-function layOutShard(disk: Disk, environment: Environment, shard: number): void {
+/** A shard with these streams (catalogue entries), and a journal in which nothing has happened. */
+export function layOutShard(
+  disk: Disk,
+  environment: Environment,
+  shard: number,
+  { epoch, entries }: { readonly epoch: number; readonly entries: readonly Buffer[] },
+): void {
   makeDirectories(disk, shardPath(shard))
   prepareJournalFile(disk, {
     shard,
-    epoch: 0,
+    epoch,
     number: 0,
     firstLsn: 0,
     capacity: PAGE_BYTES, // no block ever goes here: the first start opens file 1
     salt: environment.randomBytes(16),
   })
-  createCatalogue(disk, shard, {
+  createCatalogue(disk, shard, entries, {
     checkpointLsn: 0,
     journalFile: 0,
     blockNumber: 0,
     blockHash: GENESIS_HASH,
     timestamp: environment.nowMicros(),
-    entries: 0,
   })
 }
 
@@ -113,6 +154,11 @@ function endLayout(disk: Disk): void {
   replaceFile(disk, HEADER_PATH, readWhole(disk, HEADER_PATH))
   disk.remove(INITIALISING_PATH)
   disk.syncDirectory('')
+}
+
+/** Structures of the older format are read as they are; no older version may touch them now. */
+function upgrade(disk: Disk, header: DirectoryHeader): void {
+  writeHeader(disk, { ...header, format: DIRECTORY_FORMAT })
 }
 
 /** Takes back what an earlier layout left; nothing was ever served from it. */

@@ -2,10 +2,15 @@ import type { JournalHeader } from '../../shared/format/journal-header.ts'
 import { journalPath, QUARANTINE_PATH, shardPath } from '../../shared/format/paths.ts'
 import { blockBytes } from '../../shared/format/block.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
-import type { RecoveryReport, ShardOptions } from '../../shared/protocol/shard.ts'
+import type {
+  FoundTransactions,
+  RecoveryReport,
+  ShardOptions,
+} from '../../shared/protocol/shard.ts'
 import type { Disk } from '../disk/disk.ts'
 import { makeDirectories, readFully, replaceFile, withFile, writeFully } from '../disk/files.ts'
 import { JournalCheckpoint } from '../engine/journal-checkpoint.ts'
+import { TransactionLedger } from '../engine/transaction-ledger.ts'
 import type { Environment } from '../environment.ts'
 import { freeJournalFiles, listJournalFiles, prepareJournalFile } from '../journal/journal-files.ts'
 import type { JournalEnd } from '../journal/log-buffer.ts'
@@ -13,29 +18,42 @@ import { type CatalogueContent, readCatalogue, settleCatalogue } from '../stream
 import { StreamLog } from '../streams/stream-log.ts'
 import { StreamTable } from '../streams/stream-table.ts'
 import { TailArena } from '../streams/tail-arena.ts'
+import { releaseSegments, trimmedLast } from '../streams/trimmed-segments.ts'
 import { type Block, JournalDamage, JournalWalk, type WalkEnd } from './journal-walk.ts'
-import { Replay } from './replay.ts'
+import { Replay, type ReplayedState } from './replay.ts'
 
 // A start of a shard is always a recovery. Its steps, each durable before the next:
 //
-//   1. the catalogue's last commit says where segments and journal stand; it is written again
+//   1. the catalogue's last commit says where segments and journal stand; it is written again, and
+//      what it let go is removed
 //   2. the journal is walked from there; its frames bring the streams up to its end
 //   3. an unfinished last block is copied to quarantine
 //   4. blocks that no later block vouches for may be in the page cache alone: written again
 //   5. a new journal file with a new epoch follows; from here appends are possible
 //
+// A transaction that is pending at the journal's end is in doubt: it keeps its streams until the
+// front end has asked its coordinator. No journal checkpoint passes its frame, so any number of
+// crashes and starts finds it again.
+//
 // Where 2 finds that something durable is missing nothing is written at all: the shard then serves
 // what the catalogue and its segments hold.
 
 /** A shard's state as recovery found or made it. */
-export type RecoveredShard = {
-  readonly table: StreamTable
-  readonly arena: TailArena
-  readonly checkpoint: JournalCheckpoint
-} & (
-  | { readonly journal: JournalEnd; readonly report: RecoveryReport; readonly refused: null }
-  | { readonly journal: null; readonly report: null; readonly refused: string }
-)
+export type RecoveredShard = ReplayedState &
+  (
+    | {
+        readonly journal: JournalEnd
+        readonly report: RecoveryReport
+        readonly refused: null
+        readonly transactions: FoundTransactions
+      }
+    | {
+        readonly journal: null
+        readonly report: null
+        readonly refused: string
+        readonly transactions: null
+      }
+  )
 
 /**
  * Opens a shard from disk. @throws DiskError @throws JournalDamage when its catalogue is damaged
@@ -54,7 +72,7 @@ export function recoverShard(
   }
   const state = loadCatalogue(catalogue)
   try {
-    const replay = new Replay(state.table, state.arena, state.checkpoint)
+    const replay = new Replay(shard, state)
     const { walk, end, unvouched } = walkJournal(disk, shard, catalogue, options, replay)
     if (end.decision === 'refuse') {
       const at = `journal file ${end.file.number}, byte ${end.position}`
@@ -62,6 +80,7 @@ export function recoverShard(
     }
     settleCatalogue(disk, shard, catalogue)
     freeJournalFiles(disk, shard, catalogue.commit.journalFile)
+    releaseSegments(disk, trimmedLast(catalogue.live, catalogue.lastCheckpointAt))
     if (end.decision === 'cut') quarantine(disk, shard, end)
     writeAgain(disk, shard, unvouched)
     const journal = openEpoch(disk, environment, walk.file, end, options)
@@ -69,17 +88,34 @@ export function recoverShard(
       streams: state.table.size,
       ...replay.counts,
       cutBytes: end.cutBytes,
+      inDoubt: state.ledger.stagedCount,
       epoch: journal.file.epoch,
       milliseconds: Math.round(environment.monotonicMs() - started),
     }
-    return { ...state, journal, report, refused: null }
+    return { ...state, journal, report, refused: null, transactions: state.ledger.found() }
   } catch (error) {
     if (!(error instanceof JournalDamage)) throw error
-    return { ...loadCatalogue(catalogue), journal: null, report: null, refused: error.message }
+    const refused = error.message
+    return { ...loadCatalogue(catalogue), journal: null, report: null, refused, transactions: null }
   }
 }
 
-function loadCatalogue(catalogue: CatalogueContent) {
+/** Why a shard would be refused; undefined when it would not. Changes nothing. */
+export function examineShard(disk: Disk, shard: number, options: ShardOptions): string | undefined {
+  const catalogue = readCatalogue(disk, shard)
+  if (!('live' in catalogue)) return 'its catalogue does not check'
+  const state = loadCatalogue(catalogue)
+  try {
+    const replay = new Replay(shard, state)
+    const { end } = walkJournal(disk, shard, catalogue, options, replay)
+    return end.decision === 'refuse' ? 'its journal lacks what was durable' : undefined
+  } catch (error) {
+    if (error instanceof JournalDamage) return error.message
+    throw error
+  }
+}
+
+function loadCatalogue(catalogue: CatalogueContent): ReplayedState {
   const table = new StreamTable()
   for (const { stream } of catalogue.live) {
     const log = StreamLog.fromEntry(stream)
@@ -87,7 +123,12 @@ function loadCatalogue(catalogue: CatalogueContent) {
     table.makeDurable(log)
   }
   const mark = { lsn: catalogue.commit.checkpointLsn, catalogueBytes: catalogue.bytes }
-  return { table, arena: new TailArena(), checkpoint: new JournalCheckpoint(mark) }
+  return {
+    table,
+    arena: new TailArena(),
+    checkpoint: new JournalCheckpoint(mark),
+    ledger: new TransactionLedger(catalogue.decisions),
+  }
 }
 
 function walkJournal(

@@ -1,8 +1,16 @@
-import { decodeFrame, FrameFlag } from '../../shared/format/frame.ts'
+import {
+  decodeFrame,
+  type Frame,
+  FrameFlag,
+  type FrameTransaction,
+} from '../../shared/format/frame.ts'
 import { decodeOperation, type Operation, OperationType } from '../../shared/format/operation.ts'
-import type { StreamConfig } from '../../shared/protocol/streams.ts'
+import type { TransactionLedger } from '../engine/transaction-ledger.ts'
+import { assignTransaction, stageFrame, streamOf } from '../engine/staged-transaction.ts'
+import { type AppendOperation, keepAppend } from '../streams/journaled-append.ts'
 import type { JournalCheckpoint } from '../engine/journal-checkpoint.ts'
-import { StreamLog, type TailFrame } from '../streams/stream-log.ts'
+import { readConfig } from '../streams/stream-config.ts'
+import type { StreamLog } from '../streams/stream-log.ts'
 import type { StreamTable } from '../streams/stream-table.ts'
 import type { TailArena } from '../streams/tail-arena.ts'
 import { BLOCK_HEADER_BYTES } from '../../shared/format/block.ts'
@@ -11,21 +19,33 @@ import { type Block, JournalDamage } from './journal-walk.ts'
 /** What replay has applied. */
 export type ReplayCounts = { blocks: number; frames: number; records: number; bytes: number }
 
+/** What replay brings up to the journal's end. */
+export type ReplayedState = {
+  readonly table: StreamTable
+  readonly arena: TailArena
+  readonly checkpoint: JournalCheckpoint
+  readonly ledger: TransactionLedger
+}
+
 /**
  * Applies the frames of valid blocks to the streams, in order, as the appender and the durable LSN
  * did in the life before. Idempotent by offset and stream id: an operation that does not follow
  * what is there is damage, never skipped.
  */
 export class Replay {
+  readonly #shard: number
   readonly #table: StreamTable
   readonly #arena: TailArena
   readonly #checkpoint: JournalCheckpoint
+  readonly #ledger: TransactionLedger
   readonly counts: ReplayCounts = { blocks: 0, frames: 0, records: 0, bytes: 0 }
 
-  constructor(table: StreamTable, arena: TailArena, checkpoint: JournalCheckpoint) {
+  constructor(shard: number, { table, arena, checkpoint, ledger }: ReplayedState) {
+    this.#shard = shard
     this.#table = table
     this.#arena = arena
     this.#checkpoint = checkpoint
+    this.#ledger = ledger
   }
 
   /** @throws JournalDamage when a frame makes no sense; what came before it stays applied */
@@ -38,15 +58,68 @@ export class Replay {
       if (frame === undefined) throw damage(block, at, 'a frame does not check')
       this.counts.frames += 1
       const endLsn = header.lsn + BLOCK_HEADER_BYTES + frame.end
-      for (let op = frame.payloadAt; op < frame.end; ) {
-        const operation = decodeOperation(body, op, frame.end)
-        if (operation === undefined) throw damage(block, op, 'an operation makes no sense')
-        if (frame.flags !== FrameFlag.Committed)
-          throw damage(block, op, 'a barrier carries nothing')
-        this.#applyOperation(operation, body, frame.timestamp, endLsn, block)
-        op = operation.end
-      }
+      if (frame.transaction === undefined) this.#applyFrame(frame, endLsn, block)
+      else this.#applyTransaction(frame, frame.transaction, endLsn, block)
       at = frame.end
+    }
+  }
+
+  #applyFrame(frame: Frame, endLsn: number, block: Block): void {
+    const { body } = block
+    for (let op = frame.payloadAt; op < frame.end; ) {
+      const operation = decodeOperation(body, op, frame.end)
+      if (operation === undefined) throw damage(block, op, 'an operation makes no sense')
+      if (frame.flags !== FrameFlag.Committed) throw damage(block, op, 'a barrier carries nothing')
+      this.#applyOperation(operation, body, frame.timestamp, endLsn, block)
+      op = operation.end
+    }
+  }
+
+  #applyTransaction(
+    { flags, timestamp, payloadAt, end }: Frame,
+    { id, coordinator }: FrameTransaction,
+    endLsn: number,
+    block: Block,
+  ): void {
+    const { body } = block
+    if (flags === FrameFlag.Pending) {
+      const payload = Buffer.from(body.subarray(payloadAt, end))
+      const staged = stageFrame(this.#table, { id, coordinator, timestamp, payload, endLsn })
+      if (staged === undefined || this.#ledger.staged(id) !== undefined) {
+        throw damage(block, payloadAt, 'a pending transaction makes no sense')
+      }
+      this.#table.promise(staged.creates)
+      return this.#ledger.stage(staged)
+    }
+    if (flags === FrameFlag.Committed && end > payloadAt) {
+      return this.#commit(body, [payloadAt, end], timestamp, endLsn, block)
+    }
+    const staged = this.#ledger.staged(id)
+    this.#table.promise(-(staged?.creates ?? 0))
+    this.#ledger.resolve(id)
+    if (flags === FrameFlag.Aborted) return this.#ledger.settle(id, 'abort', false)
+    if (staged !== undefined) {
+      const { payload } = staged
+      this.#commit(payload, [0, payload.length], staged.timestamp, endLsn, block)
+    }
+    // Only the shard that decides writes one for a transaction that is not staged.
+    this.#ledger.settle(id, 'commit', (staged?.coordinator ?? this.#shard) === this.#shard)
+  }
+
+  #commit(
+    payload: Buffer,
+    range: readonly [number, number],
+    timestamp: number,
+    endLsn: number,
+    block: Block,
+  ): void {
+    const appended = assignTransaction(this.#table, this.#arena, payload, range, timestamp, endLsn)
+    if (appended === undefined) throw damage(block, 0, 'a committed transaction makes no sense')
+    for (const { log, frame, creates } of appended) {
+      if (creates) this.#table.makeDurable(log)
+      log.makeDurable(frame)
+      this.counts.records += frame.nextOffset - frame.firstOffset
+      this.#checkpoint.noteChanged(log)
     }
   }
 
@@ -58,8 +131,7 @@ export class Replay {
     block: Block,
   ): void {
     if (operation.type === OperationType.Create) {
-      const config = JSON.parse(operation.config) as StreamConfig
-      const log = new StreamLog(operation.name, operation.streamId, operation.createdAt, config)
+      const log = streamOf(operation)
       this.#table.assign(log)
       this.#table.makeDurable(log)
       return this.#checkpoint.noteChanged(log)
@@ -67,14 +139,32 @@ export class Replay {
     const log = this.#table.byId(operation.streamId)
     if (log === undefined) throw damage(block, operation.end, 'an operation on an unknown stream')
     switch (operation.type) {
-      case OperationType.Append: {
-        const frame = this.#keep(operation, log, body, timestamp, endLsn, block)
-        log.assign(frame)
-        log.makeDurable(frame)
+      case OperationType.Append:
+        this.#append(operation, log, body, timestamp, endLsn, block)
+        break
+      case OperationType.Configure:
+        log.config = log.durableConfig = readConfig(operation.config)
+        log.manifestStale = true
+        break
+      case OperationType.Reference: {
+        const { reference } = operation
+        const { firstOffset, count, chainHead } = reference
+        if (firstOffset !== log.nextOffset) {
+          throw damage(block, operation.end, `offset ${firstOffset} after ${log.nextOffset}`)
+        }
+        const result = { firstOffset, nextOffset: firstOffset + count, timestamp, chainHead }
+        const producer = reference.producer && log.nextProducer(reference.producer, result)
+        const stored = { reference, timestamp, producer, endLsn }
+        log.assignStored(stored)
+        log.makeStoredDurable(stored)
+        this.counts.records += count
         break
       }
-      case OperationType.Configure:
-        log.config = log.durableConfig = JSON.parse(operation.config) as StreamConfig
+      case OperationType.Trim:
+        if (operation.before > log.nextOffset) {
+          throw damage(block, operation.end, `a trim to ${operation.before} of ${log.nextOffset}`)
+        }
+        log.firstOffset = log.durableFirstOffset = operation.before
         log.manifestStale = true
         break
       case OperationType.Close:
@@ -90,27 +180,21 @@ export class Replay {
     this.#checkpoint.noteChanged(log)
   }
 
-  #keep(
-    append: Extract<Operation, { type: typeof OperationType.Append }>,
+  #append(
+    append: AppendOperation,
     log: StreamLog,
     body: Buffer,
     timestamp: number,
     endLsn: number,
     block: Block,
-  ): TailFrame {
+  ): void {
     if (append.firstOffset !== log.nextOffset) {
       throw damage(block, append.recordsAt, `offset ${append.firstOffset} after ${log.nextOffset}`)
     }
     this.counts.records += append.count
-    return {
-      firstOffset: append.firstOffset,
-      nextOffset: append.firstOffset + append.count,
-      timestamp,
-      chainHead: append.chainHead,
-      endLsn,
-      length: append.end - append.recordsAt,
-      ...this.#arena.keep(body, append.recordsAt, append.end, endLsn),
-    }
+    const frame = keepAppend(append, log, this.#arena, body, timestamp, endLsn)
+    log.assign(frame)
+    log.makeDurable(frame)
   }
 }
 

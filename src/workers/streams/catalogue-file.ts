@@ -1,10 +1,13 @@
 import {
+  type CatalogueEntry,
   type CommitEntry,
   decodeEntry,
   EntryType,
   encodeCommitEntry,
+  encodeDecisionEntry,
   type StreamEntry,
 } from '../../shared/format/catalogue.ts'
+import { assert } from '../../shared/assert.ts'
 import { cataloguePath } from '../../shared/format/paths.ts'
 import { MIB } from '../../shared/limits.ts'
 import type { Disk } from '../disk/disk.ts'
@@ -17,6 +20,8 @@ export type LiveEntry = { readonly stream: StreamEntry; readonly at: number; rea
 export type CatalogueContent = {
   readonly live: readonly LiveEntry[]
   readonly commit: CommitEntry
+  /** Transactions committed by this shard that another may still ask about. */
+  readonly decisions: readonly number[]
   /** Bytes up to the end of the last commit. */
   readonly bytes: number
   /** Where the last checkpoint's own entries start: they may be in the page cache alone. */
@@ -35,23 +40,21 @@ const MAGIC = Buffer.from('VCAT')
  */
 export function parseCatalogue(bytes: Buffer): CatalogueContent | CatalogueDamage {
   const live = new Map<string, LiveEntry>()
-  let uncommitted: (() => void)[] = []
+  let uncommitted: Uncommitted[] = []
   let commit: CommitEntry | undefined
+  let decisions: number[] = []
   let end = 0
   let lastCheckpointAt = 0
   let at = 0
   for (let entry = decodeEntry(bytes, at); entry !== undefined; entry = decodeEntry(bytes, at)) {
-    const range = { at, end: entry.end }
+    const start = at
     at = entry.end
     if (entry.type === EntryType.Stream) {
-      const { stream } = entry
-      uncommitted.push(() => live.set(stream.streamId, { stream, ...range }))
-    } else if (entry.type === EntryType.Removed) {
-      const { streamId } = entry
-      uncommitted.push(() => live.delete(streamId))
-    } else {
+      uncommitted.push({ stream: entry.stream, at: start, end: at })
+    } else if (entry.type !== EntryType.Commit) uncommitted.push(entry)
+    else {
       if (entry.commit.entries !== uncommitted.length) break
-      for (const apply of uncommitted) apply()
+      decisions = apply(uncommitted, live) // only the last checkpoint's count
       uncommitted = []
       lastCheckpointAt = end
       end = at
@@ -64,7 +67,21 @@ export function parseCatalogue(bytes: Buffer): CatalogueContent | CatalogueDamag
   if (commit === undefined || later.length > 1) {
     return { damagedAt: at, damagedTo: later[0] ?? bytes.length }
   }
-  return { live: [...live.values()], commit, bytes: end, lastCheckpointAt }
+  return { live: [...live.values()], commit, decisions, bytes: end, lastCheckpointAt }
+}
+
+/** An entry that its commit makes hold. */
+type Uncommitted = LiveEntry | Exclude<CatalogueEntry, { type: typeof EntryType.Stream }>
+
+/** Returns the decisions among the entries. */
+function apply(entries: readonly Uncommitted[], live: Map<string, LiveEntry>): number[] {
+  const decisions: number[] = []
+  for (const entry of entries) {
+    if ('stream' in entry) live.set(entry.stream.streamId, entry)
+    else if (entry.type === EntryType.Removed) live.delete(entry.streamId)
+    else if (entry.type === EntryType.Decision) decisions.push(entry.transaction)
+  }
+  return decisions
 }
 
 /** Positions of whole commit entries after `from`, wherever they start. */
@@ -76,9 +93,26 @@ function findCommits(bytes: Buffer, from: number): number[] {
   return found
 }
 
-/** A new shard's catalogue: no streams, the journal at its beginning. */
-export function createCatalogue(disk: Disk, shard: number, commit: CommitEntry): void {
-  replaceFile(disk, cataloguePath(shard), encodeCommitEntry(commit))
+/** A new shard's catalogue: the entries of its streams, the journal at its beginning. */
+export function createCatalogue(
+  disk: Disk,
+  shard: number,
+  entries: readonly Buffer[],
+  commit: Omit<CommitEntry, 'entries'>,
+): void {
+  const end = encodeCommitEntry({ ...commit, entries: entries.length })
+  replaceFile(disk, cataloguePath(shard), Buffer.concat([...entries, end]))
+}
+
+/** The entries that hold, as they lie in the file. */
+export function readEntries(disk: Disk, shard: number): { name: string; bytes: Buffer }[] {
+  const file = readWhole(disk, cataloguePath(shard))
+  const content = parseCatalogue(file)
+  assert('live' in content, 'a catalogue that was just written checks')
+  return content.live.map(({ stream, at, end }) => ({
+    name: stream.name,
+    bytes: file.subarray(at, end),
+  }))
 }
 
 export function readCatalogue(disk: Disk, shard: number): CatalogueContent | CatalogueDamage {
@@ -133,7 +167,8 @@ export function compactCatalogue(
   const content = parseCatalogue(file)
   // A damaged one is left for the next start to name; what is appended behind it holds.
   if (!('live' in content)) return bytes
-  const kept = content.live.map(({ at, end }) => file.subarray(at, end))
+  const entries = content.live.map(({ at, end }) => file.subarray(at, end))
+  const kept = entries.concat(content.decisions.map(encodeDecisionEntry))
   const commit = encodeCommitEntry({ ...content.commit, entries: kept.length })
   const compacted = Buffer.concat([...kept, commit])
   if (2 * compacted.length > bytes) return bytes

@@ -1,14 +1,16 @@
 import { assert } from '../../shared/assert.ts'
-import { latin1ToHex } from '../../shared/format/bytes.ts'
+import { hexToLatin1, latin1ToHex } from '../../shared/format/bytes.ts'
 import {
   decodeEntry,
   EntryType,
   encodeCommitEntry,
+  encodeDecisionEntry,
   encodeRemovedEntry,
   encodeStreamEntry,
   type StreamEntry,
   streamEntryBytesMax,
 } from '../../shared/format/catalogue.ts'
+import type { TrimPoint } from '../../shared/format/checkpoint.ts'
 import {
   decodeManifest,
   encodeManifest,
@@ -21,12 +23,16 @@ import {
   type CheckpointDone,
   type CheckpointJob,
   EXTENT_NUMBERS,
+  type ExtentNumbers,
+  type StoreJob,
+  StreamFlag,
+  type TrimmedStream,
 } from '../../shared/protocol/checkpointer.ts'
 import type { Disk } from '../disk/disk.ts'
 import { readWhole, removeTree, withFile, writeFully } from '../disk/files.ts'
 import { freeJournalFiles } from '../journal/journal-files.ts'
 import { appendToCatalogue, compactCatalogue } from './catalogue-file.ts'
-import { SegmentWriter } from './segment-writer.ts'
+import { type SegmentTarget, SegmentWriter } from './segment-writer.ts'
 
 // Carries out a journal checkpoint. The order is the point; each step is durable before the next:
 //
@@ -34,13 +40,18 @@ import { SegmentWriter } from './segment-writer.ts'
 //   2. manifests are renamed into place; directories synced
 //   3. the catalogue gets the new extents and the commit; synced. From here the checkpoint holds
 //   4. deleted streams' files and journal files below the checkpoint go
+//   5. trimmed segments go, by a job of their own: reads planned before the commit may want them
 //
 // A crash before 3 leaves bytes past the extents of the last commit, which the journal writes
-// again, and manifests that may name segments past them, which count for nothing.
+// again, and manifests that may name segments past them, which count for nothing. So a manifest
+// goes on naming the segments that its own checkpoint lets go: the commit decides, not it.
 
 /** From so many names to sync on, one sync of the file system is cheaper. */
 const SYNC_ALL_FROM = 16
 const REMOVED_SUFFIX = '.removed'
+
+/** An entry as it will be, and the bytes of the segments that it no longer has. */
+type Stored = { readonly stored: StreamEntry; readonly freedBytes: number }
 
 export class CheckpointWriter {
   readonly #disk: Disk
@@ -49,6 +60,8 @@ export class CheckpointWriter {
   readonly #directories = new Set<string>()
   readonly #manifests: string[] = []
   readonly #damaged: string[] = []
+  #target: SegmentTarget = 'records and index'
+  readonly #trimmed: TrimmedStream[] = []
 
   constructor(disk: Disk, shard: number) {
     this.#disk = disk
@@ -60,42 +73,86 @@ export class CheckpointWriter {
    */
   run(job: CheckpointJob): CheckpointDone {
     const aside = this.#moveRemovedAside(job)
-    const jobEntries = Buffer.from(job.entries.buffer, job.entries.byteOffset, job.entries.length)
-    const chunks = job.chunks.map(chunk => Buffer.from(chunk))
     const extents: number[] = []
+    const trimPoints = new Map<number, TrimPoint>()
     const entries: Buffer[] = job.removed.map(({ streamId }) => encodeRemovedEntry(streamId))
-    let frameAt = 0
-    for (let at = 0; at < jobEntries.length; ) {
-      const entry = decodeEntry(jobEntries, at)
-      assert(entry?.type === EntryType.Stream, 'a job carries stream entries')
-      const manifestStale = job.frames[frameAt] === 1
-      const count = job.frames[frameAt + 1] as number
-      const frames = sliceFrames(chunks, job.frames.subarray(frameAt + 2, frameAt + 2 + 3 * count))
-      const stored = this.#store(entry.stream, frames, manifestStale)
-      extents.push(
-        stored.segment,
-        stored.segmentFirstOffset,
-        stored.segmentBytes,
-        stored.recordBytes,
-      )
+    for (const { stored, freedBytes } of this.#storeAll(job)) {
+      if (freedBytes > 0) trimPoints.set(extents.length / EXTENT_NUMBERS, stored.trimPoint)
+      extents.push(...extentNumbers(stored, freedBytes))
       entries.push(encodeEntry(stored))
-      frameAt += 2 + 3 * count
-      at = entry.end
     }
+    entries.push(...job.decisions.map(encodeDecisionEntry))
     assert(extents.length % EXTENT_NUMBERS === 0, 'an extent has so many numbers')
-    this.#settle()
-    for (const path of this.#manifests) this.#disk.rename(`${path}.tmp`, path)
-    for (const path of this.#manifests) this.#directories.add(parentPath(path))
-    this.#settle()
     const catalogueBytes = this.#commit(job, entries)
     for (const path of aside) removeTree(this.#disk, path)
     freeJournalFiles(this.#disk, this.#shard, job.commit.journalFile)
     return {
       kind: 'checkpoint',
       extents: Float64Array.from(extents),
+      trimPoints,
+      trimmed: this.#trimmed,
       catalogueBytes,
       damaged: this.#damaged,
     }
+  }
+
+  /**
+   * Brings one stream's segments up to date, durable when it returns, and leaves the catalogue as
+   * it is. @throws DiskError
+   */
+  store(job: StoreJob): ExtentNumbers {
+    this.#target = 'records'
+    const [only] = this.#storeAll(job)
+    assert(only !== undefined, 'a store job is about a stream')
+    return extentNumbers(only.stored, only.freedBytes)
+  }
+
+  /** Indexes the records of a store job, as they cannot be lost any more. @throws DiskError */
+  index(job: StoreJob): void {
+    const bytes = Buffer.from(job.entries.buffer, job.entries.byteOffset, job.entries.length)
+    const entry = decodeEntry(bytes, 0)
+    assert(entry?.type === EntryType.Stream, 'a job carries stream entries')
+    const memory = job.chunks.map(chunk => Buffer.from(chunk))
+    const frames = sliceFrames(memory, job.frames.subarray(2))
+    const writer = this.#writerFor(entry.stream, frames, job.frames[0] as number, 'index')
+    for (const frame of frames) writer.append(frame)
+    writer.flush()
+  }
+
+  #writerFor(
+    entry: StreamEntry,
+    frames: readonly Buffer[],
+    flags: number,
+    target: SegmentTarget,
+  ): SegmentWriter {
+    const start = {
+      id: entry.streamId,
+      nextOffset: firstOffsetOf(frames) ?? entry.nextOffset,
+      endsWithCheckpoint: (flags & StreamFlag.EndsWithCheckpoint) !== 0,
+    }
+    return new SegmentWriter(this.#disk, streamPath(entry.name), start, entry, target)
+  }
+
+  #storeAll({ entries, frames, chunks }: Pick<CheckpointJob, 'entries' | 'frames' | 'chunks'>) {
+    const bytes = Buffer.from(entries.buffer, entries.byteOffset, entries.length)
+    const memory = chunks.map(chunk => Buffer.from(chunk))
+    const all: Stored[] = []
+    let frameAt = 0
+    for (let at = 0; at < bytes.length; ) {
+      const entry = decodeEntry(bytes, at)
+      assert(entry?.type === EntryType.Stream, 'a job carries stream entries')
+      const flags = frames[frameAt] as number
+      const count = frames[frameAt + 1] as number
+      const slices = sliceFrames(memory, frames.subarray(frameAt + 2, frameAt + 2 + 3 * count))
+      all.push(this.#store(entry.stream, slices, flags))
+      frameAt += 2 + 3 * count
+      at = entry.end
+    }
+    this.#settle()
+    for (const path of this.#manifests) this.#disk.rename(`${path}.tmp`, path)
+    for (const path of this.#manifests) this.#directories.add(parentPath(path))
+    this.#settle()
+    return all
   }
 
   /** A deleted stream's directory may be wanted by a new stream of the same name. */
@@ -113,22 +170,13 @@ export class CheckpointWriter {
     return aside
   }
 
-  #store(entry: StreamEntry, frames: readonly Buffer[], manifestStale: boolean): StreamEntry {
+  #store(entry: StreamEntry, frames: readonly Buffer[], flags: number): Stored {
     const added = frames.reduce((sum, frame) => sum + frame.length, 0)
     const directory = streamPath(entry.name)
-    const isNew = entry.recordBytes === 0
-    if (isNew && frames.length === 0) return entry // no directory before the first record
+    const isNew = isUnstored(entry)
+    if (isNew && frames.length === 0) return { stored: entry, freedBytes: 0 } // no directory yet
     if (isNew) this.#makeDirectory(directory)
-    const config = JSON.parse(entry.config) as { maxSegmentBytes: number }
-    const writer = new SegmentWriter(
-      this.#disk,
-      directory,
-      {
-        maxSegmentBytes: config.maxSegmentBytes,
-        nextOffset: firstOffsetOf(frames) ?? entry.nextOffset,
-      },
-      entry,
-    )
+    const writer = this.#writerFor(entry, frames, flags, this.#target)
     for (const frame of frames) writer.append(frame)
     writer.flush()
     assert(
@@ -136,14 +184,37 @@ export class CheckpointWriter {
       'the frames of a job reach the end that it names',
     )
     for (const path of writer.files) this.#files.add(path)
+    // The segment before ended with the last checkpoint: this one's name is new.
+    if (entry.segmentBytes === 0) this.#directories.add(directory)
     const stored = { ...entry, ...writer.end, recordBytes: entry.recordBytes + added }
-    if (isNew || manifestStale || writer.rolled.length > 0) {
-      const sealed = this.#sealedBefore(directory, entry)
-      // One damaged manifest must not stop its shard: it stays as it is, for reads to name.
-      if (sealed === undefined) this.#damaged.push(manifestPath(directory))
-      else this.#writeManifest(directory, stored, sealed, writer)
+    const isStale = (flags & StreamFlag.ManifestStale) !== 0
+    if (!isNew && !isStale && writer.rolled.length === 0) return { stored, freedBytes: 0 }
+    const sealed = this.#sealedBefore(directory, entry)
+    if (sealed !== undefined) return this.#list(directory, stored, [...sealed, ...writer.rolled])
+    // One damaged manifest must not stop its shard: it stays as it is, for reads to name.
+    this.#damaged.push(manifestPath(directory))
+    return { stored, freedBytes: 0 }
+  }
+
+  /** Writes the manifest, and lets go the segments that are trimmed whole. */
+  #list(directory: string, entry: StreamEntry, segments: readonly SegmentRange[]): Stored {
+    const trimmed = segments.filter(({ nextOffset }) => nextOffset <= entry.firstOffset)
+    const last = trimmed.at(-1)
+    const freedBytes = trimmed.reduce((sum, { bytes }) => sum + bytes, 0)
+    const stored =
+      last === undefined
+        ? entry
+        : {
+            ...entry,
+            recordBytes: entry.recordBytes - freedBytes,
+            firstSegment: last.number + 1,
+            trimPoint: { offset: last.nextOffset, hash: hexToLatin1(last.chainHead) },
+          }
+    if (last !== undefined) {
+      this.#trimmed.push({ directory, firstSegment: stored.firstSegment })
     }
-    return stored
+    this.#writeManifest(directory, stored, segments)
+    return { stored, freedBytes }
   }
 
   #makeDirectory(directory: string): void {
@@ -159,24 +230,22 @@ export class CheckpointWriter {
     this.#directories.add(directory)
   }
 
-  /** The sealed segments that the manifest names and the catalogue knows of; undefined: damaged. */
+  /** The sealed segments that the manifest names and the catalogue keeps; undefined: damaged. */
   #sealedBefore(directory: string, entry: StreamEntry): readonly SegmentRange[] | undefined {
-    if (entry.recordBytes === 0) return []
+    if (isUnstored(entry)) return []
     const path = manifestPath(directory)
     const manifest = this.#disk.exists(path)
       ? decodeManifest(readWhole(this.#disk, path))
       : undefined
     if (manifest?.streamId !== latin1ToHex(entry.streamId)) return undefined
-    return manifest.sealed.filter(segment => segment.number < entry.segment)
+    return manifest.sealed.filter(
+      ({ number }) => number >= entry.firstSegment && number < entry.segment,
+    )
   }
 
-  #writeManifest(
-    directory: string,
-    entry: StreamEntry,
-    sealed: readonly SegmentRange[],
-    writer: SegmentWriter,
-  ): void {
+  #writeManifest(directory: string, entry: StreamEntry, sealed: readonly SegmentRange[]): void {
     const path = manifestPath(directory)
+    const { trimPoint } = entry
     const content = encodeManifest({
       format: MANIFEST_FORMAT,
       stream: entry.name,
@@ -184,8 +253,9 @@ export class CheckpointWriter {
       createdAt: entry.createdAt,
       closed: entry.closed,
       config: JSON.parse(entry.config),
-      sealed: [...sealed, ...writer.rolled],
-      active: { number: writer.end.segment, firstOffset: writer.end.segmentFirstOffset },
+      trimPoint: { offset: trimPoint.offset, chainHead: latin1ToHex(trimPoint.hash) },
+      sealed,
+      active: { number: entry.segment, firstOffset: entry.segmentFirstOffset },
     })
     const temporary = `${path}.tmp`
     withFile(this.#disk, temporary, 'create', file => writeFully(this.#disk, file, content, 0))
@@ -215,6 +285,16 @@ export class CheckpointWriter {
   }
 }
 
+function extentNumbers(stored: StreamEntry, freedBytes: number): ExtentNumbers {
+  const { segment, segmentFirstOffset, segmentBytes, recordBytes, firstSegment } = stored
+  return [segment, segmentFirstOffset, segmentBytes, recordBytes, firstSegment, freedBytes]
+}
+
+/** Whether there is no segment yet. */
+function isUnstored({ segment, segmentBytes }: StreamEntry): boolean {
+  return segment === 0 && segmentBytes === 0
+}
+
 function sliceFrames(chunks: readonly Buffer[], frames: Uint32Array): Buffer[] {
   const slices: Buffer[] = []
   for (let at = 0; at < frames.length; at += 3) {
@@ -229,6 +309,6 @@ function firstOffsetOf(frames: readonly Buffer[]): number | undefined {
 }
 
 function encodeEntry(entry: StreamEntry): Buffer {
-  const bytes = Buffer.alloc(streamEntryBytesMax(entry.name, entry.config))
+  const bytes = Buffer.alloc(streamEntryBytesMax(entry.name, entry.config, entry.producers))
   return bytes.subarray(0, encodeStreamEntry(bytes, 0, entry))
 }

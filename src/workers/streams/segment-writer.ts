@@ -1,12 +1,20 @@
 import { assert } from '../../shared/assert.ts'
 import { latin1ToHex } from '../../shared/format/bytes.ts'
+import { chainHashOf } from '../../shared/format/chain.ts'
+import { decodeCheckpointBody } from '../../shared/format/checkpoint.ts'
+import { entryPosition, indexEntry } from '../../shared/format/index-page.ts'
 import type { SegmentRange } from '../../shared/format/manifest.ts'
 import { segmentPath } from '../../shared/format/paths.ts'
-import { viewRecord } from '../../shared/format/record.ts'
+import {
+  RECORD_HEADER_BYTES,
+  RecordKind,
+  type RecordView,
+  viewRecord,
+} from '../../shared/format/record.ts'
 import { MIB } from '../../shared/limits.ts'
 import type { Disk } from '../disk/disk.ts'
-import { withFile, writeFully } from '../disk/files.ts'
-import { extendIndex } from './offset-index.ts'
+import { readFully, withFile, writeFully } from '../disk/files.ts'
+import { extendIndex, lookUp, scanEntries } from './offset-index.ts'
 
 /** Where a stream's segments end. */
 export type SegmentEnd = {
@@ -15,26 +23,36 @@ export type SegmentEnd = {
   readonly segmentBytes: number
 }
 
+/**
+ * What is written. Records that may yet be lost are not indexed before the journal refers to them:
+ * others may take their offsets, and an index that checks is believed.
+ */
+export type SegmentTarget = 'records and index' | 'records' | 'index'
+
 /** Bytes collected before they go to the file in one write. */
 const WRITE_BYTES = MIB
 
 /**
  * Appends records to a stream's segments, in large writes and without syncing, and rolls to the
- * next segment before one would grow past `maxSegmentBytes`. Whoever calls it syncs `files`.
+ * next segment behind the checkpoint that says so. Whoever calls it syncs `files`.
  *
  * Invariant: bytes below the end that it was given are never touched.
  */
 export class SegmentWriter {
   readonly #disk: Disk
   readonly #directory: string
-  readonly #maxSegmentBytes: number
+  readonly #streamId: string
+  readonly #target: SegmentTarget
   #segment: number
   #firstOffset: number
   #bytes: number
   #pending: Buffer[] = []
   #pendingBytes = 0
-  #positions: number[] = []
+  #entries: number[] = []
   #nextOffset: number
+  /** Of the segment's last data record; undefined while that lies below where it was given. */
+  #lastTimestamp: number | undefined
+  #followsCheckpoint: boolean
   /** Segments that were sealed on the way. */
   readonly rolled: SegmentRange[] = []
   /** Paths written to. */
@@ -43,12 +61,20 @@ export class SegmentWriter {
   constructor(
     disk: Disk,
     directory: string,
-    stream: { maxSegmentBytes: number; nextOffset: number },
+    stream: {
+      readonly id: string
+      readonly nextOffset: number
+      /** Whether the last record there is a checkpoint. */
+      readonly endsWithCheckpoint: boolean
+    },
     end: SegmentEnd,
+    target: SegmentTarget = 'records and index',
   ) {
+    this.#target = target
     this.#disk = disk
     this.#directory = directory
-    this.#maxSegmentBytes = stream.maxSegmentBytes
+    this.#streamId = stream.id
+    this.#followsCheckpoint = stream.endsWithCheckpoint
     this.#nextOffset = stream.nextOffset
     this.#segment = end.segment
     this.#firstOffset = end.segmentFirstOffset
@@ -75,15 +101,16 @@ export class SegmentWriter {
       const record = viewRecord(records, at)
       assert(record?.offset === this.#nextOffset, `record ${this.#nextOffset} comes next`)
       const position = this.#bytes + this.#pendingBytes + at - from
-      if (position > 0 && position + record.end - at > this.#maxSegmentBytes) {
-        this.#take(records.subarray(from, at))
-        from = at
-        this.#roll(record.previousHash)
+      at = record.end
+      if (record.kind === RecordKind.Data) {
+        this.#note(record, position)
         continue
       }
-      this.#positions.push(position)
-      this.#nextOffset += 1
-      at = record.end
+      this.#followsCheckpoint = true
+      if (decodeCheckpointBody(records, record)?.isLastOfSegment !== true) continue
+      this.#take(records.subarray(from, at))
+      from = at
+      this.#roll(chainHashOf(this.#streamId, records, record), record.timestamp)
     }
     this.#take(records.subarray(from))
   }
@@ -91,6 +118,15 @@ export class SegmentWriter {
   /** Writes out what is still collected. */
   flush(): void {
     if (this.#pendingBytes === 0) return
+    if (this.#target !== 'index') this.#writeRecords()
+    if (this.#target !== 'records') this.#writeIndex()
+    this.#bytes += this.#pendingBytes
+    this.#pending = []
+    this.#pendingBytes = 0
+    this.#entries = []
+  }
+
+  #writeRecords(): void {
     const path = segmentPath(this.#directory, this.#segment)
     const mode = this.#bytes === 0 ? 'create' : 'update'
     withFile(this.#disk, path, mode, file => {
@@ -99,12 +135,11 @@ export class SegmentWriter {
       writeFully(this.#disk, file, Buffer.concat(this.#pending), this.#bytes)
     })
     this.files.add(path)
-    const ordinal = this.#nextOffset - this.#positions.length - this.#firstOffset
-    extendIndex(this.#disk, this.#directory, this.#segment, ordinal, this.#positions)
-    this.#bytes += this.#pendingBytes
-    this.#pending = []
-    this.#pendingBytes = 0
-    this.#positions = []
+  }
+
+  #writeIndex(): void {
+    const ordinal = this.#nextOffset - this.#entries.length - this.#firstOffset
+    extendIndex(this.#disk, this.#directory, this.#segment, ordinal, this.#entries)
   }
 
   #take(records: Buffer): void {
@@ -114,20 +149,49 @@ export class SegmentWriter {
     if (this.#pendingBytes >= WRITE_BYTES) this.flush()
   }
 
+  #note({ timestamp }: RecordView, position: number): void {
+    this.#entries.push(indexEntry(position, this.#followsCheckpoint))
+    this.#followsCheckpoint = false
+    this.#lastTimestamp = timestamp
+    this.#nextOffset += 1
+  }
+
   /**
-   * @param chainHead hash of the last record before the roll, which the next one names as previous
+   * @param chainHead chain hash of the checkpoint that ends the segment
+   * @param timestamp of that
    */
-  #roll(chainHead: string): void {
+  #roll(chainHead: string, timestamp: number): void {
     this.flush()
+    assert(this.#nextOffset > this.#firstOffset, 'a sealed segment has a record')
     this.rolled.push({
       number: this.#segment,
       firstOffset: this.#firstOffset,
       nextOffset: this.#nextOffset,
       bytes: this.#bytes,
       chainHead: latin1ToHex(chainHead),
+      // Of a damaged segment not even that can be told; then it ended no later than this.
+      lastTimestamp: this.#lastTimestamp ?? this.#storedTimestamp() ?? timestamp,
     })
+    this.#followsCheckpoint = false
+    this.#lastTimestamp = undefined
     this.#segment += 1
     this.#firstOffset = this.#nextOffset
     this.#bytes = 0
+  }
+
+  /** Of the last data record that an earlier journal checkpoint stored. */
+  #storedTimestamp(): number | undefined {
+    const disk = this.#disk
+    const last = this.#nextOffset - 1 - this.#firstOffset
+    const position =
+      lookUp(disk, this.#directory, this.#segment, last) ??
+      scanEntries(disk, this.#directory, this.#segment, this.#bytes).map(entryPosition)[last]
+    if (position === undefined) return undefined
+    const path = segmentPath(this.#directory, this.#segment)
+    const header = withFile(disk, path, 'read', file =>
+      readFully(disk, file, position, RECORD_HEADER_BYTES),
+    )
+    const record = viewRecord(header, 0)
+    return record?.offset === this.#nextOffset - 1 ? record.timestamp : undefined
   }
 }

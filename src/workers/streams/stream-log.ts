@@ -1,21 +1,46 @@
 import { GENESIS_HASH } from '../../shared/format/chain.ts'
 import { latin1ToHex } from '../../shared/format/bytes.ts'
 import type { StreamEntry } from '../../shared/format/catalogue.ts'
-import type { StreamConfig, StreamInfo } from '../../shared/protocol/streams.ts'
+import type { TrimPoint } from '../../shared/format/checkpoint.ts'
+import type { ProducerResult, ProducerState } from '../../shared/format/producer-state.ts'
+import type {
+  Checkpoint,
+  Producer,
+  StreamConfig,
+  StreamInfo,
+} from '../../shared/protocol/streams.ts'
+import type { Reference } from '../../shared/format/reference.ts'
+import { ProducerTable } from './producer-table.ts'
+import { STREAM_START, type StreamPosition } from './stream-position.ts'
+import { readConfig } from './stream-config.ts'
 import type { Chunk } from './tail-arena.ts'
 
 /** The records of one durable or soon durable append, in memory until they are in a segment. */
 export type TailFrame = {
   readonly firstOffset: number
+  /** Equal to `firstOffset` where it holds a checkpoint alone. */
   readonly nextOffset: number
   readonly timestamp: number
   /** Chain hash after its last record. */
   readonly chainHead: string
-  /** LSN of the end of its frame in the journal. */
+  /** Where the stream stands after it. */
+  readonly position: StreamPosition
+  readonly hasCheckpoint: boolean
+  readonly producer: ProducerState | undefined
+  /** LSN of the end of the frame in the journal that made it hold. */
   readonly endLsn: number
   readonly chunk: Chunk
   readonly at: number
   readonly length: number
+}
+
+/** An append whose records lie in a segment, and the frame that says so. */
+export type StoredAppend = {
+  readonly reference: Reference
+  readonly timestamp: number
+  readonly producer: ProducerState | undefined
+  /** LSN of the end of the frame. */
+  readonly endLsn: number
 }
 
 /** How far the segments reach, as of the last journal checkpoint. */
@@ -27,7 +52,12 @@ export type StoredExtent = {
   readonly segment: number
   readonly segmentFirstOffset: number
   readonly segmentBytes: number
+  readonly firstSegment: number
+  readonly trimPoint: TrimPoint
+  readonly position: StreamPosition
 }
+
+const GENESIS: TrimPoint = { offset: 0, hash: GENESIS_HASH }
 
 const NOTHING_STORED: StoredExtent = {
   nextOffset: 0,
@@ -37,6 +67,9 @@ const NOTHING_STORED: StoredExtent = {
   segment: 0,
   segmentFirstOffset: 0,
   segmentBytes: 0,
+  firstSegment: 0,
+  trimPoint: GENESIS,
+  position: STREAM_START,
 }
 
 /**
@@ -49,20 +82,24 @@ export class StreamLog {
   /** 16 bytes as latin1 */
   readonly id: string
   readonly createdAt: number
-  readonly firstOffset = 0
 
   // Assigned.
+  firstOffset: number
   nextOffset: number
   chainHead: string
   lastTimestamp: number
+  position: StreamPosition
   config: StreamConfig
   state: 'open' | 'closed' | 'deleted'
 
   // Durable.
+  durableFirstOffset: number
   durableNextOffset: number
   durableChainHead: string
   durableConfig: StreamConfig
   durableState: 'open' | 'closed' | 'deleted'
+  /** LSN of the end of the last durable frame of records. */
+  durableLsn = 0
   #durableBytes: number
 
   // Stored.
@@ -73,6 +110,10 @@ export class StreamLog {
   catalogued: boolean
   /** Frames beyond `stored`, in order; those at the end may not be durable yet. */
   tail: TailFrame[] | undefined
+  /** Made at the first append that names a producer. */
+  producers: ProducerTable | undefined
+  /** The last checkpoint that a client asked for, while nothing came after it. */
+  requested: { readonly chainHead: string; readonly checkpoint: Checkpoint } | undefined
 
   constructor(name: string, id: string, createdAt: number, config: StreamConfig) {
     this.name = name
@@ -80,23 +121,31 @@ export class StreamLog {
     this.createdAt = createdAt
     this.config = this.durableConfig = config
     this.state = this.durableState = 'open'
+    this.firstOffset = this.durableFirstOffset = 0
     this.nextOffset = this.durableNextOffset = 0
     this.chainHead = this.durableChainHead = GENESIS_HASH
     this.lastTimestamp = 0
+    this.position = STREAM_START
     this.#durableBytes = 0
     this.stored = NOTHING_STORED
     this.manifestStale = true
     this.catalogued = false
     this.tail = undefined
+    this.producers = undefined
+    this.requested = undefined
   }
 
   /** A stream as the catalogue has it: nothing beyond what is stored. */
   static fromEntry(entry: StreamEntry): StreamLog {
     const { name, streamId, createdAt, nextOffset, chainHead, lastTimestamp, recordBytes } = entry
-    const log = new StreamLog(name, streamId, createdAt, JSON.parse(entry.config) as StreamConfig)
+    const { segment, segmentFirstOffset, segmentBytes, firstSegment, trimPoint } = entry
+    const { lastCheckpoint, segmentSince, producers } = entry
+    const log = new StreamLog(name, streamId, createdAt, readConfig(entry.config))
+    log.firstOffset = log.durableFirstOffset = entry.firstOffset
     log.nextOffset = log.durableNextOffset = nextOffset
     log.chainHead = log.durableChainHead = chainHead
     log.lastTimestamp = lastTimestamp
+    log.position = { segmentFirstOffset, segmentBytes, segmentSince, lastCheckpoint }
     log.#durableBytes = recordBytes
     log.state = log.durableState = entry.closed ? 'closed' : 'open'
     log.stored = {
@@ -104,13 +153,22 @@ export class StreamLog {
       chainHead,
       lastTimestamp,
       recordBytes,
-      segment: entry.segment,
-      segmentFirstOffset: entry.segmentFirstOffset,
-      segmentBytes: entry.segmentBytes,
+      segment,
+      segmentFirstOffset,
+      segmentBytes,
+      firstSegment,
+      trimPoint,
+      position: log.position,
     }
     log.manifestStale = false
     log.catalogued = true
+    if (producers.length > 0) log.producers = ProducerTable.from(producers)
     return log
+  }
+
+  /** Stored bytes of all durable records kept, framing included. */
+  get durableBytes(): number {
+    return this.#durableBytes
   }
 
   /** Takes a frame's records as assigned: the next append follows them. */
@@ -118,21 +176,64 @@ export class StreamLog {
     this.nextOffset = frame.nextOffset
     this.chainHead = frame.chainHead
     this.lastTimestamp = frame.timestamp
+    this.position = frame.position
     this.tail ??= []
     this.tail.push(frame)
+    if (frame.producer !== undefined) this.producers?.assign(frame.producer)
+  }
+
+  /** What is known of a producer once it has appended with this result. */
+  nextProducer(producer: Producer, result: ProducerResult): ProducerState {
+    this.producers ??= new ProducerTable()
+    return this.producers.next(producer, result)
   }
 
   /** Shows a frame's records to readers: its block is on stable storage. */
   makeDurable(frame: TailFrame): void {
     this.durableNextOffset = frame.nextOffset
     this.durableChainHead = frame.chainHead
+    this.durableLsn = frame.endLsn
     this.#durableBytes += frame.length
+    if (frame.producer !== undefined) this.producers?.makeDurable(frame.producer)
   }
 
-  /** Lets go of the frames that a journal checkpoint has put into segments. */
-  markStored(extent: StoredExtent): void {
+  /** Takes records as assigned that lie in a segment already; no frame holds them. */
+  assignStored({ reference, timestamp, producer }: StoredAppend): void {
+    this.nextOffset = reference.firstOffset + reference.count
+    this.chainHead = reference.chainHead
+    this.lastTimestamp = timestamp
+    this.position = positionOf(reference)
+    if (producer !== undefined) this.producers?.assign(producer)
+  }
+
+  /**
+   * Shows such records to readers: the reference is on stable storage. Everything before them is in
+   * segments too, so the frames go.
+   */
+  makeStoredDurable({ reference, timestamp, producer, endLsn }: StoredAppend): void {
+    const { firstOffset, count, chainHead, recordBytes, segment } = reference
+    const { segmentFirstOffset, segmentBytes } = reference
+    const { firstSegment, trimPoint } = this.stored
+    const nextOffset = firstOffset + count
+    this.durableNextOffset = nextOffset
+    this.durableChainHead = chainHead
+    this.durableLsn = endLsn
+    this.#durableBytes += reference.length
+    if (producer !== undefined) this.producers?.makeDurable(producer)
+    const extent = { recordBytes, segment, segmentFirstOffset, segmentBytes, firstSegment }
+    const position = positionOf(reference)
+    const end = { nextOffset, chainHead, lastTimestamp: timestamp, position }
+    this.markStored({ ...end, ...extent, trimPoint }, endLsn, 0)
+  }
+
+  /**
+   * Lets go of the frames that a journal checkpoint up to `lsn` has put into segments.
+   * @param freedBytes of the segments that it let go
+   */
+  markStored(extent: StoredExtent, lsn: number, freedBytes: number): void {
     this.stored = extent
-    const rest = this.tail?.filter(frame => frame.firstOffset >= extent.nextOffset)
+    this.#durableBytes -= freedBytes
+    const rest = this.tail?.filter(frame => frame.endLsn > lsn)
     this.tail = rest === undefined || rest.length === 0 ? undefined : rest
   }
 
@@ -143,17 +244,23 @@ export class StreamLog {
     const assigned = view === 'assigned'
     const nextOffset = assigned ? this.nextOffset : this.durableNextOffset
     const state = assigned ? this.state : this.durableState
+    const { segment, firstSegment } = this.stored
     return {
       stream: this.name,
       streamId: latin1ToHex(this.id),
       state: state === 'open' ? 'open' : 'closed',
-      firstOffset: this.firstOffset,
+      firstOffset: assigned ? this.firstOffset : this.durableFirstOffset,
       nextOffset,
       chainHead: latin1ToHex(assigned ? this.chainHead : this.durableChainHead),
       recordBytes: this.#durableBytes,
-      segments: nextOffset === 0 ? 0 : this.stored.segment + 1,
+      segments: nextOffset === 0 ? 0 : segment - firstSegment + 1,
       createdAt: this.createdAt,
       config: assigned ? this.config : this.durableConfig,
     }
   }
+}
+
+function positionOf(reference: Reference): StreamPosition {
+  const { segmentFirstOffset, segmentBytes, segmentSince, lastCheckpoint } = reference
+  return { segmentFirstOffset, segmentBytes, segmentSince, lastCheckpoint }
 }

@@ -15,8 +15,16 @@ export class StreamTable {
   #sorted: string[] = []
   #unsorted: string[] = []
 
+  /** Streams that pending transactions will create, once they are committed. */
+  #promised = 0
+
   get size(): number {
     return this.#assigned.size
+  }
+
+  /** Keeps room for streams of a pending transaction; `count` is negative to give it back. */
+  promise(count: number): void {
+    this.#promised += count
   }
 
   assigned(name: string): StreamLog | undefined {
@@ -27,8 +35,24 @@ export class StreamTable {
     return this.#durable.get(name)
   }
 
+  /** Those that readers see. */
+  all(): Iterable<StreamLog> {
+    return this.#durable.values()
+  }
+
   byId(id: string): StreamLog | undefined {
     return this.#byId.get(id)
+  }
+
+  /**
+   * @param others streams that come with it, before it
+   * @throws StoreError stream_not_found, too_many_requests where no stream may be made
+   */
+  checkMayCreate(options: { autoCreate: boolean; streamsMax: number }, others = 0): void {
+    if (!options.autoCreate) throw new StoreError('stream_not_found', 'there is no such stream')
+    const streams = this.size + this.#promised + others
+    if (streams < options.streamsMax) return
+    throw new StoreError('too_many_requests', `there are ${streams} streams, the most allowed`)
   }
 
   /** Takes a new stream; readers do not see it yet. */

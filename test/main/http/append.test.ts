@@ -168,16 +168,6 @@ append('a query that the contract does not know is refused', () =>
   }),
 )
 
-append('producers are refused until they are offered', () =>
-  withServer(async ({ send }) => {
-    for (const header of ['producer-id', 'producer-epoch', 'producer-seq']) {
-      const headers = { 'content-type': 'text/plain', [header]: '1' }
-      const { body } = await send('POST', '/v1/streams/a/records', { body: 'x', headers })
-      assert.equal([body.code, body.outcome], ['invalid_request', 'not_applied'])
-    }
-  }),
-)
-
 append('a stream that does not exist is created unless the service says otherwise', () =>
   withServer(
     async ({ append }) => {

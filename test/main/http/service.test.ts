@@ -51,6 +51,30 @@ service('the contract is served as OpenAPI', () =>
   }),
 )
 
+service('the document lists every address with the shapes of its bodies', () =>
+  withServer(async ({ send }) => {
+    const { paths } = JSON.parse((await send('GET', '/docs/json')).text) as Document
+    for (const [path, methods] of Object.entries(DOCUMENTED)) {
+      const shown = Object.keys(paths[path] ?? {}).filter(method => method !== 'head')
+      assert.is(shown.toSorted().join(), methods, path)
+      for (const [method, { responses, requestBody }] of Object.entries(paths[path] ?? {})) {
+        const at = `${method} ${path}`
+        assert.ok(
+          Object.keys(responses).some(status => /^[12]/.test(status)),
+          at,
+        )
+        if (WITH_BODY.has(at)) assert.ok(requestBody?.content['application/json']?.schema, at)
+      }
+    }
+    const appended = paths['/v1/streams/{stream}/records']?.['post']?.parameters ?? []
+    const named = appended.map(({ name }) => name)
+    for (const name of ['expectedOffset', 'producer-id', 'producer-seq']) {
+      assert.ok(named.includes(name), name)
+    }
+    for (const path of Object.keys(paths)) assert.ok(path in DOCUMENTED || path in BESIDE, path)
+  }),
+)
+
 service('a chain is verified whole and in part', () =>
   withServer(async ({ send, append }) => {
     await append('a', 'application/x-ndjson', '1\n2\n3\n')
@@ -64,6 +88,38 @@ service('a chain is verified whole and in part', () =>
 )
 
 const READY = { shard: 0, state: 'ready' }
+
+type Operation = {
+  readonly responses: object
+  readonly parameters?: readonly { readonly name: string }[]
+  readonly requestBody?: { readonly content: Record<string, { readonly schema?: object }> }
+}
+type Document = { readonly paths: Record<string, Record<string, Operation>> }
+
+const DOCUMENTED: Readonly<Record<string, string>> = {
+  '/v1/streams': 'get',
+  '/v1/streams/{stream}': 'delete,get,patch,put',
+  '/v1/streams/{stream}/close': 'post',
+  '/v1/streams/{stream}/trim': 'post',
+  '/v1/streams/{stream}/records': 'get,post',
+  '/v1/streams/{stream}/records/{offset}': 'get',
+  '/v1/streams/{stream}/checkpoints': 'get,post',
+  '/v1/streams/{stream}/verify': 'get',
+  '/v1/transactions': 'post',
+  '/v1/keys': 'get',
+  '/v1/barrier': 'post',
+  '/v1/health': 'get',
+  '/v1/ready': 'get',
+}
+/** WebSockets. */
+const BESIDE = { '/v1/streams/{stream}/tail': true, '/v1/session': true }
+const WITH_BODY = new Set([
+  'put /v1/streams/{stream}',
+  'patch /v1/streams/{stream}',
+  'post /v1/streams/{stream}/trim',
+  'post /v1/streams/{stream}/records',
+  'post /v1/transactions',
+])
 
 const METRICS = [
   'varve_appends_total 1',

@@ -1,20 +1,26 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { withServer } from '../../support/http-server.ts'
+import { compressionOffered } from '../../../src/shared/format/compression.ts'
+import { jsonBody, withServer } from '../../support/http-server.ts'
 
 const streams = suite('main/http/streams')
 
 streams('a stream is created, confirmed, and in the way of another configuration', () =>
   withServer(async ({ send }) => {
-    const first = await send('PUT', '/v1/streams/a', options({ durability: 'immediate' }))
-    const second = await send('PUT', '/v1/streams/a', options({ durability: 'immediate' }))
+    const first = await send('PUT', '/v1/streams/a', jsonBody({ durability: 'immediate' }))
+    const second = await send('PUT', '/v1/streams/a', jsonBody({ durability: 'immediate' }))
     const third = await send('PUT', '/v1/streams/a')
     assert.equal([first.status, second.status, third.status], [201, 200, 409])
     assert.equal(second.body, first.body)
     assert.is(third.body.code, 'stream_exists')
     assert.is(Object.keys(first.body).join(), INFO_MEMBERS)
-    const config = { durability: 'immediate', compression: 'none', maxSegmentBytes: 67_108_864 }
-    assert.equal(first.body.config, config)
+    assert.equal(first.body.config, {
+      durability: 'immediate',
+      compression: 'none',
+      maxSegmentBytes: 67_108_864,
+      checkpointEvery: 1000,
+      retention: {},
+    })
   }),
 )
 
@@ -35,11 +41,11 @@ streams('a configuration changes in what is named', () =>
     const { status, body } = await send(
       'PATCH',
       '/v1/streams/a',
-      options({ durability: 'relaxed' }),
+      jsonBody({ durability: 'relaxed' }),
     )
     assert.equal([status, body.config?.durability], [200, 'relaxed'])
-    assert.is((await send('PATCH', '/v1/streams/a', options({}))).status, 200)
-    assert.is((await send('PATCH', '/v1/streams/b', options({}))).body.code, 'stream_not_found')
+    assert.is((await send('PATCH', '/v1/streams/a', jsonBody({}))).status, 200)
+    assert.is((await send('PATCH', '/v1/streams/b', jsonBody({}))).body.code, 'stream_not_found')
   }),
 )
 
@@ -47,15 +53,79 @@ streams('options outside their bounds or not offered are refused', () =>
   withServer(async ({ send }) => {
     for (const value of [65_536, 1_073_741_824]) {
       const name = `/v1/streams/${value}`
-      assert.is((await send('PUT', name, options({ maxSegmentBytes: value }))).status, 201)
+      assert.is((await send('PUT', name, jsonBody({ maxSegmentBytes: value }))).status, 201)
     }
     for (const value of BAD_OPTIONS) {
       for (const method of ['PUT', 'PATCH']) {
-        const { body } = await send(method, '/v1/streams/a', options(value))
+        const { body } = await send(method, '/v1/streams/a', jsonBody(value))
         assert.is(body.code, 'invalid_request', `${method} ${JSON.stringify(value)}`)
       }
     }
     assert.is((await send('GET', '/v1/streams/a')).status, 404)
+  }),
+)
+
+streams('every option is taken at its bounds and shown as it was given', () =>
+  withServer(async ({ send }) => {
+    for (const [index, config] of GOOD_OPTIONS.entries()) {
+      const name = `/v1/streams/${index}`
+      const { status, body } = await send('PUT', name, jsonBody(config))
+      assert.is(status, 201, JSON.stringify(config))
+      assert.equal(body.config, { ...DEFAULTS, ...config })
+      assert.equal((await send('GET', name)).body.config, body.config)
+      assert.is((await send('PUT', name, jsonBody(config))).status, 200)
+    }
+  }),
+)
+
+streams('a stream that is retained otherwise is another one', () =>
+  withServer(async ({ send }) => {
+    const config = { checkpointEvery: 5, retention: { maxRecords: 10, maxBytes: 20 } }
+    await send('PUT', '/v1/streams/a', jsonBody(config))
+    const turned = { retention: { maxBytes: 20, maxRecords: 10 }, checkpointEvery: 5 }
+    assert.is((await send('PUT', '/v1/streams/a', jsonBody(turned))).status, 200)
+    for (const other of [
+      {},
+      { ...config, checkpointEvery: 6 },
+      { ...config, compression: 'lz4' },
+      { ...config, retention: { maxRecords: 10 } },
+      { ...config, retention: { ...config.retention, maxAgeSeconds: 1 } },
+    ]) {
+      const { status, body } = await send('PUT', '/v1/streams/a', jsonBody(other))
+      assert.equal([status, body.code], [409, 'stream_exists'], JSON.stringify(other))
+    }
+  }),
+)
+
+streams('a change replaces a retention as a whole and leaves the rest', () =>
+  withServer(async ({ send }) => {
+    const first = { checkpointEvery: 5, retention: { maxRecords: 10, maxBytes: 20 } }
+    await send('PUT', '/v1/streams/a', jsonBody(first))
+    const configOf = async (change: object) =>
+      (await send('PATCH', '/v1/streams/a', jsonBody(change))).body.config
+    const kept = { ...DEFAULTS, checkpointEvery: 5 }
+    const retention = { maxAgeSeconds: 60 }
+    assert.equal(await configOf({ retention }), { ...kept, retention })
+    assert.equal(await configOf({ compression: 'lz4' }), { ...kept, retention, compression: 'lz4' })
+    assert.equal(await configOf({ retention: {}, compression: 'none' }), kept)
+  }),
+)
+
+streams('a compression that this process cannot do is refused with the reason', () =>
+  withServer(async ({ send }) => {
+    const reason = compressionOffered('zstd')
+    for (const method of ['PUT', 'PATCH']) {
+      const { status, body } = await send(
+        method,
+        '/v1/streams/a',
+        jsonBody({ compression: 'zstd' }),
+      )
+      if (reason === undefined) assert.is(body.config?.compression, 'zstd')
+      else {
+        assert.equal([status, body.code], [400, 'invalid_request'])
+        assert.ok(body.detail?.includes(reason), body.detail)
+      }
+    }
   }),
 )
 
@@ -152,7 +222,28 @@ const ROUTES = [
   ['GET', '/records'],
   ['GET', '/records/0'],
   ['GET', '/verify'],
+  ['GET', '/checkpoints'],
+  ['POST', '/checkpoints'],
 ] as const
+
+const DEFAULTS = {
+  durability: 'group',
+  compression: 'none',
+  maxSegmentBytes: 67_108_864,
+  checkpointEvery: 1000,
+  retention: {},
+}
+
+const GOOD_OPTIONS: readonly object[] = [
+  { compression: 'none' },
+  { compression: 'lz4' },
+  { checkpointEvery: 1 },
+  { checkpointEvery: 1_000_000 },
+  { retention: {} },
+  { retention: { maxAgeSeconds: 1, maxBytes: 1, maxRecords: 1 } },
+  { retention: { maxAgeSeconds: 10_000_000_000 } },
+  { retention: { maxBytes: Number.MAX_SAFE_INTEGER, maxRecords: Number.MAX_SAFE_INTEGER } },
+]
 
 const BAD_OPTIONS: readonly object[] = [
   { durability: 'never' },
@@ -160,16 +251,15 @@ const BAD_OPTIONS: readonly object[] = [
   { maxSegmentBytes: 1_073_741_825 },
   { maxSegmentBytes: '65536' },
   { maxSegmentBytes: 65_536.5 },
-  { compression: 'zstd' },
-  { compression: 'lz4' },
-  { retention: { maxRecords: 1 } },
-  { checkpointEvery: 10 },
+  { compression: 'gzip' },
+  { compression: null },
+  ...[0, 1_000_001, 1.5, '10', null].map(checkpointEvery => ({ checkpointEvery })),
+  ...[null, [], 1, { other: 1 }].map(retention => ({ retention })),
+  ...[0, 10_000_000_001, '1', null].map(maxAgeSeconds => ({ retention: { maxAgeSeconds } })),
+  ...[0, -1, 2 ** 53, 1.5, '1KiB'].map(maxBytes => ({ retention: { maxBytes } })),
+  ...[0, 2 ** 53, true].map(maxRecords => ({ retention: { maxRecords } })),
   { other: 1 },
 ]
-
-function options(body: object): RequestInit {
-  return { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
-}
 
 function create<Sent>(send: (method: string, target: string) => Promise<Sent>, name: string) {
   return send('PUT', `/v1/streams/${encodeURIComponent(name)}`)

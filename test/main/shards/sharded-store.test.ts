@@ -4,6 +4,6 @@ import { addStoreTests } from '../../support/store-suite.ts'
 
 const store = suite('main/shards/sharded-store')
 
-addStoreTests(store, () => openStore(2))
+addStoreTests(store, ['streams', 'appends'], () => openStore(2))
 
 store.run()

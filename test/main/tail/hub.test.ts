@@ -1,3 +1,4 @@
+import { STREAM_CONFIG_DEFAULT } from '../../../src/shared/limits.ts'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type FanOut, Feed, type Follower } from '../../../src/main/tail/feed.ts'
@@ -127,7 +128,7 @@ async function followedFeed(
   text = 'x',
 ) {
   const store = new MemoryStore()
-  await store.create('a', { durability: 'group', maxSegmentBytes: 65_536 })
+  await store.create('a', STREAM_CONFIG_DEFAULT)
   const feed = new Feed(
     () => clock.now,
     () => undefined,

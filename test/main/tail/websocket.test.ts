@@ -86,6 +86,40 @@ websocket('deleting the stream and losing its shard end with their problem', () 
   }),
 )
 
+websocket('a subscriber whose records were trimmed is told where the others begin', () =>
+  withServer(async server => {
+    await fill(server, 5)
+    const { store } = server
+    const read = store.read.bind(store)
+    store.read = async (name, request) => {
+      if (request.verify === 'links') await store.trim(name, 3) // its first page, not its start
+      return read(name, request)
+    }
+    const client = new TailClient(server.url, 'a', '?from=1')
+    assert.is(await client.closed, 4000 + 410 - 400)
+    const { type, code, firstOffset, status } = client.messages.at(-1) ?? {}
+    assert.equal([type, code, firstOffset, status], ['error', 'trimmed', 3, 410])
+    const late = await TailClient.refusal(server.url, 'a', '?from=2')
+    assert.equal([late.status, late.body], [410, { ...late.body, code: 'trimmed', firstOffset: 3 }])
+  }),
+)
+
+websocket('a live subscriber does not notice a trim', () =>
+  withServer(async server => {
+    await fill(server, 3)
+    const client = new TailClient(server.url, 'a', '?from=start')
+    await client.live()
+    await server.store.trim('a', 3)
+    await server.store.checkpoint('a')
+    await fill(server, 1)
+    await client.until(({ offsets }) => offsets.includes(3))
+    assert.equal(client.types, ['records', 'live', 'records'])
+    const again = new TailClient(server.url, 'a', '?from=start')
+    await again.live()
+    assert.equal(again.offsets, [3])
+  }),
+)
+
 websocket('what is wrong before the upgrade is a plain problem', () =>
   withServer(async server => {
     await fill(server, 1)

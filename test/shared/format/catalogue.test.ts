@@ -21,12 +21,24 @@ import {
   patched,
   type Seal,
 } from '../../support/format.ts'
-import { COMMIT, STREAM_ENTRY, STREAM_ID } from '../../support/format-samples.ts'
+import {
+  COMMIT,
+  HEADS,
+  PRODUCED_AT,
+  STREAM_ENTRY,
+  STREAM_ID,
+  TIMESTAMP,
+  TRANSACTION,
+} from '../../support/format-samples.ts'
 
 const STREAM = golden('stream-entry')
 const REMOVED = golden('removed-entry')
 const COMMITTED = golden('commit-entry')
-const ALL = [STREAM, REMOVED, COMMITTED]
+const DECIDED = golden('decision-entry')
+const ALL = [STREAM, REMOVED, COMMITTED, DECIDED]
+const STREAM_1 = golden('stream-entry-1')
+/** Of format 1. */
+const ALL_1 = [STREAM_1, golden('removed-entry-1'), golden('commit-entry-1')]
 const decode = (bytes: Buffer) => decodeEntry(bytes, 0)
 const sealOf = (bytes: Buffer): Seal => ({
   checksumAt: ENTRY_LAYOUT.checksum[0],
@@ -45,60 +57,116 @@ function rejects(bytes: Buffer, byte: number, value: number): void {
 
 const catalogue = suite('shared/format/catalogue')
 
-catalogue('the golden bytes are a stream, a removed stream and a commit', () => {
+catalogue('the golden bytes are a stream, a removed stream, a commit and a decision', () => {
   const end = { end: STREAM.length }
   assert.equal(decode(STREAM), { type: EntryType.Stream, ...end, stream: STREAM_ENTRY })
   assert.equal(decode(REMOVED), { type: EntryType.Removed, end: 32, streamId: STREAM_ID })
   assert.equal(decode(COMMITTED), { type: EntryType.Commit, end: 96, commit: COMMIT })
+  const { id: transaction } = TRANSACTION
+  assert.equal(decode(DECIDED), { type: EntryType.Decision, end: 24, transaction })
+})
+
+catalogue('entries of version 1 are still read', () => {
+  const [stream, removed, committed] = ALL_1.map(decode)
+  assert.equal(stream, {
+    type: EntryType.Stream,
+    end: STREAM_1.length,
+    stream: {
+      ...STREAM_ENTRY,
+      chainHead: HEADS[1],
+      lastTimestamp: TIMESTAMP,
+      firstOffset: 0,
+      nextOffset: 2,
+      recordBytes: 180,
+      segment: 0,
+      segmentFirstOffset: 0,
+      segmentBytes: 180,
+      lastCheckpoint: 0,
+      producers: [],
+    },
+  })
+  assert.is(removed?.type === EntryType.Removed && removed.streamId, STREAM_ID)
+  assert.is(committed?.type === EntryType.Commit && committed.commit.checkpointLsn, 12_288)
+})
+
+catalogue('what version 1 did not have is rejected in it', () => {
+  const at = ENTRY_HEADER_BYTES
+  const fields = ['reserved', 'producersLength', 'firstSegment']
+  rejectsSet(STREAM_1, STREAM_ENTRY_LAYOUT, at, fields)
+  assert.is(decode(patched(DECIDED, ENTRY_LAYOUT.version[0], 1, sealOf(DECIDED))), undefined)
+})
+
+catalogue('where a stream stands comes back', () => {
+  const stream = {
+    ...STREAM_ENTRY,
+    firstSegment: 0xffff_ffff,
+    lastCheckpoint: Number.MAX_SAFE_INTEGER,
+    segmentSince: PRODUCED_AT,
+    trimPoint: { offset: Number.MAX_SAFE_INTEGER, hash: 'h'.repeat(32) },
+  }
+  const bytes = Buffer.alloc(streamEntryBytesMax(stream.name, stream.config, stream.producers))
+  const end = encodeStreamEntry(bytes, 0, stream)
+  assert.equal(decode(bytes), { type: EntryType.Stream, end, stream })
 })
 
 catalogue('the longest name comes back, at any place of a buffer', () => {
   const name = 'ä'.repeat(STREAM_NAME_BYTES_MAX / 2)
   const stream = { ...STREAM_ENTRY, name, closed: true }
-  const bytes = Buffer.alloc(5 + streamEntryBytesMax(name, stream.config), 0xff)
+  const room = streamEntryBytesMax(name, stream.config, stream.producers)
+  const bytes = Buffer.alloc(5 + room, 0xff)
   const end = encodeStreamEntry(bytes, 5, stream)
   assert.equal(decodeEntry(bytes, 5), { type: EntryType.Stream, end, stream })
 })
 
 catalogue('every truncated prefix is rejected', () => {
-  for (const bytes of ALL) assertRejectsPrefixes(bytes, decode)
+  for (const bytes of [...ALL, ...ALL_1]) assertRejectsPrefixes(bytes, decode)
 })
 
 catalogue('every flipped bit is rejected', () => {
-  for (const bytes of ALL) assertRejectsFlips(bytes, decode)
+  for (const bytes of [...ALL, ...ALL_1]) assertRejectsFlips(bytes, decode)
 })
 
 catalogue('reserved bytes are rejected', () => {
   for (const bytes of ALL) rejectsSet(bytes, ENTRY_LAYOUT, 0, ['reserved'])
-  rejectsSet(STREAM, STREAM_ENTRY_LAYOUT, ENTRY_HEADER_BYTES, ['reserved', 'reserved2'])
+  rejectsSet(STREAM, STREAM_ENTRY_LAYOUT, ENTRY_HEADER_BYTES, ['reserved'])
   rejectsSet(COMMITTED, COMMIT_ENTRY_LAYOUT, ENTRY_HEADER_BYTES, ['reserved'])
 })
 
 catalogue('unknown versions, types and states are rejected', () => {
   for (const [at] of [ENTRY_LAYOUT.version, ENTRY_LAYOUT.type]) {
-    assert.is(decode(patched(STREAM, at, 4, sealOf(STREAM))), undefined)
-    assert.is(decode(patched(STREAM, at, 0, sealOf(STREAM))), undefined)
+    for (const value of [0, 5, 255]) {
+      assert.is(decode(patched(STREAM, at, value, sealOf(STREAM))), undefined)
+    }
   }
+  assert.is(decode(patched(STREAM, ENTRY_LAYOUT.version[0], 3, sealOf(STREAM))), undefined)
   rejects(STREAM, STREAM_ENTRY_LAYOUT.state[0], 2)
 })
 
 catalogue('a body of another length than its type has is rejected', () => {
-  for (const [bytes, type] of ALL.flatMap(one => [1, 2, 3].map(as => [one, as] as const))) {
+  for (const [bytes, type] of ALL.flatMap(one => [1, 2, 3, 4].map(as => [one, as] as const))) {
     if (bytes[ENTRY_LAYOUT.type[0]] === type) continue
     assert.is(decode(patched(bytes, ENTRY_LAYOUT.type[0], type, sealOf(bytes))), undefined)
   }
   rejects(STREAM, STREAM_ENTRY_LAYOUT.nameLength[0], 7)
   rejects(STREAM, STREAM_ENTRY_LAYOUT.configLength[0] + 1, 0xff)
+  rejects(STREAM, STREAM_ENTRY_LAYOUT.producersLength[0], 0x51)
+  rejects(STREAM, STREAM_ENTRY_LAYOUT.producersLength[0] + 3, 0xff)
 })
 
 catalogue('a number past 2^53 - 1 is rejected', () => {
-  const { createdAt, lastTimestamp, firstOffset, nextOffset, recordBytes, segmentFirstOffset } =
-    STREAM_ENTRY_LAYOUT
-  const ofStream = [createdAt, lastTimestamp, firstOffset, nextOffset, recordBytes]
-  for (const [at] of [...ofStream, segmentFirstOffset]) rejects(STREAM, at + 7, 1)
+  const numbers = Object.entries(STREAM_ENTRY_LAYOUT).filter(([, [, width]]) => width === 8)
+  assert.is(numbers.length, 9)
+  for (const [, [at]] of numbers) rejects(STREAM, at + 7, 1)
   const { checkpointLsn, journalFile, blockNumber, timestamp } = COMMIT_ENTRY_LAYOUT
   const ofCommit = [checkpointLsn, journalFile, blockNumber, timestamp]
   for (const [at] of ofCommit) rejects(COMMITTED, at + 7, 1)
+  rejects(DECIDED, 7, 1)
+})
+
+catalogue('a decision on no transaction is rejected', () => {
+  const none = Buffer.from(DECIDED)
+  none.fill(0, ENTRY_HEADER_BYTES)
+  assert.is(decode(patched(none, ENTRY_HEADER_BYTES, 0, sealOf(none))), undefined)
 })
 
 catalogue('an absurd length is rejected, and nothing is allocated for it', () => {

@@ -14,6 +14,7 @@ import {
   encodeRecord,
   recordBytes,
   RecordFormat,
+  RecordKind,
 } from '../../../src/shared/format/record.ts'
 import { golden } from '../../support/format.ts'
 import { HEADS, SAMPLES, STREAM_ID } from '../../support/format-samples.ts'
@@ -40,13 +41,32 @@ chain('a chain hash is the SHA-256 of the golden input', () => {
   assert.is(CHAIN_DOMAIN.length, 16)
 })
 
-chain('records link from genesis on', () => {
+chain('records and the checkpoints among them link from genesis on', () => {
   const segment = SAMPLES.segment
-  const first = decodeRecord(segment, 0)
-  const second = decodeRecord(segment, first?.end ?? 0)
-  assert.is(first?.previousHash, GENESIS_HASH)
-  assert.is(second?.previousHash, HEADS[0])
-  assert.is(second?.end, segment.length)
+  const found = []
+  let head = GENESIS_HASH
+  for (let at = 0; at < segment.length; ) {
+    const record = decodeRecord(segment, at)
+    assert.ok(record)
+    assert.is(record.previousHash, head)
+    found.push([record.kind, record.offset])
+    head = chainHashOf(STREAM_ID, segment, record)
+    at = record.end
+  }
+  // A checkpoint bears the offset of the record behind it, and takes none.
+  const { Data, Checkpoint } = RecordKind
+  const first = [0, 1].map(offset => [Data, offset])
+  assert.equal(found, [...first, [Checkpoint, 2], [Data, 2], [Checkpoint, 3]])
+  assert.is(head, HEADS[4])
+})
+
+chain('a checkpoint and a record of the same bytes have different hashes', () => {
+  const bytes = golden('checkpoint-record')
+  const record = decodeRecord(bytes, 0)
+  assert.ok(record)
+  const asData = chainHashOf(STREAM_ID, bytes, { ...record, kind: RecordKind.Data })
+  assert.is(hashOf(bytes), HEADS[2])
+  assert.is.not(asData, HEADS[2])
 })
 
 chain('both ways to hash agree, for small and large records', () => {
@@ -55,7 +75,7 @@ chain('both ways to hash agree, for small and large records', () => {
     const room = Buffer.concat([Buffer.alloc(CHAIN_PREFIX_BYTES), bytes.subarray(68, -8)])
     const fields = { streamId: STREAM_ID, previousHash: GENESIS_HASH, offset: 7, timestamp: 9 }
     const hash = chainHashInPlace(
-      { ...fields, format: RecordFormat.Text },
+      { ...fields, kind: 0, format: RecordFormat.Text },
       room,
       viewOf(room),
       CHAIN_PREFIX_BYTES,

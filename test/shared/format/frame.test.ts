@@ -9,17 +9,22 @@ import {
   golden,
   patched,
 } from '../../support/format.ts'
-import { encodeFrame, TIMESTAMP } from '../../support/format-samples.ts'
+import { encodeFrame, PENDING_AT, TIMESTAMP, TRANSACTION } from '../../support/format-samples.ts'
 
 const BYTES = golden('frame')
 const SEAL = { checksumAt: FRAME_LAYOUT.checksum[0], coveredTo: BYTES.length }
+const PENDING = golden('pending-frame')
+const COMMITTED = golden('committed-frame')
+const { Aborted, Barrier, Committed, Pending } = FrameFlag
+const NOTHING = Buffer.alloc(0)
 const decode = (bytes: Buffer) => decodeFrame(bytes, 0, bytes.length)
 
 const frame = suite('shared/format/frame')
 
 frame('the golden bytes are a committed frame', () => {
   assert.equal(decode(BYTES), {
-    flags: FrameFlag.Committed,
+    flags: Committed,
+    transaction: undefined,
     timestamp: TIMESTAMP,
     payloadAt: 32,
     end: BYTES.length,
@@ -27,13 +32,53 @@ frame('the golden bytes are a committed frame', () => {
 })
 
 frame('a barrier carries nothing', () => {
-  const bytes = encodeFrame(Buffer.alloc(0), FrameFlag.Barrier)
+  const bytes = encodeFrame(NOTHING, Barrier)
   assert.equal(decode(bytes), {
-    flags: FrameFlag.Barrier,
+    flags: Barrier,
+    transaction: undefined,
     timestamp: TIMESTAMP,
     payloadAt: 32,
     end: 32,
   })
+})
+
+frame('the golden bytes are a transaction in doubt, then its outcome', () => {
+  const end = PENDING.length
+  const pending = { flags: Pending, transaction: TRANSACTION, timestamp: PENDING_AT }
+  assert.equal(decode(PENDING), { ...pending, payloadAt: 32, end })
+  const outcome = decode(COMMITTED)
+  assert.equal(outcome?.transaction, { ...TRANSACTION, coordinator: 0 })
+  assert.equal([outcome?.flags, outcome?.end], [Committed, 32])
+})
+
+frame('whatever belongs to a transaction comes back', () => {
+  const id = Number.MAX_SAFE_INTEGER
+  for (const [flags, payload, coordinator] of [
+    [Pending, BYTES.subarray(32), 0xffff],
+    [Committed, BYTES.subarray(32), 0], // one that concerns no other shard
+    [Committed, NOTHING, 0],
+    [Aborted, NOTHING, 0],
+  ] as const) {
+    const bytes = encodeFrame(payload, flags, TIMESTAMP, { id, coordinator })
+    const { length: end } = bytes
+    const transaction = { id, coordinator }
+    assert.equal(decode(bytes), { flags, transaction, timestamp: TIMESTAMP, payloadAt: 32, end })
+  }
+})
+
+frame('fields that do not go with its flag are rejected', () => {
+  const id = 7
+  for (const [flags, payload, transaction] of [
+    [Pending, BYTES.subarray(32), undefined],
+    [Committed, NOTHING, { id, coordinator: 1 }],
+    [Aborted, NOTHING, { id, coordinator: 1 }],
+    [Aborted, NOTHING, undefined],
+    [Aborted, BYTES.subarray(32), { id, coordinator: 0 }],
+    [Barrier, BYTES.subarray(32), undefined],
+    [Barrier, NOTHING, { id, coordinator: 0 }],
+  ] as const) {
+    assert.is(decode(encodeFrame(payload, flags, TIMESTAMP, transaction)), undefined)
+  }
 })
 
 frame('frames lie back to back', () => {
@@ -44,21 +89,22 @@ frame('frames lie back to back', () => {
 })
 
 frame('every truncated prefix is rejected', () => {
-  assertRejectsPrefixes(BYTES, decode)
+  for (const bytes of [BYTES, PENDING, COMMITTED]) assertRejectsPrefixes(bytes, decode)
 })
 
 frame('every flipped bit is rejected', () => {
-  assertRejectsFlips(BYTES, decode)
+  for (const bytes of [BYTES, PENDING, COMMITTED]) assertRejectsFlips(bytes, decode)
 })
 
-frame('reserved bytes, flags and versions are rejected', () => {
-  const fields = ['reserved', 'transaction']
+frame('a coordinator where there is none, unknown flags and versions are rejected', () => {
+  const fields = ['coordinator']
   assertRejectsSet(BYTES, { table: FRAME_LAYOUT, fields }, SEAL, decode)
-  for (const flags of [0, 2, 3, 4, 9, 16, 0xff]) {
+  for (const flags of [0, 3, 5, 9, 16, 0xff]) {
     assert.not.ok(decode(patched(BYTES, FRAME_LAYOUT.flags[0], flags, SEAL)), `flags ${flags}`)
   }
   assert.not.ok(decode(patched(BYTES, FRAME_LAYOUT.version[0], 2, SEAL)))
   assert.not.ok(decode(patched(BYTES, FRAME_LAYOUT.timestamp[0] + 7, 1, SEAL)))
+  assert.not.ok(decode(patched(BYTES, FRAME_LAYOUT.transaction[0] + 7, 1, SEAL)))
 })
 
 frame('an absurd length is rejected, and nothing is allocated for it', () => {

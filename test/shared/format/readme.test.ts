@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { shardOf } from '../../../src/main/shards/router.ts'
+import { shardOf } from '../../../src/shared/format/shard-of.ts'
 import { BATCH_ITEM_LAYOUT } from '../../../src/shared/format/batch.ts'
 import { BLOCK_LAYOUT, BLOCK_MAGIC, BLOCK_VERSION } from '../../../src/shared/format/block.ts'
 import { latin1ToHex } from '../../../src/shared/format/bytes.ts'
@@ -12,7 +12,13 @@ import {
   ENTRY_LAYOUT,
   STREAM_ENTRY_LAYOUT,
 } from '../../../src/shared/format/catalogue.ts'
-import { CHAIN_INPUT_LAYOUT } from '../../../src/shared/format/chain.ts'
+import { CHAIN_INPUT_LAYOUT, chainHashOf } from '../../../src/shared/format/chain.ts'
+import {
+  CHECKPOINT_BODY_LAYOUT,
+  CHECKPOINT_RECORD_BYTES,
+  CHECKPOINT_SIGNED_LAYOUT,
+} from '../../../src/shared/format/checkpoint.ts'
+import { expandRecord } from '../../../src/shared/format/expand.ts'
 import { FRAME_LAYOUT, FRAME_MAGIC, FRAME_VERSION } from '../../../src/shared/format/frame.ts'
 import { INDEX_MAGIC, INDEX_PAGE_LAYOUT } from '../../../src/shared/format/index-page.ts'
 import {
@@ -26,15 +32,34 @@ import {
   CREATE_LAYOUT,
   OPERATION_LAYOUT,
 } from '../../../src/shared/format/operation.ts'
-import { streamPath } from '../../../src/shared/format/paths.ts'
+import { publicKeyPath, streamPath } from '../../../src/shared/format/paths.ts'
 import {
+  PRODUCER_RESULT_LAYOUT,
+  PRODUCER_STATE_LAYOUT,
+} from '../../../src/shared/format/producer-state.ts'
+import { PRODUCER_LAYOUT } from '../../../src/shared/format/producer.ts'
+import { REFERENCE_LAYOUT } from '../../../src/shared/format/reference.ts'
+import {
+  decodeRecord,
   RECORD_END,
   RECORD_LAYOUT,
   RECORD_MAGIC,
   RECORD_TRAILER_BYTES,
 } from '../../../src/shared/format/record.ts'
+import { SESSION_ANSWER_LAYOUT } from '../../../src/shared/format/session-answer.ts'
+import {
+  SESSION_PRODUCER_LAYOUT,
+  SESSION_REQUEST_LAYOUT,
+} from '../../../src/shared/format/session-request.ts'
 import { golden, readFormatReadme } from '../../support/format.ts'
-import { HEADS, SAMPLES, STREAM } from '../../support/format-samples.ts'
+import {
+  COMPRESSED,
+  HEADS,
+  SAMPLES,
+  SIGNER,
+  STREAM,
+  STREAM_ID,
+} from '../../support/format-samples.ts'
 
 type Row = {
   readonly at: number
@@ -49,9 +74,13 @@ type Name = keyof typeof SAMPLES
 const SECTIONS: Readonly<Record<string, readonly [LayoutTable, sample: Name, at: number]>> = {
   Record: [RECORD_LAYOUT, 'record', 0],
   Chain: [CHAIN_INPUT_LAYOUT, 'chain-input', 0],
+  Checkpoint: [CHECKPOINT_BODY_LAYOUT, 'checkpoint-record', 68],
+  'Signed bytes': [CHECKPOINT_SIGNED_LAYOUT, 'checkpoint-signed', 0],
   'Index page': [INDEX_PAGE_LAYOUT, 'index-page', 0],
   'Catalogue entry': [ENTRY_LAYOUT, 'stream-entry', 0],
   'Stream entry': [STREAM_ENTRY_LAYOUT, 'stream-entry', 16],
+  'Producer state': [PRODUCER_STATE_LAYOUT, 'stream-entry', 247],
+  'Producer result': [PRODUCER_RESULT_LAYOUT, 'stream-entry', 273],
   'Commit entry': [COMMIT_ENTRY_LAYOUT, 'commit-entry', 16],
   'Journal file': [JOURNAL_HEADER_LAYOUT, 'journal-header', 0],
   Block: [BLOCK_LAYOUT, 'block', 0],
@@ -59,7 +88,12 @@ const SECTIONS: Readonly<Record<string, readonly [LayoutTable, sample: Name, at:
   Operation: [OPERATION_LAYOUT, 'append-operation', 0],
   Create: [CREATE_LAYOUT, 'create-operation', 24],
   Append: [APPEND_LAYOUT, 'append-operation', 24],
+  Producer: [PRODUCER_LAYOUT, 'producer-append', 72],
+  Reference: [REFERENCE_LAYOUT, 'reference-operation', 24],
   'Batch item': [BATCH_ITEM_LAYOUT, 'batch', 0],
+  'Session request': [SESSION_REQUEST_LAYOUT, 'session-request', 0],
+  'Session producer': [SESSION_PRODUCER_LAYOUT, 'session-request', 22],
+  'Session answer': [SESSION_ANSWER_LAYOUT, 'session-answer', 0],
 }
 
 /** Heading → its magic, and its version where it has one. */
@@ -83,7 +117,7 @@ function sectionOf(heading: string): string {
 
 /** The rows of fixed place and width. */
 function rowsOf(heading: string): Row[] {
-  const pattern = /^\| (\d+) \| (\d+) \| (u8|u16|u32|u64|bytes) \| (\w+) \|.*\| ([^|]+) \|$/gm
+  const pattern = /^\| (\d+) \| (\d+) \| (u8|u16|u32|u64|i64|bytes) \| (\w+) \|.*\| ([^|]+) \|$/gm
   return [...sectionOf(heading).matchAll(pattern)].map(match => {
     const [, at, width, type = '', field = '', example = ''] = match
     return { at: Number(at), width: Number(width), type, field, example }
@@ -140,7 +174,10 @@ for (const [heading, [table, sample, base]] of Object.entries(SECTIONS)) {
   })
 
   readme(`the section ${heading} shows its example`, () => {
-    assert.match(sectionOf(heading), `\`\`\`hexdump ${sample}.bin 0-`)
+    const shown = [...sectionOf(heading).matchAll(/^```hexdump ([\w-]+)\.bin (\d+)-(\d+)$/gm)]
+    const end = base + Object.values(table).reduce((sum, [, width]) => sum + width, 0)
+    const [, , from, to] = shown.find(([, name]) => name === sample) ?? []
+    assert.ok(Number(from) <= base && Number(to) >= Math.min(end, SAMPLES[sample].length), heading)
   })
 }
 
@@ -177,6 +214,20 @@ readme('every JSON file is what the encoders make', () => {
   for (const [, name, text] of files) assert.is(text, SAMPLES[name as Name].toString())
 })
 
+readme('the public key is what the encoder makes', () => {
+  const [, name, text] = /^```pem ([\w-]+)\.bin\n(.*?)```$/ms.exec(README) ?? []
+  assert.is(text, SAMPLES[name as Name].toString())
+  const path = publicKeyPath(SIGNER.keyId)
+  assert.ok(path.startsWith('keys/'))
+  assert.match(sectionOf('Directory'), path.slice('keys/'.length))
+  assert.match(sectionOf('Signed bytes'), path)
+})
+
+readme('a checkpoint takes as many bytes as it says', () => {
+  const sum = `68 + 136 + 8 = ${CHECKPOINT_RECORD_BYTES} bytes`
+  assert.match(sectionOf('Checkpoint'), sum)
+})
+
 readme('every structure has its golden file', () => {
   for (const [name, bytes] of Object.entries(SAMPLES)) {
     assert.is(golden(name).toString('hex'), bytes.toString('hex'), name)
@@ -188,10 +239,21 @@ readme('names, shards and hashes are what the code makes', () => {
   const checksum = crc32(STREAM)
   assert.match(README, `0x${checksum.toString(16).toUpperCase().padStart(8, '0')}`)
   assert.is(shardOf(STREAM, 7), checksum % 7)
-  for (const [offset, head] of HEADS.entries()) {
-    assert.match(README, `${latin1ToHex(head)}  record ${offset}`)
-  }
+  const marks = ['record 0', 'record 1', 'the checkpoint before record 2', 'record 2']
+  const all = [...marks, 'the checkpoint before record 3', 'record 3']
+  const chain = HEADS.map((head, at) => `${latin1ToHex(head)}  ${all[at]}\n`)
+  assert.match(sectionOf('Chain'), chain.join(''))
   assert.is(crc32('123456789'), 0xcbf43926)
+})
+
+readme('a compressed record is hashed with the body that it expands to', () => {
+  const bytes = golden('compressed-record')
+  const record = decodeRecord(bytes, 0)
+  assert.ok(record)
+  const expanded = expandRecord({ bytes, record })
+  assert.is(expanded.bytes.toString(), COMPRESSED.body)
+  const head = chainHashOf(STREAM_ID, expanded.bytes, expanded.record)
+  assert.match(sectionOf('Compressed body'), `${latin1ToHex(head)}  record ${record.offset}`)
 })
 
 readme.run()

@@ -6,11 +6,13 @@ import {
   claimedRecordBytes,
   decodeRecord,
   encodeRecord,
+  isCheckpointAt,
   RECORD_HEADER_BYTES,
   RECORD_LAYOUT,
   recordBytes,
   type RecordFields,
   RecordFormat,
+  RecordKind,
   viewRecord,
 } from '../../../src/shared/format/record.ts'
 import {
@@ -21,10 +23,12 @@ import {
   golden,
   patched,
 } from '../../support/format.ts'
-import { RECORDS, TIMESTAMP } from '../../support/format-samples.ts'
+import { HEADS, RECORDS, TIMESTAMP } from '../../support/format-samples.ts'
 import { Random } from '../../support/random.ts'
 
 const BYTES = golden('record')
+const CHECKPOINT = golden('checkpoint-record')
+const COMPRESSED = golden('compressed-record')
 const SEAL = { checksumAt: BYTES.length - 8 }
 const decode = (bytes: Buffer) => decodeRecord(bytes, 0)
 
@@ -84,16 +88,50 @@ record('what goes in comes out, at any place of a buffer', () => {
 })
 
 record('every truncated prefix is rejected', () => {
-  assertRejectsPrefixes(BYTES, decode)
+  for (const bytes of [BYTES, CHECKPOINT, COMPRESSED]) assertRejectsPrefixes(bytes, decode)
 })
 
 record('every flipped bit is rejected', () => {
-  assertRejectsFlips(BYTES, decode)
+  for (const bytes of [BYTES, CHECKPOINT, COMPRESSED]) assertRejectsFlips(bytes, decode)
+})
+
+record('the golden bytes are a checkpoint, whose content the format of checkpoints says', () => {
+  const view = decode(CHECKPOINT)
+  assert.ok(view)
+  const { kind, offset, format, compression, previousHash, headersAt, bodyAt, bodyEnd } = view
+  assert.is(kind, RecordKind.Checkpoint)
+  assert.equal([offset, format, compression, bodyAt - headersAt], [2, RecordFormat.Binary, 0, 0])
+  assert.is(bodyEnd - bodyAt, 136)
+  assert.is(previousHash, HEADS[1])
+  assert.ok(isCheckpointAt(CHECKPOINT, 0))
+  assert.not.ok(isCheckpointAt(BYTES, 0))
+})
+
+record('a checkpoint with headers, a format or a compression is rejected', () => {
+  const seal = { checksumAt: CHECKPOINT.length - 8 }
+  const fields = ['compression', 'format', 'reserved', 'headersLength', 'reserved2']
+  assertRejectsSet(CHECKPOINT, { table: RECORD_LAYOUT, fields }, seal, decode)
+  assert.not.ok(decode(patched(CHECKPOINT, RECORD_LAYOUT.rawLength[0], 137, seal)))
+})
+
+record('a compressed body is smaller than it was, another is as long', () => {
+  const seal = { checksumAt: COMPRESSED.length - 8 }
+  const [at] = RECORD_LAYOUT.rawLength
+  assert.equal([decode(COMPRESSED)?.compression, decode(COMPRESSED)?.rawLength], [1, 240])
+  for (const rawLength of [0, 16, 17])
+    assert.not.ok(decode(patched(COMPRESSED, at, rawLength, seal)))
+  assert.ok(decode(patched(COMPRESSED, at, 18, seal)))
+  assert.not.ok(decode(patched(COMPRESSED, RECORD_LAYOUT.compression[0], 0, seal)))
 })
 
 record('reserved bytes and values are rejected', () => {
-  const fields = ['kind', 'compression', 'reserved', 'reserved2']
+  const fields = ['compression', 'reserved', 'reserved2']
   assertRejectsSet(BYTES, { table: RECORD_LAYOUT, fields }, SEAL, decode)
+  const { kind, compression } = RECORD_LAYOUT
+  for (const value of [1, 2, 255]) assert.not.ok(decode(patched(BYTES, kind[0], value, SEAL)))
+  const seal = { checksumAt: COMPRESSED.length - 8 }
+  assert.ok(decode(patched(COMPRESSED, compression[0], 2, seal)))
+  assert.not.ok(decode(patched(COMPRESSED, compression[0], 3, seal)))
   assert.not.ok(decode(patched(BYTES, RECORD_LAYOUT.format[0], 3, SEAL)))
   assert.not.ok(decode(patched(BYTES, RECORD_LAYOUT.rawLength[0], 9, SEAL)))
 })
@@ -105,6 +143,7 @@ record('a number past 2^53 - 1 is rejected', () => {
 
 record('an absurd length is rejected, and nothing is allocated for it', () => {
   assertRejectsLength(BYTES, RECORD_LAYOUT.length, decode)
+  assertRejectsLength(BYTES, RECORD_LAYOUT.rawLength, decode)
   assertRejectsLength(BYTES, RECORD_LAYOUT.headersLength, decode)
 })
 

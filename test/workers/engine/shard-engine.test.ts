@@ -121,7 +121,7 @@ function append(
   expectedOffset?: number,
 ): MutationResult[] {
   const results: MutationResult[] = []
-  shard.append(stream, bodies, result => results.push(result), expectedOffset)
+  shard.append(stream, bodies, result => results.push(result), { expectedOffset })
   return results
 }
 

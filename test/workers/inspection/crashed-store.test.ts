@@ -1,23 +1,37 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { CHECKPOINT_RECORD_BYTES } from '../../../src/shared/format/checkpoint.ts'
+import type { Mutation, ShardOptions } from '../../../src/shared/protocol/shard.ts'
 import { DiskError } from '../../../src/workers/disk/disk.ts'
 import { verifyStore } from '../../support/inspected-store.ts'
 import { Random } from '../../support/random.ts'
 import { Crash, SimulatedDisk } from '../../support/simulated-disk.ts'
-import { Clock, SimulatedShard } from '../../support/simulated-shard.ts'
+import { Clock, SIMULATED_OPTIONS, SimulatedShard } from '../../support/simulated-shard.ts'
 
 const SEEDS = Number(process.env['VARVE_SEEDS'] ?? 100)
 const FIRST_SEED = Number(process.env['VARVE_SEED'] ?? 1)
 const LIVES = 4
+/** Segments are short, so that they roll and are trimmed. */
+const OPTIONS: ShardOptions = {
+  ...SIMULATED_OPTIONS,
+  defaultConfig: {
+    ...SIMULATED_OPTIONS.defaultConfig,
+    maxSegmentBytes: 2000 + CHECKPOINT_RECORD_BYTES,
+    checkpointEvery: 5,
+  },
+}
 
-/** Works on a store until its disk crashes: appends, deletes, checkpoints. */
-function live(disk: SimulatedDisk, random: Random, clock: Clock): void {
-  const shard = new SimulatedShard(disk, random, clock)
+/** Works on a store until its disk crashes: appends, deletes, trims, checkpoints. */
+function live(disk: SimulatedDisk, random: Random, clock: Clock, directBytes: number): void {
+  const shard = new SimulatedShard(disk, random, clock, { ...OPTIONS, directBytes })
   for (let turn = 0; turn < 150; turn += 1) {
     const stream = random.pick(['a', 'b', 'c'])
     const ignore = (): void => undefined
     if (random.chance(0.5)) shard.append(stream, ['x'.repeat(random.below(900))], ignore)
-    if (random.chance(0.05)) shard.mutate({ kind: 'delete', stream }, Buffer.alloc(0), ignore)
+    const change = (mutation: Mutation) => shard.mutate(mutation, Buffer.alloc(0), ignore)
+    if (random.chance(0.05)) change({ kind: 'delete', stream })
+    if (random.chance(0.05)) change({ kind: 'checkpoint', stream })
+    if (random.chance(0.1)) change({ kind: 'trim', stream, before: random.below(30) })
     shard.step()
   }
   if (random.chance(0.3)) shard.stop()
@@ -32,7 +46,7 @@ function runSeed(seed: number): void {
   for (let life = 0; life < LIVES; life += 1) {
     disk.crashAt = disk.operations + random.below(400)
     try {
-      live(disk, random, clock)
+      live(disk, random, clock, seed % 2 === 0 ? 500 : 0) // every other one goes direct
     } catch (error) {
       if (!(error instanceof Crash || error instanceof DiskError)) throw error
     }

@@ -1,6 +1,20 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { blockBytes, decodeBlockHeader } from '../../../src/shared/format/block.ts'
+import {
+  BLOCK_HEADER_BYTES,
+  BlockFlag,
+  type BlockHeader,
+  blockBytes,
+  decodeBlockHeader,
+  sealBlock,
+} from '../../../src/shared/format/block.ts'
+import {
+  decodeFrame,
+  type Frame,
+  FRAME_HEADER_BYTES,
+  FrameFlag,
+  sealFrame,
+} from '../../../src/shared/format/frame.ts'
 import { KIB, PAGE_BYTES } from '../../../src/shared/limits.ts'
 import type { FlatDisk } from '../../support/flat-disk.ts'
 import {
@@ -134,6 +148,61 @@ journal('files of a stream that the journal deletes may be gone', () => {
   const { disk } = maker.copy()
   for (const path of disk.paths()) if (path.includes('/orders-')) disk.remove(path)
   assert.equal(verifyStore(disk).damages, [])
+})
+
+/** Seals the blocks from `at` on with other bodies, each linked to the one before. */
+function reseal(disk: FlatDisk, { file, at }: BlockPlace, bodies: readonly Buffer[]): void {
+  disk.change(file, bytes => {
+    let position = at
+    let previousHash: string | undefined
+    for (const body of bodies) {
+      const header = decodeBlockHeader(bytes, position) as BlockHeader
+      const block = bytes.subarray(position, position + blockBytes(header.bodyLength))
+      body.copy(block, BLOCK_HEADER_BYTES)
+      const flags = body.length > 0 ? BlockFlag.Data : header.flags
+      const fields = { ...header, flags, bodyLength: body.length }
+      const linked = previousHash === undefined ? fields : { ...fields, previousHash }
+      const sealed = sealBlock(block, linked)
+      previousHash = sealed.hash
+      position += sealed.bytes
+    }
+  })
+}
+
+/** The last of three appends belongs to a transaction, which is decided by what follows it. */
+function pendingStore(decision: FrameFlag | undefined): FlatDisk {
+  const { disk, blocks } = journaledStore(3)
+  const last = blocks[2] as BlockPlace
+  const bytes = disk.content(last.file)
+  const frame = Buffer.from(bytes.subarray(last.at + BLOCK_HEADER_BYTES, last.end))
+  const { timestamp, end } = decodeFrame(frame, 0, frame.length) as Frame
+  const transaction = { id: 9, coordinator: 0 }
+  sealFrame(frame, 0, FrameFlag.Pending, timestamp, end - FRAME_HEADER_BYTES, transaction)
+  const decided = Buffer.alloc(decision === undefined ? 0 : FRAME_HEADER_BYTES)
+  if (decision !== undefined) sealFrame(decided, 0, decision, timestamp, 0, transaction)
+  reseal(disk, last, [frame.subarray(0, end), decided])
+  return disk
+}
+
+journal('what is pending counts once it is committed', () => {
+  const { report, findings } = verifyStore(pendingStore(FrameFlag.Committed))
+  assert.equal(findings, [])
+  assert.is(report?.records, 3)
+})
+
+journal('what was aborted does not count', () => {
+  const { report, findings } = verifyStore(pendingStore(FrameFlag.Aborted))
+  assert.equal(findings, [])
+  assert.is(report?.records, 2)
+})
+
+journal('a transaction without its decision is a note', () => {
+  const { report, findings } = verifyStore(pendingStore(undefined))
+  assert.is(report?.records, 2)
+  assert.equal(
+    findings.map(({ severity, reason }) => [severity, reason]),
+    [['note', 'a transaction without its decision; the next start asks shard 0']],
+  )
 })
 
 journal.run()

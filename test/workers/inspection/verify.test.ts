@@ -212,8 +212,10 @@ verify('a segment of an earlier stream of the same name is told by the chain', (
 verify('a segment that was cut short is named from there', () => {
   const { disk, path, places } = storeWithSegment()
   const [first, last] = [places[2], places.at(-1)] as [Place, Place]
+  // The checkpoint that ended it is gone too.
+  const end = disk.content(path).length
   disk.change(path, bytes => bytes.subarray(0, first.at + 5))
-  assertDamage(disk, path, first, last)
+  assertDamage(disk, path, first, { ...last, end })
 })
 
 verify('a damaged manifest is named, and the segments are checked without it', () => {
@@ -323,7 +325,7 @@ verify('a directory without a header is refused, as is a newer format', () => {
     )
   refused(new EmptyDisk(), /no data directory/)
   const { disk } = smallStore()
-  disk.put('varve.json', encodeSealedJson({ format: 2, shards: 1, createdAt: 0 }))
+  disk.put('varve.json', encodeSealedJson({ format: 3, shards: 1, createdAt: 0 }))
   refused(disk, /newer/)
 })
 

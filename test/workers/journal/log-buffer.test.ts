@@ -1,10 +1,18 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { InvariantError } from '../../../src/shared/assert.ts'
-import { BlockFlag, decodeBlockHeader } from '../../../src/shared/format/block.ts'
+import {
+  BLOCK_HEADER_BYTES,
+  BlockFlag,
+  decodeBlockHeader,
+} from '../../../src/shared/format/block.ts'
 import type { JournalHeader } from '../../../src/shared/format/journal-header.ts'
 import { PAGE_BYTES } from '../../../src/shared/limits.ts'
-import { createJournalMemory, Word } from '../../../src/shared/memory/journal-memory.ts'
+import {
+  createJournalMemory,
+  type JournalMemory,
+  Word,
+} from '../../../src/shared/memory/journal-memory.ts'
 import { SlotState } from '../../../src/shared/memory/slot-state.ts'
 import { GENESIS_HASH } from '../../../src/shared/format/chain.ts'
 import { LogBuffer } from '../../../src/workers/journal/log-buffer.ts'
@@ -67,19 +75,76 @@ log('a frame larger than a slot gets a buffer of its own', () => {
   assert.is(sent.length, 1)
 })
 
+log('a frame that fills a slot to its last byte is in it, one byte more is not', () => {
+  const { buffer, memory } = open()
+  const full = buffer.reserve(SLOT_BYTES - BLOCK_HEADER_BYTES)
+  assert.is(full?.block.buffer, memory.memory.buffer)
+  buffer.commit(SLOT_BYTES - BLOCK_HEADER_BYTES)
+  const over = buffer.reserve(SLOT_BYTES - BLOCK_HEADER_BYTES + 1)
+  assert.is.not(over?.block.buffer, memory.memory.buffer)
+  assert.equal([over?.block.length, over?.block.byteOffset], [SLOT_BYTES + PAGE_BYTES, 0])
+})
+
+log('at most two oversize blocks are in memory, and it is used again for the next ones', () => {
+  const sent = new Set<SharedArrayBuffer>()
+  const { buffer, memory } = open(block => sent.add(block))
+  const bytes = 3 * SLOT_BYTES - BLOCK_HEADER_BYTES
+  for (let round = 0; round < 4; round += 1) {
+    for (let slot = 0; slot < 2; slot += 1) {
+      if (buffer.reserve(bytes) === undefined) offerNext(buffer)
+      assert.ok(buffer.reserve(bytes))
+      buffer.commit(bytes)
+      buffer.seal(BlockFlag.Data)
+    }
+    assert.is(buffer.reserve(bytes), undefined)
+    for (const word of Word.slots) Atomics.store(memory.words, word, SlotState.Free)
+  }
+  assert.is(sent.size, 2)
+})
+
+log('an oversize block is sent before its slot is sealed', () => {
+  const states: number[] = []
+  const opened = open(() => states.push(Atomics.load(opened.memory.words, Word.slots[0])))
+  opened.buffer.reserve(SLOT_BYTES)
+  opened.buffer.commit(SLOT_BYTES)
+  opened.buffer.seal(BlockFlag.Data)
+  assert.equal(states, [SlotState.Filling])
+  assert.is(Atomics.load(opened.memory.words, Word.slots[0]), SlotState.Sealed)
+})
+
+log('a block larger than a file asks for a larger file, and then for ordinary ones', () => {
+  const { buffer } = open()
+  assert.is(buffer.reserve(CAPACITY), undefined)
+  assert.is(buffer.fileWanted?.capacity, CAPACITY + PAGE_BYTES)
+  offerNext(buffer)
+  assert.ok(buffer.reserve(CAPACITY))
+  buffer.commit(CAPACITY)
+  buffer.seal(BlockFlag.Data)
+  assert.is(buffer.fileWanted?.capacity, CAPACITY)
+})
+
 log('the next file is asked for when half of this one is used, and taken when it is full', () => {
   const { buffer, memory } = open()
   assert.is(buffer.fileWanted, undefined)
-  for (let blocks = 0; blocks < 7; blocks += 1) {
-    fill(buffer)
-    Atomics.store(memory.words, Word.slots[blocks % 2] as number, SlotState.Free)
-  }
+  fillFile(buffer, memory)
   const wanted = buffer.fileWanted
   assert.equal(wanted, { number: 8, firstLsn: FILE.firstLsn + CAPACITY, capacity: CAPACITY })
   assert.is(buffer.reserve(10), undefined)
-  buffer.offerFile({ ...FILE, number: 8, firstLsn: FILE.firstLsn + CAPACITY })
+  buffer.offerFile({ ...FILE, number: 8, firstLsn: FILE.firstLsn + CAPACITY }, false)
   buffer.reserve(10)
   assert.is(buffer.commit(10), FILE.firstLsn + CAPACITY + 138)
+})
+
+log('a next file that is to give way to a larger one takes no block any more', () => {
+  const { buffer, memory } = open()
+  const next = { ...FILE, number: 8, firstLsn: FILE.firstLsn + CAPACITY }
+  fillFile(buffer, memory)
+  buffer.offerFile(next, false)
+  assert.is(buffer.reserve(CAPACITY), undefined)
+  assert.ok((buffer.fileWanted?.capacity ?? 0) > CAPACITY)
+  assert.not.ok(buffer.seal(BlockFlag.IdleSeal))
+  buffer.offerFile({ ...next, capacity: 2 * CAPACITY }, false)
+  assert.ok(buffer.seal(BlockFlag.IdleSeal))
 })
 
 log('the durable LSN follows what the flusher published', () => {
@@ -103,7 +168,21 @@ log('more than was reserved is a defect', () => {
 function open(send: (block: SharedArrayBuffer) => void = () => undefined) {
   const memory = createJournalMemory(SLOT_BYTES)
   const end = { file: FILE, position: PAGE_BYTES, blockNumber: 0, blockHash: GENESIS_HASH }
-  return { memory, buffer: new LogBuffer(memory, CAPACITY, end, send) }
+  return { memory, buffer: new LogBuffer(memory, CAPACITY, end, send, () => 0) }
+}
+
+/** Makes the file that is wanted. */
+function offerNext(buffer: LogBuffer): void {
+  const wanted = buffer.fileWanted
+  buffer.offerFile({ ...FILE, ...wanted }, false)
+}
+
+/** Leaves no room for a whole slot in the first file. */
+function fillFile(buffer: LogBuffer, memory: JournalMemory): void {
+  for (let blocks = 0; blocks < 7; blocks += 1) {
+    fill(buffer)
+    Atomics.store(memory.words, Word.slots[blocks % 2] as number, SlotState.Free)
+  }
 }
 
 /** Puts one frame into a block and seals it; returns the block. */

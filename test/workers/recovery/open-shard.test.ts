@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '../../../src/shared/limits.ts'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { journalPath, newestPath } from '../../../src/shared/format/paths.ts'
@@ -37,7 +38,7 @@ recovery('damage with good blocks after it is refused, never cut', () => {
   const disk = storeOf(6, 2)
   const path = journalPath(0, listJournalFiles(disk, 0).at(-1) ?? 0)
   disk.change(path, bytes => {
-    bytes.fill(0xff, bytes.length / 4, bytes.length / 4 + 600)
+    bytes.fill(0xff, PAGE_BYTES, PAGE_BYTES + 600)
   })
   const before = contents(disk)
   assert.match(open(disk).refused ?? '', /was durable and is not there/)

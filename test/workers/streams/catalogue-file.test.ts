@@ -75,6 +75,11 @@ function entry(name: string, nextOffset: number): Buffer {
     segmentFirstOffset: 0,
     segmentBytes: 10,
     closed: false,
+    lastCheckpoint: 0,
+    segmentSince: 0,
+    trimPoint: { offset: 0, hash: GENESIS_HASH },
+    firstSegment: 0,
+    producers: [],
   }
   const bytes = Buffer.alloc(1000)
   return bytes.subarray(0, encodeStreamEntry(bytes, 0, stream))

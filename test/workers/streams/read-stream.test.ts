@@ -57,12 +57,13 @@ function checkRead({ shard, bodies }: Store, random: Random, seed: number): void
     direction: random.pick(['forward', 'backward']),
     limit: 1 + random.below(60),
     maxBytes: 1 + random.below(random.pick([100, 10_000])),
-    verify: random.pick(['none', 'links', 'genesis']),
+    verify: random.pick(['none', 'links', 'checkpoint', 'genesis']),
     encoding: 'json',
   }
   const log = shard.recovered.table.durable('s')
   const wholeTail = request.verify === 'genesis'
-  const plan = planRead(log, { ...request, since: undefined, wholeTail })
+  const fromCheckpoint = request.verify === 'checkpoint'
+  const plan = planRead(log, { ...request, since: undefined, wholeTail, fromCheckpoint })
   const { selection } = readStream(shard.disk, plan, request)
   const got = selection.records.map(({ bytes, record }) =>
     bytes.utf8Slice(record.bodyAt, record.bodyEnd),

@@ -1,9 +1,10 @@
+import { STREAM_CONFIG_DEFAULT } from '../../../src/shared/limits.ts'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { StreamLog } from '../../../src/workers/streams/stream-log.ts'
 import { StreamTable } from '../../../src/workers/streams/stream-table.ts'
 
-const CONFIG = { durability: 'group', maxSegmentBytes: 65_536 } as const
+const CONFIG = STREAM_CONFIG_DEFAULT
 
 const table = suite('workers/streams/stream-table')
 

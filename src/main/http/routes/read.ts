@@ -2,13 +2,12 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { StoreError } from '../../../shared/errors.ts'
 import { checkStreamName } from '../../../shared/format/stream-name.ts'
-import type { ReadPage, ReadRequest, ReadVerify } from '../../../shared/protocol/streams.ts'
+import type { ReadPage, ReadRequest } from '../../../shared/protocol/streams.ts'
 import { Problem } from '../../../shared/schemas/problem.ts'
 import { ReadAnswer, ReadQuery, RecordParams, RecordQuery } from '../../../shared/schemas/read.ts'
 import { RecordObject } from '../../../shared/schemas/read.ts'
 import { StreamParams } from '../../../shared/schemas/scalars.ts'
 import { negotiate } from '../accept.ts'
-import { notOffered } from '../deferred.ts'
 import { serveEvents } from '../event-stream.ts'
 import type { RouteContext } from '../route-context.ts'
 
@@ -68,7 +67,7 @@ export function readRoutes(context: RouteContext): FastifyPluginAsyncZod {
         const stream = checkStreamName(request.params.stream)
         const type = accepted(request, RECORD_TYPES)
         const { offset: from } = request.params
-        const verify = offeredVerify(request.query.verify)
+        const { verify } = request.query
         const encoding = PAGE_TYPES[type]
         const bounds = { direction: 'forward', limit: 1, maxBytes: 1 } as const
         const page = await store
@@ -94,16 +93,10 @@ function accepted<Type extends string>(
 }
 
 function readRequest(query: ReadQuery, type: PageType): ReadRequest {
-  const { direction, limit, maxBytes, since, from = 'start' } = query
-  const verify = offeredVerify(query.verify)
+  const { direction, limit, maxBytes, since, verify, from = 'start' } = query
   const encoding = PAGE_TYPES[type]
   const request = { from, direction, limit, maxBytes, verify, encoding }
   return since === undefined ? request : { ...request, since }
-}
-
-function offeredVerify(verify: ReadQuery['verify']): ReadVerify {
-  if (verify === 'checkpoint') throw notOffered('checkpoints')
-  return verify
 }
 
 /** At the end of an open stream waits, as long as the client stays, for a record to come. */

@@ -9,6 +9,7 @@ import {
   StreamList,
   StreamListQuery,
   StreamOptions,
+  TrimBody,
 } from '../../../shared/schemas/streams.ts'
 import type { RouteContext } from '../route-context.ts'
 import { viewStream } from '../stream-view.ts'
@@ -17,8 +18,8 @@ const URL = '/v1/streams/:stream'
 /** A request without a body asks for nothing in particular. */
 const OptionalBody = StreamOptions.nullish()
 
-/** Create, describe, change, close, delete and list streams. */
-export function streamRoutes({ store, config }: RouteContext): FastifyPluginAsyncZod {
+/** Create, describe, change, close, trim, delete and list streams. */
+export function streamRoutes({ store, config, metrics }: RouteContext): FastifyPluginAsyncZod {
   return async app => {
     const params = StreamParams
     const response = { 200: StreamInfo, '4xx': Problem }
@@ -45,6 +46,12 @@ export function streamRoutes({ store, config }: RouteContext): FastifyPluginAsyn
     app.post(`${URL}/close`, { schema: { params, response } }, async ({ params }) =>
       viewStream(await store.closeStream(checkStreamName(params.stream))),
     )
+    const trimmed = { params, body: TrimBody, response }
+    app.post(`${URL}/trim`, { schema: trimmed }, async ({ params, body }) => {
+      const info = await store.trim(checkStreamName(params.stream), body.before)
+      metrics.onTrim()
+      return viewStream(info)
+    })
     app.delete(URL, { schema: { params, response: removed } }, async ({ params }, reply) => {
       await store.remove(checkStreamName(params.stream))
       return reply.code(204).send(null)
@@ -60,11 +67,8 @@ export function streamRoutes({ store, config }: RouteContext): FastifyPluginAsyn
   }
 }
 
-/** The options that were named. `compression` can only be the one that every stream has. */
+/** The options that were named; bounds of a retention that were not are not there either. */
 function changes(options: StreamOptions | null | undefined): Partial<StreamConfig> {
-  const { durability, maxSegmentBytes } = options ?? {}
-  return {
-    ...(durability === undefined ? {} : { durability }),
-    ...(maxSegmentBytes === undefined ? {} : { maxSegmentBytes }),
-  }
+  const named = Object.entries(options ?? {}).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(named)
 }

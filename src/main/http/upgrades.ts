@@ -1,0 +1,43 @@
+import type { IncomingMessage, Server } from 'node:http'
+import type { Socket } from 'node:net'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { StoreError } from '../../shared/errors.ts'
+
+const GOING_AWAY = 1001
+
+/**
+ * Upgrades to WebSockets whose messages may have another length than those of the plugin, which has
+ * one bound for all of its own.
+ */
+export class Upgrades {
+  readonly #heads = new WeakMap<IncomingMessage, Buffer>()
+  readonly #server: WebSocketServer
+
+  /** @param payloadBytesMax of one message; past it the connection is closed with 1009 */
+  constructor(server: Server, payloadBytesMax: number) {
+    this.#server = new WebSocketServer({
+      noServer: true,
+      perMessageDeflate: false,
+      maxPayload: payloadBytesMax,
+    })
+    // Before the plugin routes the request.
+    server.prependListener('upgrade', (request, _socket, head) => this.#heads.set(request, head))
+  }
+
+  /** `onOpen` is called in this turn, or never, the request being answered with what is wrong. */
+  accept(request: IncomingMessage, onOpen: (socket: WebSocket, connection: Socket) => void): void {
+    const head = this.#heads.get(request)
+    const connection = request.socket
+    if (head === undefined) throw new StoreError('internal', 'the request asks for no upgrade')
+    this.#server.handleUpgrade(request, connection, head, socket => onOpen(socket, connection))
+  }
+
+  /** Closes what is left, and cuts what has not answered by the end of the grace. */
+  close(graceMs: number): void {
+    const { clients } = this.#server
+    for (const client of clients) client.close(GOING_AWAY)
+    const terminate = () => clients.forEach(client => client.terminate())
+    const timer = setTimeout(terminate, graceMs)
+    this.#server.close(() => clearTimeout(timer))
+  }
+}

@@ -1,0 +1,180 @@
+import { assert } from '../../shared/assert.ts'
+import { StoreError } from '../../shared/errors.ts'
+import { FRAME_HEADER_BYTES, FrameFlag, sealFrame } from '../../shared/format/frame.ts'
+import {
+  createBytes,
+  encodeChange,
+  encodeCreate,
+  encodeTrim,
+  OPERATION_HEADER_BYTES,
+  OperationType,
+  TRIM_BYTES,
+} from '../../shared/format/operation.ts'
+import type { Mutation } from '../../shared/protocol/shard.ts'
+import type { StreamConfig } from '../../shared/protocol/streams.ts'
+import { existing } from '../streams/stream-table.ts'
+import type { Accepted } from './accepted.ts'
+import { newStream } from './appender.ts'
+import type { EngineParts } from './engine-parts.ts'
+import {
+  fieldsOf,
+  keepLoneCheckpoint,
+  LONE_CHECKPOINT_BYTES,
+  writeLoneCheckpoint,
+} from './lone-checkpoint.ts'
+
+type Trim = Extract<Mutation, { kind: 'trim' }>
+
+/**
+ * Turns what changes a stream, but appends nothing to it, into frames. Each returns undefined when
+ * there is no room now; nothing has changed then, nor when it throws.
+ */
+export class StreamChanges {
+  readonly #parts: EngineParts
+
+  constructor(parts: EngineParts) {
+    this.#parts = parts
+  }
+
+  /** @throws StoreError stream_exists, too_many_requests */
+  create(name: string, config: StreamConfig): Accepted | undefined {
+    const { table, options } = this.#parts
+    const found = table.assigned(name)
+    if (found !== undefined) {
+      if (!sameConfig(found.config, config)) {
+        throw new StoreError('stream_exists', 'the stream exists with another configuration')
+      }
+      const value = { created: false, info: found.info('assigned') }
+      return { commit: null, value, durability: 'group' }
+    }
+    table.checkMayCreate({ ...options, autoCreate: true })
+    const log = newStream(this.#parts, name, config)
+    const text = JSON.stringify(config)
+    const endLsn = this.#writeFrame(createBytes(name, text), (block, at) =>
+      encodeCreate(block, at, log.id, { createdAt: log.createdAt, name, config: text }),
+    )
+    if (endLsn === undefined) return undefined
+    table.assign(log)
+    const value = { created: true, info: log.info('assigned') }
+    return { commit: { kind: 'create', endLsn, log }, value, durability: 'group' }
+  }
+
+  /** @throws StoreError stream_not_found */
+  configure(name: string, change: Partial<StreamConfig>): Accepted | undefined {
+    const log = existing(this.#parts.table.assigned(name))
+    const config = { ...log.config, ...change }
+    const text = JSON.stringify(config)
+    const length = OPERATION_HEADER_BYTES + Buffer.byteLength(text)
+    const endLsn = this.#writeFrame(length, (block, at) =>
+      encodeChange(block, at, OperationType.Configure, log.id, text),
+    )
+    if (endLsn === undefined) return undefined
+    log.config = config
+    const value = { info: log.info('assigned') }
+    return { commit: { kind: 'configure', endLsn, log, config }, value, durability: 'group' }
+  }
+
+  /** @throws StoreError stream_not_found */
+  close(name: string): Accepted | undefined {
+    const log = existing(this.#parts.table.assigned(name))
+    if (log.state === 'closed') {
+      return { commit: null, value: { info: log.info('assigned') }, durability: 'group' }
+    }
+    const endLsn = this.#writeFrame(OPERATION_HEADER_BYTES, (block, at) =>
+      encodeChange(block, at, OperationType.Close, log.id),
+    )
+    if (endLsn === undefined) return undefined
+    log.state = 'closed'
+    const value = { info: log.info('assigned') }
+    return { commit: { kind: 'close', endLsn, log }, value, durability: 'group' }
+  }
+
+  /** @throws StoreError stream_not_found */
+  delete(name: string): Accepted | undefined {
+    const log = existing(this.#parts.table.assigned(name))
+    const endLsn = this.#writeFrame(OPERATION_HEADER_BYTES, (block, at) =>
+      encodeChange(block, at, OperationType.Delete, log.id),
+    )
+    if (endLsn === undefined) return undefined
+    log.state = 'deleted'
+    this.#parts.table.unassign(log)
+    return { commit: { kind: 'delete', endLsn, log }, value: null, durability: 'group' }
+  }
+
+  /**
+   * Records below `before` are no longer shown. Where none are left, the segment ends too, so that
+   * its space can go.
+   * @throws StoreError stream_not_found, beyond_end
+   */
+  trim({ stream, before, streamId }: Trim): Accepted | undefined {
+    const { table, environment } = this.#parts
+    const found = table.assigned(stream)
+    const isOther = streamId !== undefined && found?.id !== streamId
+    const log = existing(isOther ? undefined : found)
+    const { nextOffset } = log
+    if (before > nextOffset) {
+      throw new StoreError('beyond_end', `the next offset is ${nextOffset}`, { nextOffset })
+    }
+    if (before <= log.firstOffset) {
+      return { commit: null, value: { info: log.info('assigned') }, durability: 'group' }
+    }
+    const ends = before === nextOffset && nextOffset > log.position.segmentFirstOffset
+    const length = TRIM_BYTES + (ends ? LONE_CHECKPOINT_BYTES : 0)
+    const room = this.#parts.buffer.reserve(FRAME_HEADER_BYTES + length)
+    if (room === undefined) return undefined
+    const { block, at } = room
+    const payloadAt = at + FRAME_HEADER_BYTES
+    const fields = fieldsOf(log, environment.nowMicros())
+    const written = ends ? writeLoneCheckpoint(block, payloadAt, this.#parts, fields, true) : null
+    encodeTrim(block, payloadAt + length - TRIM_BYTES, log.id, before)
+    sealFrame(block, at, FrameFlag.Committed, fields.timestamp, length)
+    const endLsn = this.#parts.buffer.commit(FRAME_HEADER_BYTES + length)
+    const frame =
+      written === null
+        ? undefined
+        : keepLoneCheckpoint(this.#parts, log, block, payloadAt, endLsn, {
+            ...written,
+            fields,
+            isLast: true,
+          })
+    if (frame !== undefined) log.assign(frame)
+    log.firstOffset = before
+    const value = { info: log.info('assigned') }
+    const cause = streamId === undefined ? 'request' : 'retention'
+    const commit = { kind: 'trim', endLsn, log, before, cause, frame } as const
+    return { commit, value, durability: 'group' }
+  }
+
+  barrier(): Accepted | undefined {
+    const { buffer, environment } = this.#parts
+    const room = buffer.reserve(FRAME_HEADER_BYTES)
+    if (room === undefined) return undefined
+    sealFrame(room.block, room.at, FrameFlag.Barrier, environment.nowMicros(), 0)
+    const endLsn = buffer.commit(FRAME_HEADER_BYTES)
+    return { commit: { kind: 'barrier', endLsn }, value: null, durability: 'immediate' }
+  }
+
+  /** Writes a frame of one operation. Returns the LSN of its end, or undefined without room. */
+  #writeFrame(length: number, encode: (block: Buffer, at: number) => number): number | undefined {
+    const { buffer, environment } = this.#parts
+    const room = buffer.reserve(FRAME_HEADER_BYTES + length)
+    if (room === undefined) return undefined
+    const payloadAt = room.at + FRAME_HEADER_BYTES
+    const end = encode(room.block, payloadAt)
+    assert(end === payloadAt + length, 'an operation is as long as it was reserved')
+    sealFrame(room.block, room.at, FrameFlag.Committed, environment.nowMicros(), length)
+    return buffer.commit(FRAME_HEADER_BYTES + length)
+  }
+}
+
+function sameConfig(left: StreamConfig, right: StreamConfig): boolean {
+  return (
+    left.durability === right.durability &&
+    left.compression === right.compression &&
+    left.maxSegmentBytes === right.maxSegmentBytes &&
+    left.checkpointEvery === right.checkpointEvery &&
+    left.retention.maxAgeSeconds === right.retention.maxAgeSeconds &&
+    left.retention.maxBytes === right.retention.maxBytes &&
+    left.retention.maxRecords === right.retention.maxRecords
+  )
+}

@@ -1,0 +1,83 @@
+import { assert } from '../../shared/assert.ts'
+import { decodeCheckpointBody } from '../../shared/format/checkpoint.ts'
+import { RecordKind, viewRecord } from '../../shared/format/record.ts'
+
+/**
+ * Where in its active segment a stream stands after some record. The appender decides by it when a
+ * segment rolls and when a checkpoint is due; whoever walks the same records comes to the same.
+ */
+export type StreamPosition = {
+  readonly segmentFirstOffset: number
+  readonly segmentBytes: number
+  /** µs since 1970: time of the segment's first data record; 0 while it has none. */
+  readonly segmentSince: number
+  /** Offset of the last checkpoint; 0 before the first. */
+  readonly lastCheckpoint: number
+}
+
+export const STREAM_START: StreamPosition = {
+  segmentFirstOffset: 0,
+  segmentBytes: 0,
+  segmentSince: 0,
+  lastCheckpoint: 0,
+}
+
+/** Whether the active segment's last record is a checkpoint. */
+export function endsWithCheckpoint(position: StreamPosition, nextOffset: number): boolean {
+  return position.segmentBytes > 0 && position.lastCheckpoint === nextOffset
+}
+
+export function afterRecord(
+  position: StreamPosition,
+  bytes: number,
+  timestamp: number,
+): StreamPosition {
+  return {
+    ...position,
+    segmentBytes: position.segmentBytes + bytes,
+    segmentSince: position.segmentSince === 0 ? timestamp : position.segmentSince,
+  }
+}
+
+/** @param isLast whether the segment ends with it */
+export function afterCheckpoint(
+  position: StreamPosition,
+  bytes: number,
+  offset: number,
+  isLast: boolean,
+): StreamPosition {
+  if (isLast) {
+    return { segmentFirstOffset: offset, segmentBytes: 0, segmentSince: 0, lastCheckpoint: offset }
+  }
+  const segmentBytes = position.segmentBytes + bytes
+  return { ...position, segmentBytes, lastCheckpoint: offset }
+}
+
+/**
+ * The position after the records of `[from, to)`, which checked before, and the chain hash of the
+ * last data record where a checkpoint follows it.
+ */
+export function afterRecords(
+  position: StreamPosition,
+  bytes: Buffer,
+  from: number,
+  to: number,
+): { readonly position: StreamPosition; readonly lastHash: string | undefined } {
+  let after = position
+  let lastHash: string | undefined
+  for (let at = from; at < to; ) {
+    const record = viewRecord(bytes, at)
+    assert(record !== undefined, 'records that were checked are sound')
+    const length = record.end - at
+    if (record.kind === RecordKind.Checkpoint) {
+      const isLast = decodeCheckpointBody(bytes, record)?.isLastOfSegment === true
+      after = afterCheckpoint(after, length, record.offset, isLast)
+      lastHash ??= record.previousHash
+    } else {
+      after = afterRecord(after, length, record.timestamp)
+      lastHash = undefined
+    }
+    at = record.end
+  }
+  return { position: after, lastHash }
+}

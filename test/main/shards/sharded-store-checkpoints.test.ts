@@ -1,0 +1,9 @@
+import { suite } from 'uvu'
+import { openStore } from '../../support/open-store.ts'
+import { addStoreTests } from '../../support/store-suite.ts'
+
+const store = suite('main/shards/sharded-store-checkpoints')
+
+addStoreTests(store, ['checkpoints'], () => openStore(2))
+
+store.run()

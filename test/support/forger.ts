@@ -1,0 +1,130 @@
+import { chainHashOf } from '../../src/shared/format/chain.ts'
+import {
+  encodeCommitEntry,
+  encodeStreamEntry,
+  type StreamEntry,
+  streamEntryBytesMax,
+} from '../../src/shared/format/catalogue.ts'
+import {
+  checkpointFields,
+  decodeCheckpointBody,
+  encodeCheckpointBody,
+  signedBytes,
+} from '../../src/shared/format/checkpoint.ts'
+import { cataloguePath } from '../../src/shared/format/paths.ts'
+import {
+  decodeRecord,
+  RECORD_LAYOUT,
+  RecordKind,
+  type RecordView,
+} from '../../src/shared/format/record.ts'
+import type { Signer } from '../../src/shared/signing.ts'
+import { readCatalogue } from '../../src/workers/streams/catalogue-file.ts'
+import type { FlatDisk } from './flat-disk.ts'
+import { forgeChecksum } from './inspected-store.ts'
+
+// Somebody who may write every file of a data directory and knows its formats, but has not the
+// private key. What they leave has checksums that fit.
+
+/** Gives the catalogue another entry for a stream; the checkpoint that it is of stays. */
+function forgeEntry(
+  disk: FlatDisk,
+  stream: string,
+  change: (entry: StreamEntry) => Partial<StreamEntry>,
+): void {
+  const catalogue = readCatalogue(disk, 0)
+  if (!('live' in catalogue)) throw new Error('the catalogue is damaged')
+  const entries = catalogue.live.map(({ stream: entry }) => {
+    const forged = entry.name === stream ? { ...entry, ...change(entry) } : entry
+    const bytes = Buffer.alloc(
+      streamEntryBytesMax(forged.name, forged.config, forged.producers) + 64,
+    )
+    return bytes.subarray(0, encodeStreamEntry(bytes, 0, forged))
+  })
+  const commit = encodeCommitEntry({ ...catalogue.commit, entries: entries.length })
+  disk.put(cataloguePath(0), Buffer.concat([...entries, commit]))
+}
+
+/** Cuts the active segment at byte `at`, before record `offset`, and everything else with it. */
+export function cutTail(disk: FlatDisk, stream: string, path: string, at: number): void {
+  disk.change(path, bytes => bytes.subarray(0, at))
+  const records = recordsOf(disk.content(path))
+  const data = records.filter(({ kind }) => kind === RecordKind.Data)
+  const checkpoint = records.findLast(({ kind }) => kind === RecordKind.Checkpoint)
+  forgeEntry(disk, stream, entry => ({
+    nextOffset: (data.at(-1)?.offset ?? entry.segmentFirstOffset - 1) + 1,
+    chainHead: headOf(disk.content(path), records, entry),
+    recordBytes: entry.recordBytes - entry.segmentBytes + at,
+    segmentBytes: at,
+    lastCheckpoint: checkpoint?.offset ?? 0,
+  }))
+}
+
+/**
+ * Changes a byte of the body of record number `index` of the active segment, and makes the chain
+ * anew from there on.
+ * @param signer signs the checkpoints on the way; without one they stay as they are
+ */
+export function rewriteHistory(
+  disk: FlatDisk,
+  stream: string,
+  path: string,
+  index: number,
+  signer?: Signer,
+): void {
+  forgeEntry(disk, stream, entry => {
+    disk.change(path, bytes => {
+      const records = recordsOf(bytes).slice(index)
+      const { bodyAt } = records[0] as RecordView
+      bytes[bodyAt] = (bytes[bodyAt] as number) ^ 1
+      forgeChain(bytes, records, entry.streamId, signer)
+    })
+    const bytes = disk.content(path)
+    return { chainHead: headOf(bytes, recordsOf(bytes), entry) }
+  })
+}
+
+function forgeChain(
+  bytes: Buffer,
+  records: readonly RecordView[],
+  streamId: string,
+  signer: Signer | undefined,
+): void {
+  let head = records[0]?.previousHash ?? ''
+  for (const { at } of records) {
+    bytes.latin1Write(head, at + RECORD_LAYOUT.previousHash[0], 32)
+    forgeChecksum(bytes, at)
+    const record = decodeRecord(bytes, at) as RecordView
+    if (record.kind === RecordKind.Checkpoint && signer) sign(bytes, record, streamId, signer)
+    head = chainHashOf(streamId, bytes, record)
+  }
+}
+
+/** Signs a checkpoint as it is now. */
+export function sign(bytes: Buffer, record: RecordView, streamId: string, signer: Signer): void {
+  const body = decodeCheckpointBody(bytes, record)
+  if (body === undefined) throw new Error('it is no checkpoint')
+  const signature = signer.sign(signedBytes(checkpointFields(streamId, record, body)))
+  encodeCheckpointBody({ ...body, keyId: signer.keyId, signature }).copy(bytes, record.bodyAt)
+  forgeChecksum(bytes, record.at)
+}
+
+export function recordsOf(bytes: Buffer): RecordView[] {
+  const records: RecordView[] = []
+  for (let at = 0; at < bytes.length; ) {
+    const record = decodeRecord(bytes, at)
+    if (record === undefined) break
+    records.push(record)
+    at = record.end
+  }
+  return records
+}
+
+function headOf(
+  bytes: Buffer,
+  records: readonly RecordView[],
+  { streamId, chainHead }: StreamEntry,
+): string {
+  const last = records.at(-1)
+  return last === undefined ? chainHead : chainHashOf(streamId, bytes, last)
+}

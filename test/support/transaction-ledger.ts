@@ -1,0 +1,140 @@
+import * as assert from 'uvu/assert'
+
+// What the outside knows of a store with transactions, and what it may find there.
+
+/** Something that was sent: a plain append has one part, a transaction one a stream. */
+export type Sent = {
+  readonly name: string
+  /** Stream → bodies of its records, each unlike any other. */
+  readonly parts: Map<string, readonly string[]>
+  readonly expected: Map<string, number>
+  readonly at: number
+  state: 'sent' | 'answered' | 'refused' | 'lost'
+  /** Whether some of it was found, so that all of it must stay. */
+  isKnown: boolean
+}
+
+type Delete = { readonly stream: string; answeredAt: number; isRefused: boolean }
+
+/** What is there of each stream. */
+export type Contents = ReadonlyMap<string, readonly string[]>
+
+export class OutsideLedger {
+  readonly #sent: Sent[] = []
+  #deletes: Delete[] = []
+  /** What a reader saw last. */
+  readonly #seen = new Map<string, readonly string[]>()
+  #time = 0
+  transactions = 0
+
+  /** @param expected stream → the offset that its first record must get */
+  send(
+    kind: 'append' | 'transaction',
+    parts: ReadonlyMap<string, number>,
+    expected: ReadonlyMap<string, number>,
+  ): Sent {
+    this.#time += 1
+    const name = `${kind} ${this.#time}`
+    const bodies = [...parts].map(([stream, length]): [string, readonly string[]] => {
+      const padding = 'x'.repeat(length)
+      return [stream, [0, 1].map(record => `${name}, ${stream}, ${record} ${padding}`)]
+    })
+    const sent: Sent = {
+      name,
+      parts: new Map(bodies),
+      expected: new Map(expected),
+      at: this.#time,
+      state: 'sent',
+      isKnown: false,
+    }
+    this.#sent.push(sent)
+    return sent
+  }
+
+  /** Notes that a stream is being deleted. */
+  delete(stream: string): Delete {
+    const sent = { stream, answeredAt: Number.POSITIVE_INFINITY, isRefused: false }
+    this.#deletes.push(sent)
+    return sent
+  }
+
+  answer(sent: Sent): void {
+    sent.state = 'answered'
+    this.transactions += 1
+  }
+
+  answerDelete(sent: Delete, isRefused: boolean): void {
+    this.#time += 1
+    sent.answeredAt = this.#time
+    sent.isRefused = isRefused
+  }
+
+  seenLength(stream: string): number {
+    return this.#seen.get(stream)?.length ?? 0
+  }
+
+  /** Holds what a reader sees of one stream against what it may. */
+  read(stream: string, bodies: readonly string[]): void {
+    const seen = this.#seen.get(stream) ?? []
+    const isLonger = seen.every((body, at) => bodies[at] === body)
+    assert.ok(isLonger || this.#mayBeGone(stream, 0), `${stream}: what was read is gone`)
+    this.#seen.set(stream, bodies)
+    for (const sent of this.#sent) {
+      const part = sent.parts.get(stream)
+      if (part !== undefined) this.#checkPart(sent, stream, part, bodies)
+    }
+    const known = new Set(this.#sent.flatMap(({ parts }) => parts.get(stream) ?? []))
+    const stranger = bodies.find(body => !known.has(body))
+    assert.is(stranger, undefined, `${stream} holds what was not sent, or was lost before`)
+  }
+
+  /** Holds what a start has found against what it may: nothing is under way any more. */
+  check(contents: Contents): void {
+    for (const [stream, bodies] of contents) this.read(stream, bodies)
+    for (const sent of this.#sent) this.#checkWhole(sent, contents)
+    this.#deletes = []
+  }
+
+  #checkPart(sent: Sent, stream: string, part: readonly string[], bodies: readonly string[]): void {
+    const at = bodies.indexOf(part[0] as string)
+    if (at === -1) {
+      const isMissed = sent.state === 'answered' && !this.#mayBeGone(stream, sent.at)
+      return assert.not(isMissed, `${sent.name}, answered, is not in ${stream}`)
+    }
+    const isThere = sent.state === 'sent' || sent.state === 'answered'
+    assert.ok(isThere, `${sent.name} is in ${stream}, though it was ${sent.state}`)
+    assert.equal(bodies.slice(at, at + part.length), part, `${sent.name} is whole in ${stream}`)
+    assert.is(bodies.lastIndexOf(part[0] as string), at, `${sent.name} is in ${stream} once`)
+    const expected = sent.expected.get(stream)
+    if (expected !== undefined) assert.is(at, expected, `${sent.name} is where it asked to be`)
+  }
+
+  #checkWhole(sent: Sent, contents: Contents): void {
+    const missing: string[] = []
+    let found = 0
+    for (const [stream, part] of sent.parts) {
+      if (contents.get(stream)?.includes(part[0] as string) === true) found += 1
+      else missing.push(stream)
+    }
+    const gone = missing.filter(stream => this.#mayBeGone(stream, sent.at))
+    const mustBeThere = found > 0 || sent.isKnown || sent.state === 'answered'
+    if (mustBeThere) {
+      assert.is(
+        gone.length,
+        missing.length,
+        `${sent.name} is there in parts: not in ${missing.join()}`,
+      )
+    }
+    // What is deleted now does not come back, and what is there does not go.
+    for (const stream of missing) sent.parts.delete(stream)
+    sent.isKnown = sent.parts.size > 0
+    if (sent.parts.size === 0 && sent.state === 'sent') sent.state = 'lost'
+  }
+
+  /** Whether a delete may have taken what was sent at some time. */
+  #mayBeGone(stream: string, sentAt: number): boolean {
+    return this.#deletes.some(
+      one => one.stream === stream && !one.isRefused && one.answeredAt > sentAt,
+    )
+  }
+}

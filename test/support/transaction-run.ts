@@ -1,0 +1,149 @@
+import * as assert from 'uvu/assert'
+import { StoreError } from '../../src/shared/errors.ts'
+import { DiskError } from '../../src/workers/disk/disk.ts'
+import { Random } from './random.ts'
+import { Crash, type DiskFault, SimulatedDisk } from './simulated-disk.ts'
+import { Clock, encodeTexts } from './simulated-shard.ts'
+import { SimulatedStore, type StoreDefect } from './simulated-store.ts'
+import { OutsideLedger, type Sent } from './transaction-ledger.ts'
+
+const STREAMS = ['a', 'b', 'c/d', 'e', 'ünïcode', 'g'] as const
+const LIVES = 3
+const TURNS = 200
+
+export type TransactionRunOptions = {
+  readonly defect?: StoreDefect
+  readonly fault?: DiskFault
+}
+
+/**
+ * One seeded history: a store of some shards is opened, transactions, appends and deletes are sent
+ * to it, threads die, and at some operation of the disk the machine stops, by the process dying or
+ * the power failing, several times over, crashes inside recovery included. After every start each
+ * transaction is whole or absent in all streams, what was answered or read is there, and no stream
+ * is held. Returns how many transactions and appends were answered.
+ * @throws an assertion error that names the seed's broken promise
+ */
+export async function runTransactions(
+  seed: number,
+  options: TransactionRunOptions = {},
+): Promise<number> {
+  const random = new Random(seed)
+  const disk = new SimulatedDisk(random)
+  const clock = new Clock()
+  const ledger = new OutsideLedger()
+  const shards = 2 + random.below(3)
+  const open = () => new SimulatedStore(disk, random, clock, { shards, defect: options.defect })
+  for (let life = 0; life < LIVES; life += 1) {
+    disk.crashAt = disk.operations + random.below(life === 0 ? 900 : 600)
+    if (life === 1) disk.fault = options.fault
+    try {
+      await live(open(), random, ledger)
+    } catch (error) {
+      if (!(error instanceof Crash) && !(error instanceof DiskError)) throw error
+    }
+    if (random.chance(0.6)) disk.cutPower()
+    else disk.kill()
+  }
+  await begin(open(), ledger)
+  return ledger.transactions
+}
+
+async function live(store: SimulatedStore, random: Random, ledger: OutsideLedger): Promise<void> {
+  await begin(store, ledger)
+  for (let turn = 0; turn < TURNS; turn += 1) {
+    if (random.chance(0.25)) sendSome(store, random, ledger)
+    await store.step()
+    if (random.chance(0.05)) readSome(store, random, ledger)
+  }
+  if (random.chance(0.2)) await store.stop()
+}
+
+/** Holds a freshly opened store against what the outside knows. */
+async function begin(store: SimulatedStore, ledger: OutsideLedger): Promise<void> {
+  for (const { recovered } of store.shards) {
+    assert.is(recovered.refused, null, 'no journal is refused without damage')
+  }
+  await store.start()
+  if (store.shards.some(({ hasFailed }) => hasFailed)) return
+  for (const shard of store.shards) assert.is(shard.stats().stagedTransactions, 0, 'none is held')
+  ledger.check(new Map(STREAMS.map(stream => [stream, readBack(store, stream)])))
+}
+
+function sendSome(store: SimulatedStore, random: Random, ledger: OutsideLedger): void {
+  const stream = random.pick(STREAMS)
+  if (random.chance(0.05)) return deleteOne(store, ledger, stream)
+  if (random.chance(0.4)) return appendOne(store, random, ledger, stream)
+  const count = 2 + random.below(4)
+  const streams = new Set(Array.from({ length: count }, () => random.pick(STREAMS)))
+  const parts = new Map([...streams].map(name => [name, random.below(300)]))
+  const sent = ledger.send('transaction', parts, expectedOf(random, ledger, [...streams]))
+  const appends = [...sent.parts].map(([name, bodies]) => {
+    const expectedOffset = sent.expected.get(name)
+    const common = { stream: name, batch: encodeTexts(bodies), count: bodies.length }
+    return expectedOffset === undefined ? common : { ...common, expectedOffset }
+  })
+  note(ledger, sent, store.transact(appends))
+}
+
+function appendOne(
+  store: SimulatedStore,
+  random: Random,
+  ledger: OutsideLedger,
+  stream: string,
+): void {
+  const length = random.chance(0.03) ? 9000 : random.below(400)
+  const parts = new Map([[stream, length]])
+  const sent = ledger.send('append', parts, expectedOf(random, ledger, [stream]))
+  const bodies = sent.parts.get(stream) ?? []
+  const batch = encodeTexts(bodies)
+  const expectedOffset = sent.expected.get(stream)
+  const place = { at: 0, length: batch.length, count: bodies.length }
+  const mutation = { kind: 'append', stream, ...place, expectedOffset } as const
+  const append = { ...mutation, durability: undefined, producer: undefined }
+  note(ledger, sent, store.mutate(store.shardOf(stream), append, batch))
+}
+
+function deleteOne(store: SimulatedStore, ledger: OutsideLedger, stream: string): void {
+  const sent = ledger.delete(stream)
+  store.mutate(store.shardOf(stream), { kind: 'delete', stream }).then(
+    () => ledger.answerDelete(sent, false),
+    (error: unknown) => {
+      if (isNotApplied(error)) ledger.answerDelete(sent, true)
+    },
+  )
+}
+
+function expectedOf(random: Random, ledger: OutsideLedger, streams: readonly string[]) {
+  const asking = streams.filter(() => random.chance(0.15))
+  return new Map(asking.map(stream => [stream, ledger.seenLength(stream)]))
+}
+
+function note(ledger: OutsideLedger, sent: Sent, done: Promise<unknown>): void {
+  done.then(
+    () => ledger.answer(sent),
+    (error: unknown) => {
+      if (isNotApplied(error)) sent.state = 'refused'
+    },
+  )
+}
+
+/** Whether it says so; after any other failure it may be there or not. */
+function isNotApplied(error: unknown): boolean {
+  if (!(error instanceof StoreError)) throw error
+  return error.fields['outcome'] === 'not_applied'
+}
+
+function readSome(store: SimulatedStore, random: Random, ledger: OutsideLedger): void {
+  const stream = random.pick(STREAMS)
+  ledger.read(stream, readBack(store, stream))
+}
+
+function readBack(store: SimulatedStore, stream: string): string[] {
+  try {
+    return store.shards[store.shardOf(stream)]?.read(stream, 'links') ?? []
+  } catch (error) {
+    if (error instanceof StoreError) assert.unreachable(`${stream}: ${error.message}`)
+    throw error
+  }
+}
