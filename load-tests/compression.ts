@@ -10,6 +10,7 @@ import {
 } from '../src/shared/format/compression.ts'
 import { RECORD_OVERHEAD_BYTES } from '../src/shared/format/record.ts'
 import { describeMachine } from './bench/machine.ts'
+import { type Row, renderRows } from './bench/markdown.ts'
 
 // `npm run bench:compression -- FILE...`: what compression by record makes of real text, at what
 // cost. README.md says what the columns mean.
@@ -23,7 +24,6 @@ const NAMES = ['none', 'lz4', 'zstd'] as const
 const ROUND_MS = 300
 const ROUNDS = 3
 
-type Row = Readonly<Record<string, string | number>>
 type Stored = { readonly body: Buffer; readonly isSmaller: boolean; readonly rawLength: number }
 
 /** The lines of a file, joined until a record has `recordBytes`. */
@@ -107,13 +107,6 @@ function rowsOf(path: string): Row[] {
       ...measure(name, records),
     }))
   })
-}
-
-function renderRows(rows: readonly Row[]): string {
-  const headings = Object.keys(rows[0] ?? {})
-  const cells = rows.map(row => headings.map(heading => String(row[heading])))
-  const lines = [headings, headings.map(() => '---'), ...cells]
-  return lines.map(line => `| ${line.join(' | ')} |`).join('\n')
 }
 
 function main(): void {

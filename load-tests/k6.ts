@@ -1,17 +1,15 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { createInterface } from 'node:readline'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { Processes } from './bench/processes.ts'
+import { startService } from './service.ts'
 
 // Runs one of k6/*.js against a service of its own: a fresh directory, any free port.
 //
 //   npm run k6 -- append [arguments of k6 run]
 
 const K6_IS_ABSENT = 3
-const START_MS = 30_000
-const POLL_MS = 50
 
 const root = resolve(import.meta.dirname, '../..')
 
@@ -32,53 +30,23 @@ async function run(script: string, k6Arguments: readonly string[]): Promise<numb
     return K6_IS_ABSENT
   }
   const data = mkdtempSync(join(tmpdir(), 'varve-k6-'))
-  const service = startService(data)
+  const processes = new Processes()
+  process.once('exit', () => processes.killAll())
+  const log = join(data, 'varve.log')
+  // Detached, it ends by our word alone: a Ctrl-C goes to k6, which then sums up what it has.
+  const place = { processes, data: join(data, 'varve'), log, isDetached: true }
+  const { child, url } = await startService(place)
   try {
-    const url = await waitUntilReady(service)
     return await exitCodeOf(
       spawn('k6', ['run', '--no-usage-report', '-e', `VARVE_URL=${url}`, ...k6Arguments, path], {
         stdio: 'inherit',
       }),
     )
   } finally {
-    service.kill('SIGTERM')
-    await exitCodeOf(service)
+    await processes.end(child)
+    if (child.exitCode !== 0) console.error(readFileSync(log, 'utf8'))
     rmSync(data, { recursive: true, force: true })
   }
-}
-
-function startService(data: string): ChildProcess {
-  const entry = join(root, 'dist/src/main/index.js')
-  const flags = ['--data', data, '--port', '0', '--log-format', 'json', '--log-level', 'info']
-  return spawn(process.execPath, [entry, 'serve', ...flags], {
-    // Ends by our word alone: a Ctrl-C goes to k6, which then sums up what it has.
-    detached: true,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-}
-
-/** The service's address, once it is ready. */
-async function waitUntilReady(service: ChildProcess): Promise<string> {
-  const limit = AbortSignal.timeout(START_MS)
-  const url = await readUrl(service, limit)
-  while (!limit.aborted) {
-    const answer = await fetch(`${url}/v1/ready`, { signal: limit })
-    if (answer.ok) return url
-    await sleep(POLL_MS)
-  }
-  throw new Error(`the service was not ready within ${START_MS} ms`)
-}
-
-async function readUrl({ stdout }: ChildProcess, signal: AbortSignal): Promise<string> {
-  if (stdout === null) throw new Error('the service has no standard output')
-  let found: string | undefined
-  for await (const line of createInterface({ input: stdout, signal })) {
-    found = (JSON.parse(line) as { url?: string }).url
-    if (found !== undefined) break
-  }
-  if (found === undefined) throw new Error('the service ended before it served')
-  stdout.resume() // the rest of the log is not wanted, but must not fill the pipe
-  return found
 }
 
 function exitCodeOf(child: ChildProcess): Promise<number> {

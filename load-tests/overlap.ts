@@ -5,7 +5,7 @@ import { BATCH_RECORDS } from './bench/points.ts'
 import { Processes } from './bench/processes.ts'
 import type { Context } from './contenders/context.ts'
 import { httpPost } from './contenders/requests.ts'
-import { appendBody, recordsPath, urlOf, withVarve } from './contenders/varve.ts'
+import { appendBody, recordsPath, scrape, withVarve } from './contenders/varve.ts'
 
 // `node dist/load-tests/overlap.js`: how much of the encoding runs beside a flush, by the service's
 // own counters. A pipeline of one stage would show 0 %.
@@ -15,8 +15,6 @@ const CONNECTIONS = 16
 const WARMUP_MS = 2000
 const MEASURE_MS = 5000
 const RECORDS_MAX = 10_000_000
-
-type Counters = ReadonlyMap<string, number>
 
 async function main(): Promise<void> {
   const parent = join(ROOT, 'load-tests', 'scratch')
@@ -74,13 +72,6 @@ function report(rate: number, wall: number, grown: (name: string) => number): st
       `${share(grown('varve_overlapped_seconds_total'), encode)} of the time`,
     `flushes      ${grown('varve_flushes_total')}`,
   ].join('\n')
-}
-
-/** The counters of the only shard. */
-async function scrape(port: number): Promise<Counters> {
-  const text = await (await fetch(urlOf(port, '/metrics'))).text()
-  const samples = text.matchAll(/^(varve_\w+)\{shard="0"\} (\S+)$/gm)
-  return new Map([...samples].map(([, name = '', value]) => [name, Number(value)]))
 }
 
 await main()

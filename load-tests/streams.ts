@@ -1,21 +1,20 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { once } from 'node:events'
 import { parseArgs } from 'node:util'
+import { Processes } from './bench/processes.ts'
+import { type Service, startService } from './service.ts'
 
 // Many streams on one server: creates them, appends a record to each, lists them in pages, starts
 // the server anew, and says what each took, and what a stream costs in memory while it is idle.
 //
 //   npm run bench:streams -- [--streams N] [--connections N]
 
-const ENTRY = new URL('../src/main/index.js', import.meta.url).pathname
 /** Requests on their way on a connection. */
 const PIPELINED = 32
 const PAGE_STREAMS = 1000
-const START_LIMIT_MS = 60_000
 const KIB = 1024
 
 const { values } = parseArgs({
@@ -28,8 +27,8 @@ const STREAMS = Number(values.streams)
 const CONNECTIONS = Number(values.connections)
 const NEW_STREAMS = Math.min(10_000, STREAMS)
 
-type Server = { readonly port: number; readonly startMs: number; readonly child: ChildProcess }
-
+const processes = new Processes()
+process.once('exit', () => processes.killAll())
 const data = mkdtempSync(join(tmpdir(), 'varve-streams-'))
 try {
   await measure()
@@ -60,7 +59,7 @@ async function measure(): Promise<void> {
 async function rate(
   what: string,
   count: number,
-  { port }: Server,
+  { port }: Service,
   build: (at: number) => string,
 ): Promise<void> {
   const startMs = performance.now()
@@ -108,7 +107,7 @@ async function pipeline(
 }
 
 /** All of them, in pages by name. */
-async function list({ port }: Server): Promise<void> {
+async function list({ port }: Service): Promise<void> {
   const startMs = performance.now()
   let count = 0
   let firstMs = 0
@@ -128,41 +127,17 @@ async function list({ port }: Server): Promise<void> {
   )
 }
 
-async function start(): Promise<Server> {
-  const logPath = join(data, '..', 'varve-streams.log')
-  rmSync(logPath, { force: true })
-  const log = openSync(logPath, 'a')
-  const startedMs = performance.now()
-  const args = [
-    '--expose-gc',
-    ENTRY,
-    'serve',
-    '--data',
-    data,
-    '--port',
-    '0',
-    '--log-format',
-    'json',
-  ]
-  const child = spawn(process.execPath, args, { stdio: ['ignore', log, log] })
-  for (;;) {
-    const text = existsSync(logPath) ? readFileSync(logPath, 'utf8') : ''
-    const found = /http:\/\/127\.0\.0\.1:(\d+)/.exec(text)
-    const startMs = Math.round(performance.now() - startedMs)
-    if (found !== null) return { port: Number(found[1]), startMs, child }
-    if (child.exitCode !== null || startMs > START_LIMIT_MS) throw new Error(text)
-    await pause(10)
-  }
+function start(): Promise<Service> {
+  const place = { processes, data: join(data, 'varve'), log: join(data, 'varve.log') }
+  return startService({ ...place, nodeFlags: ['--expose-gc'] })
 }
 
-async function end({ child }: Server): Promise<void> {
-  const ended = once(child, 'exit')
-  child.kill('SIGTERM')
-  await ended
+function end({ child }: Service): Promise<void> {
+  return processes.end(child)
 }
 
 /** Resident bytes once they no longer fall: the last of the start's garbage has gone. */
-async function settledRss({ child }: Server): Promise<number> {
+async function settledRss({ child }: Service): Promise<number> {
   let least = Number.POSITIVE_INFINITY
   for (let looks = 0; looks < 20; looks += 1) {
     await pause(250)

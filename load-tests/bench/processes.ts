@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import type { Job, JobAnswer, Measurement } from '../generator/jobs.ts'
 
-const END_LIMIT_MS = 15_000
+/** Longer than the service gives its own shutdown. */
+const END_LIMIT_MS = 35_000
 const READY_LIMIT_MS = 30_000
 const READY_POLL_MS = 25
 /** A generator's time on top of warm-up and measurement: connecting, the last answers. */
@@ -14,11 +15,11 @@ const LOG_TAIL_CHARACTERS = 800
 export class Processes {
   readonly #running = new Set<ChildProcess>()
 
-  /** Both outputs go to `logPath`. */
-  start(command: string, args: readonly string[], logPath: string): ChildProcess {
+  /** Both outputs go to `logPath`; a detached one does not see the terminal's Ctrl-C. */
+  start(command: string, args: readonly string[], logPath: string, detached = false): ChildProcess {
     const log = openSync(logPath, 'a')
     try {
-      return this.#track(spawn(command, args, { stdio: ['ignore', log, log] }))
+      return this.#track(spawn(command, args, { detached, stdio: ['ignore', log, log] }))
     } finally {
       closeSync(log)
     }

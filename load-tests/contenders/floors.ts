@@ -7,9 +7,10 @@ import { httpPost } from './requests.ts'
 
 const START_LIMIT_MS = 15_000
 
-export function measureDisk(context: Context, bytes: number): Promise<Measurement> {
+export function measureDisk(context: Context, bytes: number, grows = false): Promise<Measurement> {
   const { processes, directory, timing } = context
-  return processes.generate({ kind: 'disk', path: join(directory, 'floor'), bytes, timing })
+  const path = join(directory, 'floor')
+  return processes.generate({ kind: 'disk', path, bytes, grows, timing })
 }
 
 export async function measureBare(context: Context, connections: number): Promise<Measurement> {

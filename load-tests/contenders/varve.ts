@@ -1,13 +1,11 @@
-import type { ChildProcess } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BATCH_RECORDS, type Load, RECORD_BYTES } from '../bench/points.ts'
-import { untilReady } from '../bench/processes.ts'
 import type { Measurement } from '../generator/jobs.ts'
-import { type Context, findFreePort } from './context.ts'
+import { startService } from '../service.ts'
+import type { Context } from './context.ts'
 import { httpPost } from './requests.ts'
 
-const ENTRY = new URL('../../src/main/index.js', import.meta.url).pathname
 const BATCH_ITEM_HEADER_BYTES = 8
 const TAIL_APPENDS_PER_SECOND = 1000
 /** What a catch-up read finds: well past what the server keeps in memory of a stream's end. */
@@ -118,21 +116,17 @@ export async function withVarve<T>(
   use: (port: number) => Promise<T>,
 ): Promise<T> {
   const { processes, directory, shards } = context
-  if (!existsSync(ENTRY)) throw new Error('dist/src/main/index.js is not built')
-  const port = await findFreePort()
   const log = join(directory, 'varve.log')
   const own = shards === undefined ? [] : ['--shards', String(shards)]
-  const place = ['--data', join(directory, 'varve'), '--port', String(port)]
-  const args = [ENTRY, 'serve', ...place, ...own, ...flags]
-  const server: ChildProcess = processes.start(process.execPath, args, log)
+  const place = { processes, data: join(directory, 'varve'), log }
+  const service = await startService({ ...place, flags: [...own, ...flags] })
   try {
-    await untilReady(server, log, async () => (await fetch(urlOf(port, '/v1/ready'))).ok)
-    return await use(port)
+    return await use(service.port)
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     throw new Error([reason, ...readErrors(log)].join('\n'), { cause: error })
   } finally {
-    await processes.end(server)
+    await processes.end(service.child)
   }
 }
 
@@ -158,7 +152,7 @@ export function appendBody(format: Append['format']): {
     case 'batch':
       return {
         contentType: 'application/vnd.varve.batch',
-        body: batchOf(BATCH_RECORDS),
+        body: batchOf(BATCH_RECORDS, RECORD_BYTES),
         records: BATCH_RECORDS,
       }
     case 'ndjson': {
@@ -173,10 +167,10 @@ export function appendBody(format: Append['format']): {
 }
 
 /** api.md, Append: the batch encoding, binary records without headers. */
-function batchOf(records: number): Buffer {
-  const item = Buffer.alloc(BATCH_ITEM_HEADER_BYTES + RECORD_BYTES, 'x')
+export function batchOf(records: number, recordBytes: number): Buffer {
+  const item = Buffer.alloc(BATCH_ITEM_HEADER_BYTES + recordBytes, 'x')
   item.fill(0, 0, BATCH_ITEM_HEADER_BYTES)
-  item.writeUInt32LE(RECORD_BYTES, 0)
+  item.writeUInt32LE(recordBytes, 0)
   return Buffer.concat(Array.from({ length: records }, () => item))
 }
 
@@ -185,35 +179,43 @@ async function store(port: number): Promise<void> {
   const init = {
     method: 'POST',
     headers: { 'content-type': 'application/vnd.varve.batch' },
-    body: new Uint8Array(batchOf(STORED_BATCH_RECORDS)),
+    body: new Uint8Array(batchOf(STORED_BATCH_RECORDS, RECORD_BYTES)),
   }
   for (let stored = 0; stored < STORED_BATCHES; stored += 1) {
     await succeed(await fetch(urlOf(port, recordsPath('bench')), init))
   }
 }
 
-async function createStreams(port: number, names: readonly string[]): Promise<void> {
+export async function createStreams(
+  port: number,
+  names: readonly string[],
+  config: Readonly<Record<string, unknown>> = {},
+): Promise<void> {
   const init = {
     method: 'PUT',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ durability: 'group' }),
+    body: JSON.stringify({ durability: 'group', ...config }),
   }
   for (const name of new Set(names)) {
     await succeed(await fetch(urlOf(port, `/v1/streams/${name}`), init))
   }
 }
 
-/** Offsets are dense when a stream's tail is the number of records that were acknowledged. */
-async function checkStreams(
+/**
+ * Offsets are dense when a stream's tail is the number of records that were acknowledged, with
+ * those that it had `before`.
+ */
+export async function checkStreams(
   port: number,
   names: readonly string[],
   acknowledged: readonly number[],
   recordsPerRequest: number,
+  before = 0,
 ): Promise<void> {
   const expected = new Map<string, number>()
   for (const [index, name] of names.entries()) {
     const records = (acknowledged[index] ?? 0) * recordsPerRequest
-    expected.set(name, (expected.get(name) ?? 0) + records)
+    expected.set(name, (expected.get(name) ?? before) + records)
   }
   for (const [name, records] of expected) {
     const response = await succeed(await fetch(urlOf(port, `/v1/streams/${name}`)))
@@ -224,7 +226,7 @@ async function checkStreams(
   }
 }
 
-async function succeed(response: Response): Promise<Response> {
+export async function succeed(response: Response): Promise<Response> {
   if (response.ok) return response
   throw new Error(`answered ${response.status} ${await response.text()}`)
 }
@@ -235,4 +237,14 @@ export function recordsPath(stream: string): string {
 
 export function urlOf(port: number, path: string): string {
   return `http://127.0.0.1:${port}${path}`
+}
+
+/** The counters of the shards, added up, by name. */
+export async function scrape(port: number): Promise<ReadonlyMap<string, number>> {
+  const text = await (await succeed(await fetch(urlOf(port, '/metrics')))).text()
+  const counters = new Map<string, number>()
+  for (const [, name = '', value] of text.matchAll(/^(varve_\w+)\{shard="\d+"\} (\S+)$/gm)) {
+    counters.set(name, (counters.get(name) ?? 0) + Number(value))
+  }
+  return counters
 }

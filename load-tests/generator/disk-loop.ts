@@ -9,7 +9,7 @@ const FILL_BYTES = 1024 * 1024
 export function runDiskLoop(job: DiskJob): Measurement {
   const file = openSync(job.path, 'w')
   try {
-    preallocate(file)
+    if (!job.grows) preallocate(file)
     const bytes = Buffer.alloc(job.bytes, 0x5a)
     const meter = new Meter(job.timing)
     let position = 0
@@ -20,7 +20,8 @@ export function runDiskLoop(job: DiskJob): Measurement {
       fdatasyncSync(file)
       nowMs = performance.now()
       meter.record(sentMs, nowMs, 1)
-      position = (position + job.bytes) % FILE_BYTES
+      position += job.bytes
+      if (!job.grows) position %= FILE_BYTES
     }
     return meter.result()
   } finally {

@@ -23,11 +23,12 @@ export type ClosedLoopJob = {
   readonly timing: Timing
 }
 
-/** `pwrite` and `fdatasync` of `bytes` at a time into a preallocated file. */
+/** `pwrite` and `fdatasync` of `bytes` at a time into a preallocated file, or a growing one. */
 export type DiskJob = {
   readonly kind: 'disk'
   readonly path: string
   readonly bytes: number
+  readonly grows: boolean
   readonly timing: Timing
 }
 
