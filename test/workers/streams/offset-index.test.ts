@@ -37,7 +37,7 @@ for (const [ordinal, expected] of [
 ] as const) {
   index(`the nearest checkpoint at or below record ${ordinal} is before ${expected}`, () => {
     const found = findCheckpoint(indexed(), DIRECTORY, 0, ordinal)
-    assert.is(found, expected === undefined ? undefined : positionOf(expected))
+    assert.equal(found, expected === undefined ? undefined : checkpointAt(expected))
   })
 }
 
@@ -46,7 +46,7 @@ index('a page that does not check, or is not there, is said to be damaged', () =
   assert.is(findCheckpoint(disk, DIRECTORY, 0, COUNT), 'damaged')
   disk.change(indexPath(DIRECTORY, 0), bytes => void bytes.fill(1, 4096, 4200))
   assert.is(findCheckpoint(disk, DIRECTORY, 0, COUNT - 1), 'damaged')
-  assert.is(findCheckpoint(disk, DIRECTORY, 0, 20), positionOf(10))
+  assert.equal(findCheckpoint(disk, DIRECTORY, 0, 20), checkpointAt(10))
   assert.is(findCheckpoint(disk, DIRECTORY, 1, 0), 'damaged')
 })
 
@@ -58,6 +58,10 @@ index('entries are given from any record on, as far as there are', () => {
   ])
   assert.equal([found.length, found.at(-1)?.[0]], [COUNT - INDEX_PAGE_ENTRIES + 1, COUNT - 1])
 })
+
+function checkpointAt(ordinal: number) {
+  return { ordinal, position: positionOf(ordinal) }
+}
 
 function positionOf(ordinal: number): number {
   return 1000 + 50 * ordinal
