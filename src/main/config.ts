@@ -13,6 +13,7 @@ import {
   MIB,
   PAGE_BYTES,
   PRODUCER_EXPIRY_SECONDS,
+  RECORD_BYTES_BOUND,
   RECORD_BYTES_MAX,
   RELAXED_FLUSH_MS,
   REQUEST_BYTES_MAX,
@@ -130,7 +131,7 @@ export const ServeConfig = z.strictObject({
     .describe('Longest time between journal checkpoints while there are appends.'),
   retentionIntervalMs:  milliseconds(100, DAY_MS).default(30_000)
     .describe('Time between two looks at what the retention of streams lets go.'),
-  recordBytesMax:       bytes(1, 256 * MIB).default(RECORD_BYTES_MAX)
+  recordBytesMax:       bytes(1, RECORD_BYTES_BOUND).default(RECORD_BYTES_MAX)
     .describe('Largest body of a record.'),
   requestBytesMax:      bytes(KIB, GIB).default(REQUEST_BYTES_MAX)
     .describe('Largest body of a request.'),

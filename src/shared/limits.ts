@@ -17,6 +17,8 @@ export const STREAM_NAME_BYTES_MAX = 512
 
 /** Bodies, batches and headers of one append (api.md, Append). */
 export const RECORD_BYTES_MAX = 8 * MIB
+/** What recordBytesMax may be set to at most: a record that claims more is damaged. */
+export const RECORD_BYTES_BOUND = 256 * MIB
 export const REQUEST_BYTES_MAX = 32 * MIB
 export const BATCH_RECORDS_MAX = 10_000
 export const HEADERS_MAX = 64

@@ -1,11 +1,21 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { compressBody, CompressionCode } from '../../src/shared/format/compression.ts'
+import type { FlatDisk } from '../support/flat-disk.ts'
+import { recordsIn, referencedStore, segmentOf } from '../support/inspected-store.ts'
 import { Random } from '../support/random.ts'
 
 type Report = {
@@ -64,6 +74,20 @@ function flipByte(path: string, at: number): void {
   const bytes = readFileSync(path)
   bytes[at] = (bytes[at] as number) ^ 1
   writeFileSync(path, bytes)
+}
+
+/** What the verifier says of a store in memory. */
+function verifyCopy(disk: FlatDisk): ReturnType<typeof verify> {
+  const data = mkdtempSync(join(tmpdir(), 'varve-other-language-'))
+  try {
+    for (const path of disk.paths()) {
+      mkdirSync(dirname(join(data, path)), { recursive: true })
+      writeFileSync(join(data, path), disk.content(path))
+    }
+    return verify(data)
+  } finally {
+    rmSync(data, { recursive: true, force: true })
+  }
 }
 
 const otherLanguage = suite('e2e/other-language')
@@ -133,5 +157,25 @@ withPython('exchanged keys are found', () => {
     assert.ok(findings.some(finding => finding.includes('which is not in keys/')))
   })
 })
+
+withPython('records that the journal only refers to are verified where they lie', () => {
+  const { report, status } = verifyCopy(referencedStore())
+  assert.equal([status, report.findings], [0, []])
+  assert.match(JSON.stringify(report.streams['orders']), '"records":4')
+})
+
+for (const index of [1, 2]) {
+  withPython(`record ${index} of them, when it is damaged, is named with its segment`, () => {
+    const disk = referencedStore()
+    const path = segmentOf(disk, 'orders', 0)
+    const at = recordsIn(disk.content(path))[index]?.at ?? 0
+    disk.change(path, bytes => {
+      bytes[at + 80] = (bytes[at + 80] as number) ^ 1
+    })
+    const { report, status } = verifyCopy(disk)
+    assert.is(status, 1)
+    assert.match(report.findings.join(' '), path)
+  })
+}
 
 otherLanguage.run()

@@ -95,6 +95,13 @@ export class StoreMaker {
     }
   }
 
+  /** The same, for an append that goes straight to its segment: the checkpointer is let work. */
+  journalReference(): void {
+    this.#shard.advance()
+    while (this.#shard.runJob()) this.#shard.advance()
+    this.journal()
+  }
+
   stop(): void {
     this.#shard.stop()
   }
@@ -118,6 +125,36 @@ export function smallStore(): SmallStore {
   maker.append('new', 2)
   maker.journal()
   return maker.copy()
+}
+
+const DIRECT_OPTIONS: ShardOptions = {
+  ...SMALL_OPTIONS,
+  directBytes: 500,
+  checkpointIntervalMs: 5000,
+  defaultConfig: { ...SMALL_OPTIONS.defaultConfig, maxSegmentBytes: 4000 },
+}
+
+/**
+ * One record in a segment by a journal checkpoint, and no other due for long; appends of more than
+ * 500 bytes go straight to their segment.
+ */
+export function directStore(): StoreMaker {
+  const maker = new StoreMaker(DIRECT_OPTIONS)
+  maker.appendBody('orders', 'stored')
+  for (let round = 0; round < 6; round += 1) maker.store()
+  return maker
+}
+
+/** Record 1 is in a segment and in the journal, 2 in a segment by reference, 3 in the journal. */
+export function referencedStore(): FlatDisk {
+  const maker = directStore()
+  maker.appendBody('orders', 'journaled')
+  maker.journal()
+  maker.appendBody('orders', 'x'.repeat(1500))
+  maker.journalReference()
+  maker.appendBody('orders', 'behind')
+  maker.journal()
+  return maker.copy().disk
 }
 
 export type Verified = {

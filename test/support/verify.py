@@ -47,11 +47,13 @@ OPERATION = struct.Struct("<B3sI16s")
 APPEND = struct.Struct("<QII32s")
 CREATE = struct.Struct("<QHHI")
 PRODUCER = struct.Struct("<QQHH")
+REFERENCE = struct.Struct("<QIIII32sQQQQII16s")
 CHECKPOINT = struct.Struct("<QQ32s16sB7s64s")
 SIGNED = struct.Struct("<20s16sQQQ32sQ32s")
 
 ENTRY_STREAM, ENTRY_REMOVED, ENTRY_COMMIT, ENTRY_DECISION = 1, 2, 3, 4
 OP_CREATE, OP_CONFIGURE, OP_APPEND, OP_CLOSE, OP_DELETE, OP_TRIM = 1, 2, 3, 4, 5, 6
+OP_REFERENCE = 7
 COMMITTED, ABORTED, PENDING, BARRIER = 1, 2, 4, 8
 DATA, CHECKPOINT_KIND = 0, 1
 BEHIND_CHECKPOINT = 1 << 31
@@ -406,7 +408,7 @@ def operation_at(data, at):
         return None
     kind, reserved, length, stream_id = OPERATION.unpack_from(data, at)
     body = data[at + OPERATION.size:at + OPERATION.size + length]
-    if any(reserved) or len(body) != length or not 1 <= kind <= 6:
+    if any(reserved) or len(body) != length or not 1 <= kind <= 7:
         return None
     if kind in (OP_CLOSE, OP_DELETE) and length > 0 or kind == OP_TRIM and length != 8:
         return None
@@ -760,6 +762,8 @@ class Shard:
         need(stream is not None, f"{where}: an operation on an unknown stream")
         if kind == OP_APPEND:
             append(where, stream, content)
+        elif kind == OP_REFERENCE:
+            refer(self.data, where, stream, content)
         elif kind == OP_CLOSE:
             stream.closed = True
         elif kind == OP_TRIM:
@@ -783,11 +787,7 @@ def append(where, stream, content):
     where = f"{where}, stream {stream.name}"
     at = APPEND.size + producer_length
     need(at < len(content), f"{where}: an append is not sound")
-    if producer_length > 0:
-        need(producer_length > PRODUCER.size, f"{where}: a producer is cut off")
-        epoch, seq, id_length, reserved = PRODUCER.unpack_from(content, APPEND.size)
-        need(id_length == producer_length - PRODUCER.size and reserved == 0 and id_length <= 128
-             and max(epoch, seq) <= SAFE_MAX, f"{where}: a producer is not sound")
+    check_producer(where, content[APPEND.size:at])
     need(first_offset == stream.next_offset,
          f"{where}: an append at {first_offset}, expected {stream.next_offset}")
     while at < len(content):
@@ -796,6 +796,67 @@ def append(where, stream, content):
         at = record.end
     need(stream.next_offset == first_offset + count, f"{where}: an append counts its records wrong")
     need(stream.head == head, f"{where}: an append ends with another chain head")
+
+
+def check_producer(where, content):
+    if not content:
+        return
+    need(len(content) > PRODUCER.size, f"{where}: a producer is cut off")
+    epoch, seq, id_length, reserved = PRODUCER.unpack_from(content)
+    need(id_length == len(content) - PRODUCER.size and reserved == 0 and id_length <= 128
+         and max(epoch, seq) <= SAFE_MAX, f"{where}: a producer is not sound")
+
+
+def refer(data, where, stream, content):
+    """An append whose records lie in the stream's segment, behind all that came before it."""
+    where = f"{where}, stream {stream.name}"
+    need(len(content) >= REFERENCE.size, f"{where}: a reference is cut off")
+    (first_offset, count, length, checksum, producer_length, head, segment_first, since,
+     last_checkpoint, record_bytes, segment, end, reserved) = REFERENCE.unpack_from(content)
+    numbers = first_offset, segment_first, since, last_checkpoint, record_bytes
+    need(len(content) == REFERENCE.size + producer_length and not any(reserved) and count > 0
+         and max(numbers) <= SAFE_MAX and 0 < length <= end, f"{where}: a reference is not sound")
+    check_producer(where, content[REFERENCE.size:])
+    need(first_offset == stream.next_offset,
+         f"{where}: an append at {first_offset}, expected {stream.next_offset}")
+    path = os.path.join(stream_directory(data, stream.name), f"segment_{segment:06d}.log")
+    stored = memoryview(read(path))[:end]
+    need(len(stored) == end, f"{path}: {len(stored)} bytes, expected {end}")
+    check_before(data, path, stream, segment, segment_first, stored[:end - length])
+    need(crc32(stored[end - length:]) == checksum, f"{path}: not what {where} refers to")
+    at = end - length
+    while at < end:
+        record = record_at(stored, at, end)
+        stream.take(record, f"{path}, byte {at}")
+        at = record.end
+    need(stream.next_offset == first_offset + count, f"{where}: a reference counts wrong")
+    need(stream.head == head, f"{where}: a reference ends with another chain head")
+    need(last_checkpoint == (stream.last_checkpoint or last_checkpoint),
+         f"{where}: a reference names another last checkpoint")
+
+
+def check_before(data, path, stream, segment, segment_first, content):
+    """What the journal held before a reference lies in the segments too, with the same chain."""
+    manifest = sealed_json(os.path.join(stream_directory(data, stream.name), "manifest.json"))
+    sealed = {one["number"]: one for one in manifest["sealed"]}
+    before = sealed.get(segment - 1)
+    walked = Stream(stream.name, stream.stream_id, stream.trust)
+    walked.next_offset, walked.trim = segment_first, stream.trim
+    if before is not None:
+        need(before["nextOffset"] == segment_first, f"{path}: begins at {segment_first}")
+        walked.head = bytes.fromhex(before["chainHead"])
+    elif content:
+        first = record_at(content, 0, len(content))
+        need(first is not None, f"{path}, byte 0: record {segment_first} is not sound")
+        walked.head = first.previous
+    checked, at = stream.trust.checkpoints, 0
+    while at < len(content):
+        record = record_at(content, at, len(content))
+        walked.take(record, f"{path}, byte {at}")
+        at = record.end
+    stream.trust.checkpoints = checked
+    same = walked.next_offset == stream.next_offset and walked.head == stream.head
+    need(same or not content, f"{path}: not what the journal holds before it")
 
 
 def verify(data):

@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib'
 import { readU64, setU64 } from './bytes.ts'
+import { RECORD_BYTES_BOUND } from '../limits.ts'
 import { layout } from './layout.ts'
 
 // A record as it lies in a segment, and, byte for byte, in the journal's frames:
@@ -28,7 +29,7 @@ export const RECORD_LAYOUT = { // little-endian
   reserved:      [ 27,  1 ], // u8   zero
   headersLength: [ 28,  2 ], // u16  bytes of the headers
   reserved2:     [ 30,  2 ], // u16  zero
-  rawLength:     [ 32,  4 ], // u32  body bytes before compression
+  rawLength:     [ 32,  4 ], // u32  body bytes before compression; <= 256 MiB
   previousHash:  [ 36, 32 ], //      chain hash of the record before; zero for the first
 } as const
 const at = layout(RECORD_HEADER_BYTES, RECORD_LAYOUT)
@@ -207,6 +208,7 @@ export function viewRecord(bytes: Buffer, start: number): RecordView | undefined
   const known =
     (packed & 0xff000000) === 0 && // the reserved byte
     isKnown(kind, compression, format, headersWord) &&
+    rawLength <= RECORD_BYTES_BOUND &&
     (compression === 0 ? rawLength === length : rawLength > length)
   const offset = readU64(bytes, start + at.offset)
   const timestamp = readU64(bytes, start + at.timestamp)

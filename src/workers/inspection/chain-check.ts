@@ -1,9 +1,9 @@
 import { StoreError } from '../../shared/errors.ts'
 import { chainHashOf } from '../../shared/format/chain.ts'
 import { decodeCheckpointBody, type TrimPoint } from '../../shared/format/checkpoint.ts'
+import { CompressionCode } from '../../shared/format/compression.ts'
 import { expandRecord } from '../../shared/format/expand.ts'
 import { RecordKind, type RecordView } from '../../shared/format/record.ts'
-import { REQUEST_BYTES_MAX } from '../../shared/limits.ts'
 import { checkpointFault } from './checkpoint-fault.ts'
 import type { Draft } from './draft.ts'
 import type { HeadWatch, KeptHeads } from './kept-heads.ts'
@@ -39,6 +39,9 @@ export class ChainCheck {
   #last: Place | undefined
   /** Records in `#last`: one, or none when it is a checkpoint. */
   #lastRecords = 1
+  /** Records and their bytes, as they were counted. */
+  #counted: readonly [records: number, bytes: number] = [0, 0]
+  #checkpoints = 0
   /** The offset that comes next. */
   nextOffset: number
   /** Chain hash before it, latin1; undefined after records that could not be read. */
@@ -61,10 +64,7 @@ export class ChainCheck {
     this.#watch?.pass(start.offset, start.hash)
   }
 
-  /**
-   * Takes the next record, `record` of `bytes`; its place is where it lies in its file.
-   * @throws StoreError codec_unavailable: what cannot be read here is not called damaged, nor sound
-   */
+  /** Takes the next record, `record` of `bytes`; its place is where it lies in its file. */
   accept(place: Place, bytes: Buffer, record: RecordView): void {
     const isCheckpoint = record.kind === RecordKind.Checkpoint
     const what = `${isCheckpoint ? 'the checkpoint before record' : 'record'} ${record.offset}`
@@ -76,9 +76,26 @@ export class ChainCheck {
     this.nextOffset = record.offset + (isCheckpoint ? 0 : 1)
     this.#last = place
     this.#lastRecords = isCheckpoint ? 0 : 1
-    this.#draft.counts.records += this.#lastRecords
-    this.#draft.counts.recordBytes += place.end - place.at
+    this.#count(this.#lastRecords, place.end - place.at)
     if (this.head !== undefined) this.#watch?.pass(this.nextOffset, this.head)
+  }
+
+  #count(records: number, bytes: number): void {
+    this.#counted = [this.#counted[0] + records, this.#counted[1] + bytes]
+    this.#draft.counts.records += records
+    this.#draft.counts.recordBytes += bytes
+  }
+
+  /** Goes on at `offset`, behind records that are checked, and all counted, where they lie. */
+  pass(offset: number, head: string): void {
+    const [records, bytes] = this.#counted
+    this.#count(-records, -bytes)
+    this.#draft.counts.checkpoints -= this.#checkpoints
+    this.#checkpoints = 0
+    this.nextOffset = offset
+    this.head = head
+    this.#last = undefined
+    this.#watch?.pass(offset, head)
   }
 
   /** Goes on at `offset`, behind records that could not be read; named by the caller. */
@@ -110,6 +127,7 @@ export class ChainCheck {
     this.isSegmentEnd = body?.isLastOfSegment === true
     if (fault !== undefined) return this.#damage(place, `${what} ${fault}`)
     this.#draft.counts.checkpoints += 1
+    this.#checkpoints += 1
     if (body !== undefined) this.#watch?.sign(record.offset, body.signature)
   }
 
@@ -117,19 +135,29 @@ export class ChainCheck {
     const { streamId } = this.#of
     if (record.compression === 0) return chainHashOf(streamId, bytes, record)
     const offsets = [record.offset, record.offset + 1] as const
-    // Said before anything is allocated for it.
-    if (record.rawLength > REQUEST_BYTES_MAX) {
-      this.#damage(place, 'its body claims to be longer than any can be', offsets)
-      return undefined
-    }
     try {
       const expanded = expandRecord({ bytes, record })
       return chainHashOf(streamId, expanded.bytes, expanded.record)
     } catch (error) {
-      if (!(error instanceof StoreError) || error.code !== 'corrupt_record') throw error
-      this.#damage(place, error.message, offsets)
+      if (!(error instanceof StoreError)) throw error
+      if (error.code === 'codec_unavailable') this.#noteUnchecked(place, record)
+      else if (error.code === 'corrupt_record') this.#damage(place, error.message, offsets)
+      else throw error
       return undefined
     }
+  }
+
+  /** The chain is taken up again by what the next record says was before it. */
+  #noteUnchecked({ file, at, end }: Place, { offset, compression }: RecordView): void {
+    const codec = compression === CompressionCode.Zstd ? 'this Node has no zstd' : 'LZ4 is missing'
+    const reason = `it cannot be checked here: ${codec}`
+    this.#draft.note({
+      file,
+      stream: this.#of.name,
+      offsets: [offset, offset + 1],
+      bytes: [at, end],
+      reason,
+    })
   }
 
   #damage({ file, at, end }: Place, reason: string, offsets?: readonly [number, number]): void {

@@ -51,7 +51,15 @@ export class Draft {
     return this.#spilled
   }
 
+  /** Takes a note; what continues the one before it, in the same words, makes one with it. */
   note(finding: Omit<Finding, 'severity'>): void {
+    const last = this.#findings.at(-1)
+    const isSame = last?.severity === 'note' && last.reason === finding.reason
+    const joined = isSame ? join(last, finding) : undefined
+    if (joined !== undefined) {
+      this.#findings[this.#findings.length - 1] = joined
+      return
+    }
     this.#add({ ...finding, severity: 'note' })
   }
 

@@ -6,7 +6,7 @@ import {
   type RecordView,
   viewRecord,
 } from '../../shared/format/record.ts'
-import { KIB, REQUEST_BYTES_MAX } from '../../shared/limits.ts'
+import { KIB, RECORD_BYTES_BOUND } from '../../shared/limits.ts'
 import type { Disk } from '../disk/disk.ts'
 import { readFully, withFile } from '../disk/files.ts'
 
@@ -14,8 +14,7 @@ import { readFully, withFile } from '../disk/files.ts'
 // nor on what a damaged length claims.
 
 const WINDOW_BYTES = 256 * KIB
-/** No record is larger: its request was not. */
-const RECORD_SIZE_MAX = recordBytes(0xffff, REQUEST_BYTES_MAX)
+const RECORD_SIZE_MAX = recordBytes(0xffff, RECORD_BYTES_BOUND)
 const RECORD_MARKER = Buffer.from('VRCD')
 
 /** A checked record; its positions are in `bytes`, which starts at the record. */

@@ -24,11 +24,11 @@ import type { CatalogueContent } from '../streams/catalogue-file.ts'
 import { ChainCheck, type ChainOf, type Trust } from './chain-check.ts'
 import type { Draft } from './draft.ts'
 import { withWindow } from './file-window.ts'
-import { checkReference, deletedStreams } from './reference-check.ts'
+import type { StoredAppend } from './stored-appends.ts'
 import { isJson } from './text.ts'
 
 type Append = Extract<Operation, { type: typeof OperationType.Append }>
-type ReferenceOperation = Extract<Operation, { type: typeof OperationType.Reference }>
+type Refer = Extract<Operation, { type: typeof OperationType.Reference }>
 type Trim = Extract<Operation, { type: typeof OperationType.Trim }>
 
 /** A frame that is not decided yet. */
@@ -60,8 +60,8 @@ export class JournalCheck {
   readonly #pending = new Map<number, Waiting>()
   /** Ids of streams that the journal deletes: their files may be gone already. */
   readonly deleted = new Set<string>()
-  /** Ids of all streams that the journal deletes; undefined until that is asked. */
-  #goingAway: ReadonlySet<string> | undefined
+  /** By stream id: appends that lie in segments, in order, for the stream's check. */
+  readonly stored = new Map<string, StoredAppend[]>()
   /** Whether blocks are missing that may have created streams. */
   #hasGap = false
 
@@ -292,23 +292,20 @@ export class JournalCheck {
     chain.expectHead(append.chainHead, place, 'its append names another hash for it')
   }
 
-  #checkReference(
-    block: Block,
-    { reference, streamId, end }: ReferenceOperation,
-    { name, chain }: Followed,
-    at: number,
-  ): void {
-    const { firstOffset } = reference
-    if (firstOffset !== chain.nextOffset) {
+  /** Its records, and what is in front of them, are checked where they lie. */
+  #checkReference(block: Block, operation: Refer, { name, chain }: Followed, at: number): void {
+    const { reference, streamId, end } = operation
+    const { firstOffset, count, chainHead } = reference
+    const isNext = firstOffset === chain.nextOffset
+    const all = this.stored.get(streamId) ?? []
+    this.stored.set(streamId, [...all, { reference, headBefore: isNext ? chain.head : undefined }])
+    if (!isNext) {
       const offsets = ordered(chain.nextOffset, firstOffset)
       const reason = `offset ${firstOffset} comes after ${chain.nextOffset}`
       this.#damage(block, at, end, reason, { stream: name, offsets })
       chain.lose(firstOffset)
     }
-    // The files of a stream that is deleted later on may be gone, or another's, already.
-    this.#goingAway ??= deletedStreams(this.#disk, this.#shard, this.#start)
-    if (this.#goingAway.has(streamId)) chain.lose(firstOffset + reference.count)
-    else checkReference(this.#disk, name, chain, reference, this.#draft)
+    chain.pass(firstOffset + count, chainHead)
   }
 
   #checkTrim(block: Block, { before, end }: Trim, { name, chain }: Followed, at: number): void {

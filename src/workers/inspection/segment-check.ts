@@ -6,6 +6,7 @@ import type { ChainCheck } from './chain-check.ts'
 import type { Draft } from './draft.ts'
 import { type FileWindow, type FoundRecord, withWindow } from './file-window.ts'
 import { IndexCheck } from './index-check.ts'
+import type { Mark } from './stored-appends.ts'
 
 /** What a segment has to hold. */
 export type SegmentExtent = {
@@ -13,6 +14,8 @@ export type SegmentExtent = {
   readonly firstOffset: number
   readonly nextOffset: number
   readonly bytes: number
+  /** What the chain has to be inside it. */
+  readonly marks?: readonly Mark[]
 }
 
 /** A sound record behind damage. */
@@ -72,6 +75,7 @@ export class SegmentCheck {
     const chain = this.#chain
     const { bytes, nextOffset, firstOffset } = this.#extent
     let at = 0
+    this.#checkMarks(at)
     while (at < bytes) {
       const found = this.#file.record(at, bytes)
       if (found === undefined || !this.#isNext(found.record)) {
@@ -81,6 +85,7 @@ export class SegmentCheck {
       const isData = found.record.kind === RecordKind.Data
       if (isData) this.#index.check(chain.nextOffset - firstOffset, at, this.#isBehindCheckpoint)
       at = this.#accept(found, at)
+      this.#checkMarks(at)
       this.#isBehindCheckpoint = !isData
       if (chain.isSegmentEnd && at < bytes) {
         const reason = 'records follow the checkpoint that ends the segment'
@@ -97,6 +102,13 @@ export class SegmentCheck {
         bytes: [bytes, this.#file.size],
         reason: 'bytes past the end that the catalogue names: of a checkpoint without a commit',
       })
+    }
+  }
+
+  #checkMarks(at: number): void {
+    for (const mark of this.#extent.marks ?? []) {
+      if (mark.at !== at) continue
+      this.#chain.expectHead(mark.head, { file: this.#path, at, end: at }, mark.reason)
     }
   }
 

@@ -9,23 +9,45 @@ import { ChainCheck, type Trust } from './chain-check.ts'
 import type { Draft } from './draft.ts'
 import { withWindow } from './file-window.ts'
 import { SegmentCheck, type SegmentExtent } from './segment-check.ts'
+import {
+  beyond,
+  checkBytes,
+  extended,
+  type Mark,
+  marksOf,
+  type StoredAppend,
+} from './stored-appends.ts'
 
 /** A manifest that is larger is none: it names a segment in about 150 bytes. */
 const MANIFEST_BYTES_MAX = 64 * MIB
 
-/** Checks what is in segments of one stream, below the extent that the catalogue vouches for. */
+/**
+ * Checks what is in segments of one stream, below the extent that the catalogue vouches for, or the
+ * journal where it refers to records there.
+ */
 export class StreamCheck {
   readonly #disk: Disk
   readonly #entry: StreamEntry
   readonly #draft: Draft
   readonly #directory: string
   readonly #chain: ChainCheck
+  readonly #stored: readonly StoredAppend[]
+  readonly #marks: readonly Mark[]
   /** Offset where the records begin that the manifest keeps. */
   #listedFrom: number
 
-  constructor(disk: Disk, entry: StreamEntry, trust: Trust, draft: Draft) {
+  /** @param stored by the journal, the segments hold them */
+  constructor(
+    disk: Disk,
+    entry: StreamEntry,
+    stored: readonly StoredAppend[],
+    trust: Trust,
+    draft: Draft,
+  ) {
     this.#disk = disk
-    this.#entry = entry
+    this.#stored = beyond(entry, stored)
+    this.#marks = marksOf(entry, this.#stored)
+    this.#entry = extended(entry, this.#stored)
     this.#draft = draft
     this.#directory = streamPath(entry.name)
     this.#chain = new ChainCheck(entry, entry.trimPoint, trust, draft)
@@ -49,9 +71,19 @@ export class StreamCheck {
       nextOffset: entry.nextOffset,
       bytes: entry.segmentBytes,
     })
-    this.#expectHead(entry.chainHead, 'the catalogue names another hash for it')
+    const names = this.#stored.length > 0 ? 'the journal names' : 'the catalogue names'
+    this.#expectHead(this.#entry.chainHead, `${names} another hash for it`)
     this.#checkLastCheckpoint()
+    this.#checkStored()
     this.#noteStrangers()
+  }
+
+  /** Only what checks otherwise: of anything else the place is named already, and better. */
+  #checkStored(): void {
+    for (const stored of this.#stored) {
+      if (this.#draft.isDamaged) return
+      checkBytes(this.#disk, this.#directory, this.#entry.name, stored, this.#draft)
+    }
   }
 
   #checkSeal(range: SegmentRange): void {
@@ -172,7 +204,9 @@ export class StreamCheck {
       this.#chain.lose(extent.firstOffset)
     }
     if (this.#disk.exists(file)) {
-      SegmentCheck.run(this.#disk, this.#directory, stream, extent, this.#chain, this.#draft)
+      const marks = this.#marks.filter(({ segment }) => segment === extent.number)
+      const marked = { ...extent, marks }
+      SegmentCheck.run(this.#disk, this.#directory, stream, marked, this.#chain, this.#draft)
       return
     }
     if (extent.nextOffset === extent.firstOffset) return

@@ -15,6 +15,7 @@ import { JournalCheck } from './journal-check.ts'
 import { checkKeys } from './key-check.ts'
 import type { KeptHeads } from './kept-heads.ts'
 import { noteStrangers } from './strangers.ts'
+import type { StoredAppend } from './stored-appends.ts'
 import { StreamCheck } from './stream-check.ts'
 import { isJson } from './text.ts'
 
@@ -106,12 +107,13 @@ class Verification {
     const catalogue = this.#checkCatalogue(shard)
     if (catalogue === undefined) return
     // The journal first: it tells which streams are deleted, whose files may be gone already.
-    const deleted = this.#checkJournal(shard)
+    const { deleted, stored } = this.#checkJournal(shard)
     for (const { stream } of catalogue.live) {
       this.#what = stream.name
       if (!deleted.has(stream.streamId)) this.#heads.noteStream(stream.name, stream.streamId)
       this.#directories.add(streamPath(stream.name))
-      if (!deleted.has(stream.streamId)) this.#checkStream(shard, stream)
+      if (deleted.has(stream.streamId)) continue
+      this.#checkStream(shard, stream, stored.get(stream.streamId) ?? [])
     }
   }
 
@@ -136,8 +138,8 @@ class Verification {
     return content
   }
 
-  /** Ids of the streams that the journal deletes. */
-  #checkJournal(shard: number): ReadonlySet<string> {
+  /** What the journal deletes, and what it knows of segments. */
+  #checkJournal(shard: number): Pick<JournalCheck, 'deleted' | 'stored'> {
     let check: JournalCheck | undefined
     this.#part(
       draft => {
@@ -149,14 +151,15 @@ class Verification {
       },
       () => true,
     )
-    return check?.deleted ?? new Set()
+    return check ?? { deleted: new Set(), stored: new Map() }
   }
 
-  #checkStream(shard: number, stream: StreamEntry): void {
+  #checkStream(shard: number, stream: StreamEntry, stored: readonly StoredAppend[]): void {
     let current: StreamEntry | undefined = stream
     this.#part(
       draft => {
-        if (current !== undefined) new StreamCheck(this.#disk, current, this.#trust, draft).run()
+        if (current === undefined) return
+        new StreamCheck(this.#disk, current, stored, this.#trust, draft).run()
       },
       () => {
         const before = current
