@@ -9,6 +9,7 @@ import type {
   ReadRequest,
   ShardStatus,
   StreamConfig,
+  StreamDamage,
   StreamInfo,
   TransactionResult,
   VerifyReport,
@@ -106,6 +107,8 @@ export interface StreamStore {
   subscribe(stream: string, listener: StreamListener): Promise<StreamSubscription>
 
   status(): ShardStatus[]
+  /** Ranges of streams known to be damaged, found since the service started. */
+  damage(): readonly StreamDamage[]
   /** Refuses new work, makes everything accepted durable, and lets go. Idempotent. */
   close(): Promise<void>
 }

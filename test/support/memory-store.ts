@@ -12,6 +12,7 @@ import type {
   ReadRequest,
   ShardStatus,
   StreamConfig,
+  StreamDamage,
   StreamInfo,
   TransactionResult,
   VerifyReport,
@@ -43,6 +44,8 @@ export class MemoryStore implements StreamStore {
   #isClosed = false
   /** The next append or transaction fails with it. */
   failNextAppend: Error | undefined
+  /** What `damage` returns. */
+  damaged: readonly StreamDamage[] = []
 
   constructor({
     autoCreate = true,
@@ -182,6 +185,10 @@ export class MemoryStore implements StreamStore {
 
   status(): ShardStatus[] {
     return [{ shard: 0, state: this.#isClosed ? 'stopped' : 'ready' }]
+  }
+
+  damage(): readonly StreamDamage[] {
+    return this.damaged
   }
 
   /** What a shard does to its streams when it stops. */

@@ -4,5 +4,7 @@ import type { StreamInfo } from '../../shared/schemas/streams.ts'
 
 /** A stream as clients see it. */
 export function viewStream(info: StoredInfo): StreamInfo {
-  return { ...info, createdAt: formatTime(info.createdAt) }
+  const { damage, ...rest } = info
+  const shown = { ...rest, createdAt: formatTime(info.createdAt) }
+  return damage === undefined ? shown : { ...shown, damage: [...damage] }
 }

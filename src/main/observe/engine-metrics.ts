@@ -57,6 +57,11 @@ export function addEngineGauges(metrics: Metrics, store: ShardedStore): void {
         .map(({ shard, directIo }) => ({ of: String(shard), value: directIo === 'on' ? 1 : 0 })),
   })
   metrics.addGauge({
+    name: 'varve_damaged_streams',
+    help: 'Streams with a part that cannot be read or stored',
+    collect: async () => [{ value: new Set(store.damage().map(({ streamId }) => streamId)).size }],
+  })
+  metrics.addGauge({
     name: 'varve_shard_ready',
     help: '1 while the shard takes appends',
     label: 'shard',

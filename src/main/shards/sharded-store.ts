@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { StoreError } from '../../shared/errors.ts'
+import { latin1ToHex } from '../../shared/format/bytes.ts'
 import { compareNames } from '../../shared/format/name-order.ts'
 import { isTailOnly, selectFromTail } from '../../shared/format/read-page.ts'
 import { renderRecords } from '../../shared/format/render.ts'
@@ -22,6 +23,7 @@ import type {
   ReadRequest,
   ShardStatus,
   StreamConfig,
+  StreamDamage,
   StreamInfo,
   TransactionResult,
   VerifyReport,
@@ -34,6 +36,7 @@ import type {
   TransactionAppend,
 } from '../store.ts'
 import { shardOf } from '../../shared/format/shard-of.ts'
+import { DamageList, damageOf } from './damage-list.ts'
 import type { FlushCounters } from './durable-waits.ts'
 import { Readers } from './readers.ts'
 import { type HeardEvent, ShardClient } from './shard-client.ts'
@@ -85,6 +88,7 @@ export class ShardedStore implements StreamStore {
   #shards: ShardClient[] = []
   #transactions: Transactions
   readonly #watches: Watches
+  readonly #damage = new DamageList()
   #closing: Promise<void> | undefined
 
   private constructor(options: ShardedStoreOptions) {
@@ -125,11 +129,13 @@ export class ShardedStore implements StreamStore {
     config: StreamConfig,
   ): Promise<{ created: boolean; info: StreamInfo }> {
     const { value } = await this.#owner(stream).mutate({ kind: 'create', stream, config })
-    return value as { created: boolean; info: StreamInfo }
+    const { created, info } = value as { created: boolean; info: StreamInfo }
+    return { created, info: this.#damage.describe(info) }
   }
 
-  info(stream: string): Promise<StreamInfo> {
-    return this.#owner(stream).query({ kind: 'info', stream })
+  async info(stream: string): Promise<StreamInfo> {
+    const info = await this.#owner(stream).query<StreamInfo>({ kind: 'info', stream })
+    return this.#damage.describe(info)
   }
 
   async list(query: {
@@ -142,21 +148,22 @@ export class ShardedStore implements StreamStore {
       this.#shards.map(shard => shard.query<StreamInfo[]>({ kind: 'list', ...query, limit })),
     )
     const found = pages.flat().sort((left, right) => compareNames(left.stream, right.stream))
-    const streams = found.slice(0, query.limit)
+    const streams = found.slice(0, query.limit).map(info => this.#damage.describe(info))
     const next = found.length > query.limit ? (streams.at(-1)?.stream ?? null) : null
     return { streams, next }
   }
 
   async configure(stream: string, change: Partial<StreamConfig>): Promise<StreamInfo> {
-    return infoOf(await this.#owner(stream).mutate({ kind: 'configure', stream, change }))
+    return this.#infoOf(await this.#owner(stream).mutate({ kind: 'configure', stream, change }))
   }
 
   async closeStream(stream: string): Promise<StreamInfo> {
-    return infoOf(await this.#owner(stream).mutate({ kind: 'close', stream }))
+    return this.#infoOf(await this.#owner(stream).mutate({ kind: 'close', stream }))
   }
 
   async remove(stream: string): Promise<void> {
     await this.#owner(stream).mutate({ kind: 'delete', stream })
+    this.#damage.forget(stream)
   }
 
   async append(request: AppendRequest): Promise<AppendResult> {
@@ -174,7 +181,7 @@ export class ShardedStore implements StreamStore {
   }
 
   async trim(stream: string, before: number): Promise<StreamInfo> {
-    return infoOf(await this.#owner(stream).mutate({ kind: 'trim', stream, before }))
+    return this.#infoOf(await this.#owner(stream).mutate({ kind: 'trim', stream, before }))
   }
 
   async checkpoint(stream: string): Promise<Checkpoint> {
@@ -235,7 +242,16 @@ export class ShardedStore implements StreamStore {
       const report = await this.#readers.verify(plan, Math.min(from, to), to)
       if (report.ok) return report
       const current = await this.#plan(stream, WHOLE_STREAM)
-      if (!wasTrimmed(plan, current)) return report
+      if (!wasTrimmed(plan, current)) {
+        const { offset, reason } = report.failure ?? { offset: from, reason: 'unknown' }
+        this.#noteDamage({
+          ...identityOf(plan),
+          firstOffset: offset,
+          nextOffset: offset + 1,
+          reason,
+        })
+        return report
+      }
       plan = current
     }
   }
@@ -246,6 +262,10 @@ export class ShardedStore implements StreamStore {
 
   status(): ShardStatus[] {
     return this.#shards.map(shard => shard.status)
+  }
+
+  damage(): readonly StreamDamage[] {
+    return this.#damage.all()
   }
 
   /** Numbers for the metrics, one set a shard that runs. */
@@ -316,14 +336,37 @@ export class ShardedStore implements StreamStore {
       } catch (error) {
         if (!(error instanceof StoreError) || error.code !== 'corrupt_record') throw error
         const current = await this.#plan(stream, range)
-        if (!wasTrimmed(plan, current)) throw error
+        if (!wasTrimmed(plan, current)) {
+          this.#noteDamage(damageOf(identityOf(plan), error))
+          throw error
+        }
         plan = current
       }
     }
   }
 
+  #infoOf(result: { readonly value: MutationValue }): StreamInfo {
+    const { info } = result.value as { info: StreamInfo }
+    this.#damage.forgetBelow(info.streamId, info.firstOffset)
+    return this.#damage.describe(info)
+  }
+
+  #noteDamage(damage: StreamDamage): void {
+    if (!this.#damage.note(damage)) return
+    const { stream, reason, ...range } = damage
+    const fields = { stream, ...range, reason }
+    const message = 'part of a stream is damaged'
+    this.#options.onLog(shardOf(stream, this.#shards.length), {
+      kind: 'log',
+      level: 'error',
+      message,
+      fields,
+    })
+  }
+
   #onEvent(shard: number, event: HeardEvent): void {
     if (event.kind === 'log') this.#options.onLog(shard, event)
+    else if (event.kind === 'damage') this.#noteDamage(event.damage)
     else if (event.kind !== 'state') this.#watches.onEvent(event)
     else if (event.state === 'failed') this.#watches.endShard(shard)
   }
@@ -339,8 +382,8 @@ function wasTrimmed(plan: ReadPlan, current: ReadPlan): boolean {
   )
 }
 
-function infoOf(result: { readonly value: MutationValue }): StreamInfo {
-  return (result.value as { info: StreamInfo }).info
+function identityOf({ stream, streamId }: ReadPlan): Pick<StreamDamage, 'stream' | 'streamId'> {
+  return { stream, streamId: latin1ToHex(streamId) }
 }
 
 function startTimer(ms: number, callback: () => void): () => void {

@@ -6,6 +6,7 @@ import type {
   Durability,
   Producer,
   StreamConfig,
+  StreamDamage,
   StreamInfo,
   TransactionPart,
 } from './streams.ts'
@@ -308,6 +309,8 @@ export type ShardEvent =
       readonly state: 'ready' | 'disk_full' | 'failed'
       readonly detail: string
     }
+  /** Part of a stream cannot be read or stored; the shard goes on. */
+  | { readonly kind: 'damage'; readonly damage: StreamDamage }
   /** For the log. */
   | {
       readonly kind: 'log'

@@ -27,6 +27,16 @@ export type StreamConfig = {
   readonly retention: Retention
 }
 
+/** A range of offsets, half-open, that cannot be read or stored; the rest of the stream can. */
+export type StreamDamage = {
+  readonly stream: string
+  /** 32 hex digits */
+  readonly streamId: string
+  readonly firstOffset: number
+  readonly nextOffset: number
+  readonly reason: string
+}
+
 type StreamState = 'open' | 'closed'
 
 export type StreamInfo = {
@@ -44,6 +54,8 @@ export type StreamInfo = {
   /** µs since 1970 */
   readonly createdAt: number
   readonly config: StreamConfig
+  /** Damage found since the service started; absent when there is none. */
+  readonly damage?: readonly StreamDamage[]
 }
 
 /** Names an append for exactly once: the same three again append nothing. */

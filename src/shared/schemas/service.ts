@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { StreamDamage } from './streams.ts'
 
 export const HealthAnswer = z.object({ status: z.literal('ok') })
 export type HealthAnswer = z.infer<typeof HealthAnswer>
@@ -16,6 +17,9 @@ export const ReadyAnswer = z.object({
         .describe('Whether the journal goes past the page cache; unavailable: asked for in vain.'),
     }),
   ),
+  damage: z
+    .array(StreamDamage)
+    .describe('Parts of streams that cannot be read or stored; they alone do not make it 503.'),
 })
 export type ReadyAnswer = z.infer<typeof ReadyAnswer>
 

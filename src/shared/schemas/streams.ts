@@ -36,6 +36,16 @@ export const StreamOptions = z.strictObject({
 })
 export type StreamOptions = z.infer<typeof StreamOptions>
 
+/** Offsets `[firstOffset, nextOffset)` that cannot be read or stored. */
+export const StreamDamage = z.object({
+  stream: z.string(),
+  streamId: z.string(),
+  firstOffset: Offset,
+  nextOffset: Offset,
+  reason: z.string(),
+})
+export type StreamDamage = z.infer<typeof StreamDamage>
+
 export const StreamInfo = z.object({
   stream: z.string(),
   streamId: z.string(),
@@ -57,6 +67,10 @@ export const StreamInfo = z.object({
       maxRecords: z.number().optional(),
     }),
   }),
+  damage: z
+    .array(StreamDamage)
+    .optional()
+    .describe('Damage found since the service started; absent when there is none.'),
 })
 export type StreamInfo = z.infer<typeof StreamInfo>
 

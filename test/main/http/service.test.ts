@@ -8,7 +8,16 @@ service('a service that serves is healthy and ready', () =>
   withServer(async ({ send }) => {
     assert.is((await send('GET', '/v1/health')).status, 200)
     const { status, text } = await send('GET', '/v1/ready')
-    assert.equal([status, JSON.parse(text)], [200, { ready: true, shards: [READY] }])
+    assert.equal([status, JSON.parse(text)], [200, { ready: true, shards: [READY], damage: [] }])
+  }),
+)
+
+service('damage of a stream is listed and leaves the service ready', () =>
+  withServer(async ({ send, store }) => {
+    const damage = { stream: 'a', streamId: 'ab'.repeat(16), firstOffset: 3, nextOffset: 5 }
+    store.damaged = [{ ...damage, reason: 'the segment file is missing' }]
+    const { status, body } = await send('GET', '/v1/ready')
+    assert.equal([status, body['damage']], [200, store.damaged])
   }),
 )
 

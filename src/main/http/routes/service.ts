@@ -17,7 +17,7 @@ export function serviceRoutes({ store, metrics, hub }: RouteContext): FastifyPlu
       const shards = store.status()
       const isReady = !hub.isClosed && shards.every(({ state }) => state === 'ready')
       if (!isReady) reply.code(503).header('retry-after', '1')
-      return { ready: isReady, shards }
+      return { ready: isReady, shards, damage: [...store.damage()] }
     })
     app.get('/metrics', { schema: { hide: true } }, async (_request, reply) =>
       reply.header('content-type', metrics.contentType).send(await metrics.render()),
