@@ -10,12 +10,14 @@ export class LaterAnswers {
   readonly #settle: (entry: TurnEntry, result: MutationResult) => void
   readonly #waiting = new Map<number, TurnEntry>()
   readonly #early = new Map<number, MutationResult>()
+  #abandoned: StoreError | undefined
 
   constructor(settle: (entry: TurnEntry, result: MutationResult) => void) {
     this.#settle = settle
   }
 
   expect(later: number, entry: TurnEntry): void {
+    if (this.#abandoned !== undefined) return entry.reject(this.#abandoned)
     const result = this.#early.get(later)
     if (result === undefined) this.#waiting.set(later, entry)
     else {
@@ -33,8 +35,9 @@ export class LaterAnswers {
     }
   }
 
-  /** Refuses all: their shard is gone. */
+  /** Rejects every waiting mutation, and all that come after it: their shard is gone. */
   abandon(error: StoreError): void {
+    this.#abandoned = error
     for (const entry of this.#waiting.values()) entry.reject(error)
     this.#waiting.clear()
     this.#early.clear()

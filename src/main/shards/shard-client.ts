@@ -59,6 +59,8 @@ export class ShardClient {
   readonly #listener: ShardListener
   readonly #turn: Turn
   #pool: Piscina | undefined
+  /** Resolves when the thread of the pool, and all that it has started, are gone. */
+  #gone: Promise<void> | undefined
   #events: MessagePort | undefined
   #waits: DurableWaits | undefined
   #later: LaterAnswers | undefined
@@ -131,10 +133,21 @@ export class ShardClient {
 
   /** @throws StoreError as the engine has it, or shard_failed when there is none */
   async query<Value>(request: Query): Promise<Value> {
-    if (this.#pool === undefined || this.#waits === undefined) throw this.#unavailable()
-    const reply = (await this.#pool.run(request)) as ShardReply<Value>
+    const pool = this.#pool
+    if (pool === undefined || this.#waits === undefined) throw this.#unavailable()
+    const reply = await this.#ask<Value>(pool, request)
     if ('error' in reply) throw StoreError.fromPlain(reply.error)
     return reply.value
+  }
+
+  /** @throws StoreError shard_failed when the thread died before it replied */
+  async #ask<Value>(pool: Piscina, request: Query): Promise<ShardReply<Value>> {
+    try {
+      return (await pool.run(request)) as ShardReply<Value>
+    } catch (error) {
+      this.#restart(pool, String(error))
+      throw new StoreError('shard_failed', 'the thread of the shard died before it replied')
+    }
   }
 
   /** Makes everything accepted durable and stored, then lets the thread go. */
@@ -142,27 +155,33 @@ export class ShardClient {
     if (this.#isClosing) return
     this.#turn.flush()
     this.#isClosing = true
-    if (this.#waits !== undefined) await this.#pool?.run({ kind: 'stop' } satisfies ShardRequest)
+    if (this.#waits !== undefined) await this.#stopThread()
     this.#waits?.abandon()
     this.#later?.abandon(inFlight())
     await this.#letGo()
     this.#setStatus({ shard: this.#options.shard, state: 'stopped' })
   }
 
+  /** A thread that dies while it stops leaves a journal that the next start recovers. */
+  async #stopThread(): Promise<void> {
+    try {
+      await this.#pool?.run({ kind: 'stop' } satisfies ShardRequest)
+    } catch (error) {
+      this.#logDeath(String(error))
+    }
+  }
+
   async #start(): Promise<void> {
     const { shard, data, engine, signingKey } = this.#options
-    this.#pool = new Piscina({
-      filename: new URL('../../workers/shard.js', import.meta.url).href,
-      minThreads: 1,
-      maxThreads: 1,
-      concurrentTasksPerWorker: CONCURRENT_TASKS,
-      atomics: 'disabled', // the default parks an idle thread, which would stop the shard's timers
-    })
-    const pool = this.#pool
-    pool.on('error', (error: unknown) => this.#restart(pool, String(error)))
+    const pool = startThread()
+    const [thread] = pool.threads
+    this.#pool = pool
+    this.#gone = new Promise(resolve => thread?.once('exit', () => resolve()))
     const channel = new MessageChannel()
     this.#events = channel.port1
-    channel.port1.on('message', (event: ShardEvent) => this.#onEvent(event))
+    channel.port1.on('message', (event: ShardEvent) => {
+      if (this.#events === channel.port1) this.#onEvent(event) // a dead thread has no say any more
+    })
     const request: ShardRequest = {
       kind: 'open',
       data,
@@ -171,12 +190,17 @@ export class ShardClient {
       signingKey,
       events: channel.port2,
     }
-    const reply = (await pool.run(request, {
-      transferList: [channel.port2],
-    })) as ShardReply<ShardOpened>
+    let reply: ShardReply<ShardOpened>
+    try {
+      reply = (await pool.run(request, { transferList: [channel.port2] })) as typeof reply
+    } catch (error) {
+      return this.#onThreadDied(pool, String(error))
+    }
     if ('error' in reply) {
       return this.#setStatus({ shard, state: 'failed', detail: reply.error.detail })
     }
+    thread?.once('error', error => this.#restart(pool, String(error)))
+    thread?.once('exit', code => this.#restart(pool, `it exited with code ${code}`))
     const opened = reply.value
     const waits = new DurableWaits(viewJournalMemory(opened.memory, engine.slotBytes))
     this.#waits = waits
@@ -248,20 +272,28 @@ export class ShardClient {
     this.#later?.abandon(inFlight())
     this.#later = undefined
     this.#setStatus({ shard, state: 'recovering', detail: 'a thread died' })
-    this.#listener.onEvent(shard, {
-      kind: 'log',
-      level: 'error',
-      message: 'a thread of the shard died',
-      fields: { reason },
-    })
+    this.#logDeath(reason)
     this.#events?.close()
-    await pool.destroy() // returns only when its threads, the flusher too, are gone
+    this.#events = undefined
+    // Its flusher may be in the middle of a write: recovery waits until no thread of it is left.
+    // The pool waits for the threads that it still knows, and not for one that died.
+    await Promise.all([pool.destroy(), this.#gone])
+    if (this.#isClosing) return
     const now = performance.now()
     this.#restartsMs = this.#restartsMs.filter(at => now - at < RESTART_WINDOW_MS)
     if (this.#restartsMs.push(now) > RESTARTS_MAX) {
       return this.#setStatus({ shard, state: 'failed', detail: 'its threads keep dying' })
     }
     await this.#start()
+  }
+
+  #logDeath(reason: string): void {
+    this.#listener.onEvent(this.#options.shard, {
+      kind: 'log',
+      level: 'error',
+      message: 'a thread of the shard died',
+      fields: { reason },
+    })
   }
 
   async #letGo(): Promise<void> {
@@ -280,6 +312,20 @@ export class ShardClient {
     this.#status = status
     this.#listener.onState(status)
   }
+}
+
+function startThread(): Piscina {
+  const pool = new Piscina({
+    filename: new URL('../../workers/shard.js', import.meta.url).href,
+    minThreads: 1,
+    maxThreads: 1,
+    concurrentTasksPerWorker: CONCURRENT_TASKS,
+    atomics: 'disabled', // the default parks an idle thread, which would stop the shard's timers
+  })
+  // Told only of a death without an unfinished task, so the client listens to the thread itself.
+  // Without a listener the event would end the process.
+  pool.on('error', () => undefined)
+  return pool
 }
 
 function settle(entry: TurnEntry, result: MutationResult | undefined, waits: DurableWaits): void {

@@ -309,6 +309,7 @@ export class ShardedStore implements StreamStore {
     const { shard, state } = status
     if (state === 'recovering') this.#transactions.onDied(shard)
     if (state === 'failed' || state === 'read_only') this.#transactions.onGone(shard)
+    if (state === 'recovering' || state === 'failed') this.#watches.endShard(shard)
     this.#options.onState(status)
   }
 
@@ -368,7 +369,6 @@ export class ShardedStore implements StreamStore {
     if (event.kind === 'log') this.#options.onLog(shard, event)
     else if (event.kind === 'damage') this.#noteDamage(event.damage)
     else if (event.kind !== 'state') this.#watches.onEvent(event)
-    else if (event.state === 'failed') this.#watches.endShard(shard)
   }
 }
 

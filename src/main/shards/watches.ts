@@ -53,12 +53,15 @@ export class Watches {
     else this.#deliver(watch, event)
   }
 
-  /** Ends the watches of a shard that failed. */
+  /**
+   * Ends the watches of a shard that failed or whose thread died: a thread that is started again
+   * knows nothing of them. One that has not begun is refused by its own request.
+   */
   endShard(shard: number): void {
     for (const [id, watch] of this.#watches) {
       if (watch.client.status.shard !== shard) continue
       this.#watches.delete(id)
-      watch.listener.onEnd('failed')
+      if (watch.nextOffset !== undefined) watch.listener.onEnd('failed')
     }
   }
 

@@ -30,6 +30,14 @@ later('when the shard is gone all that wait are refused', () => {
   )
 })
 
+later('a mutation that is expected after the shard is gone is refused at once', () => {
+  const refused: StoreError[] = []
+  const answers = new LaterAnswers(() => undefined)
+  answers.abandon(new StoreError('shard_failed', 'gone'))
+  answers.expect(1, entry(refused))
+  assert.is(refused.length, 1)
+})
+
 function entry(refused: StoreError[] = []): TurnEntry {
   return {
     mutation: { kind: 'barrier' },

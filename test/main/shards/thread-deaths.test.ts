@@ -1,0 +1,156 @@
+import type { Worker } from 'node:worker_threads'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { ShardedStore } from '../../../src/main/shards/sharded-store.ts'
+import { Hub } from '../../../src/main/tail/hub.ts'
+import { StoreError } from '../../../src/shared/errors.ts'
+import { openStore } from '../../support/open-store.ts'
+import { encodeTexts } from '../../support/simulated-shard.ts'
+import { READ } from '../../support/store-helpers.ts'
+import { withThreads } from '../../support/threads.ts'
+
+const deaths = suite('main/shards/thread-deaths')
+
+deaths('a shard thread that dies under reads is recovered, and every request is answered', () =>
+  withShard(async (store, shard) => {
+    await append(store, 'kept')
+    const asked = Promise.allSettled([
+      store.info('s'),
+      store.info('s'),
+      append(store, 'maybe'),
+      shard.terminate(),
+    ])
+    const codes = (await asked).map(outcome =>
+      outcome.status === 'rejected' ? (outcome.reason as StoreError).code : 'answered',
+    )
+    assert.equal(codes, ['shard_failed', 'shard_failed', 'shard_failed', 'answered'])
+    await untilReady(store)
+    const { firstOffset } = await append(store, 'after')
+    assert.is((await texts(store)).indexOf('after'), firstOffset)
+  }),
+)
+
+deaths('an append that was under way in a thread that died is answered with outcome unknown', () =>
+  withShard(async (store, shard) => {
+    await append(store, 'kept')
+    const pending = failure(append(store, 'maybe'))
+    await turn() // the append is on its way
+    await shard.terminate()
+    const { code, fields } = await pending
+    assert.equal([code, fields['outcome']], ['shard_failed', 'unknown'])
+    await untilReady(store)
+  }),
+)
+
+deaths('a shard thread that dies while it is idle is noticed', () =>
+  withShard(async (store, shard) => {
+    await append(store, 'kept')
+    await shard.terminate()
+    await turn()
+    assert.is(store.status()[0]?.state, 'recovering')
+    await untilReady(store)
+    assert.equal(await texts(store), ['kept'])
+  }),
+)
+
+deaths('watches of a shard whose thread died end, and new ones go on', () =>
+  withShard(async (store, shard) => {
+    await append(store, 'kept')
+    const ended = new Promise<string>((resolve, reject) => {
+      const listener = { onRecords: () => undefined, onEnd: resolve }
+      store.subscribe('s', listener).catch(reject)
+    })
+    await store.info('s') // asked after the watch, so it has begun
+    await shard.terminate()
+    assert.is(await ended, 'failed')
+    await untilReady(store)
+    const heard = await new Promise<number>((resolve, reject) => {
+      const onRecords = ({ nextOffset }: { nextOffset: number }) => resolve(nextOffset)
+      const begun = store.subscribe('s', { onRecords, onEnd: () => undefined })
+      begun.then(() => append(store, 'after')).catch(reject)
+    })
+    assert.is(heard, 2)
+  }),
+)
+
+deaths('a long poll of a shard whose thread died ends, and the next one gets the record', () =>
+  withShard(async (store, shard) => {
+    await append(store, 'kept')
+    const hub = new Hub(store, () => performance.now(), 10)
+    const signal = new AbortController().signal
+    const polled = hub.waitFor('s', 1, signal)
+    await store.info('s')
+    await shard.terminate()
+    await polled
+    await untilReady(store)
+    const next = hub.waitFor('s', 1, signal)
+    await store.info('s')
+    await append(store, 'after')
+    await next
+    assert.equal(await texts(store), ['kept', 'after'])
+    assert.is(hub.subscribers, 0)
+  }),
+)
+
+deaths('a shard whose threads keep dying fails, and closes', () =>
+  withShard(async (store, _, threads) => {
+    for (let death = 0; death < 4; death += 1) {
+      await untilReady(store)
+      await threads.at(-1)?.terminate()
+      await turn()
+    }
+    await until(() => store.status()[0]?.state === 'failed')
+    const { code } = await failure(append(store, 'late'))
+    assert.is(code, 'shard_failed')
+  }),
+)
+
+/** @param run is given the store, the thread of its shard, and all threads as they come */
+function withShard(
+  run: (store: ShardedStore, shard: Worker, threads: readonly Worker[]) => Promise<void>,
+): Promise<void> {
+  return withThreads(async threads => {
+    const store = await openStore(1)
+    try {
+      await run(store, threads[1] as Worker, threads)
+    } finally {
+      await store.close()
+    }
+  })
+}
+
+function append(store: ShardedStore, text: string) {
+  return store.append({ stream: 's', batch: encodeTexts([text]), count: 1 })
+}
+
+async function failure(promise: Promise<unknown>): Promise<StoreError> {
+  try {
+    await promise
+  } catch (error) {
+    if (error instanceof StoreError) return error
+    throw error
+  }
+  throw new Error('it was not refused')
+}
+
+function turn(): Promise<void> {
+  return new Promise(done => {
+    setImmediate(() => setImmediate(done))
+  })
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await turn()
+}
+
+function untilReady(store: ShardedStore): Promise<void> {
+  return until(() => store.status().every(({ state }) => state === 'ready'))
+}
+
+async function texts(store: ShardedStore): Promise<string[]> {
+  const { payload } = await store.read('s', { ...READ, encoding: 'json', verify: 'genesis' })
+  const records = JSON.parse(`[${Buffer.from(payload).toString()}]`) as { text: string }[]
+  return records.map(({ text }) => text)
+}
+
+deaths.run()

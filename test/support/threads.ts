@@ -1,0 +1,21 @@
+import workerThreads, { type Worker } from 'node:worker_threads'
+
+/**
+ * Every thread that a pool starts while `run` does, in order: so that a test can kill a real one.
+ * A store starts its reader threads first, then one thread a shard.
+ */
+export async function withThreads(run: (threads: readonly Worker[]) => Promise<void>) {
+  const threads: Worker[] = []
+  const Original = workerThreads.Worker
+  workerThreads.Worker = class extends Original {
+    constructor(...parts: ConstructorParameters<typeof Original>) {
+      super(...parts)
+      threads.push(this)
+    }
+  }
+  try {
+    await run(threads)
+  } finally {
+    workerThreads.Worker = Original
+  }
+}
