@@ -1,15 +1,20 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type CrashRunOptions, runCrashes } from '../support/crash-run.ts'
+import { rejectFailures, runSeeds } from '../support/seed-runner.ts'
 import type { DiskDefects } from '../support/simulated-disk.ts'
 
-const SEEDS = Number(process.env['VARVE_SEEDS'] ?? 1000)
+const SEEDS = Number(process.env['VARVE_SEEDS'] ?? 10_000)
 const FIRST_SEED = Number(process.env['VARVE_SEED'] ?? 1)
 
 const crash = suite('integrity/crash')
 
-crash('a crash at any disk operation loses nothing that was answered or read', () => {
-  for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed += 1) runSeed(seed, {})
+crash('a crash at any disk operation loses nothing that was answered or read', async () => {
+  const report = await runSeeds('engine', FIRST_SEED, SEEDS)
+  rejectFailures(report)
+  assert.ok(report.answered > 10 * SEEDS, `${report.answered} answered`)
+  assert.ok(report.barriers > SEEDS, `${report.barriers} barriers answered`)
+  assert.ok(report.nested > SEEDS / 10, `${report.nested} crashes inside a recovery`)
 })
 
 crash('a failed sync is final, and what was answered before it survives', () => {

@@ -1,29 +1,23 @@
 import * as assert from 'uvu/assert'
 import { StoreError } from '../../src/shared/errors.ts'
-import { KIB } from '../../src/shared/limits.ts'
 import type { ShardOptions } from '../../src/shared/protocol/shard.ts'
-import type { Producer, StreamConfig } from '../../src/shared/protocol/streams.ts'
 import { DiskError } from '../../src/workers/disk/disk.ts'
-import { Ledger, type Shown } from './crash-ledger.ts'
+import { CrashClient } from './crash-client.ts'
+import { checkTransactions } from './crash-ledger.ts'
 import { Random } from './random.ts'
 import { Crash, type DiskDefects, type DiskFault, SimulatedDisk } from './simulated-disk.ts'
-import { Clock, SIMULATED_OPTIONS, SimulatedShard } from './simulated-shard.ts'
-
-const STREAMS = ['a', 'b/c', 'ünïcode'] as const
-/** It has a bound on its records, and is never deleted. */
-const RETAINED = 'retained'
-const KEPT_RECORDS = 100
-const LIVES = 4
-const PRODUCER = 'producer'
+import { Clock, SIMULATED_OPTIONS, SimulatedShard, STUB_SIGNER } from './simulated-shard.ts'
 
 const OPTIONS = { ...SIMULATED_OPTIONS, checkpointIntervalMs: 200, retentionIntervalMs: 100 }
 /** Of every other seed: then many appends go straight to their segment. */
 const DIRECT_BYTES = 500
+/** One seed in so many signs its checkpoints and verifies every signature. */
+const SIGNED_EVERY = 32
 
 // biome-ignore format: a table of configurations
-const CONFIGS: readonly Partial<StreamConfig>[] = [
-  { checkpointEvery: 3 },   { maxSegmentBytes: 4 * KIB },  { compression: 'lz4' },
-  { checkpointEvery: 1000 }, { maxSegmentBytes: 8 * KIB }, { compression: 'none' },
+const FLUSHES: readonly Partial<ShardOptions>[] = [
+  {}, {}, { flushDelayMs: 5 }, { flushDelayMs: 40, flushOperationsMax: 3 }, { relaxedFlushMs: 20 },
+  { flushDelayMs: 100, relaxedFlushMs: 1000 },
 ]
 
 export type CrashRunOptions = {
@@ -37,155 +31,135 @@ export type CrashRunOptions = {
   readonly largeBytes?: number
   /** Starts of the shard. */
   readonly lives?: number
+  /** Things that happen in a life, at most. */
+  readonly turns?: number
   /** Instead of an ordinary simulated one. */
   readonly disk?: (random: Random) => SimulatedDisk
+  /** Whether checkpoints are signed, which takes most of a seed's time. */
+  readonly isSigned?: boolean
 }
 
-/** The outside: what it knows, and what it does next. */
-type Outside = {
+/** What happened in a history. */
+export type CrashRunCounts = {
+  readonly answered: number
+  readonly barriers: number
+  readonly crashes: number
+  /** Of these, so many in the middle of a recovery. */
+  readonly nested: number
+}
+
+/** One history under way. */
+type Run = {
   readonly random: Random
-  readonly ledgers: ReadonlyMap<string, Ledger>
-  readonly options: CrashRunOptions
+  readonly disk: SimulatedDisk
+  readonly clock: Clock
+  readonly client: CrashClient
+  readonly engine: ShardOptions
+  readonly isSigned: boolean
+  readonly turns: number
+  crashes: number
+  nested: number
 }
 
 /**
- * One seeded history: a shard is opened, appended to, trimmed, configured, stopped at some
- * operation of its disk, by the process dying or the power failing, and opened again, several times
- * over, crashes inside recovery included. After every start each stream is what some prefix of what
- * was sent to it leads to, all that was answered or read included; its chain verifies from the
- * first record kept, and so do the signatures in it.
+ * One seeded history: a shard is opened, appended to in every durability mode, by transactions and
+ * directly, trimmed, configured, closed, stopped at some operation of its disk, by the process
+ * dying or the power failing, and opened again, several times over, crashes inside recovery
+ * included. After every start each stream is what some prefix of what was sent to it leads to, all
+ * that was answered as durable, came before an answered barrier or was read included; its chain
+ * verifies from the first record kept, and so do the signatures where they are made.
  * @throws an assertion error that names the seed's broken promise
  */
-export function runCrashes(seed: number, options: CrashRunOptions = {}): void {
+export function runCrashes(seed: number, options: CrashRunOptions = {}): CrashRunCounts {
   const random = new Random(seed)
   const disk = options.disk?.(random) ?? new SimulatedDisk(random, options.defects)
-  const ledgers = new Map(STREAMS.map(name => [name as string, new Ledger(name)]))
-  ledgers.set(RETAINED, new Ledger(RETAINED, KEPT_RECORDS))
-  const directBytes = seed % 2 === 0 ? DIRECT_BYTES : OPTIONS.directBytes
-  const engine = { directBytes, ...options.engine }
-  const outside = { random, ledgers, options: { ...options, engine } }
-  const clock = new Clock()
-  for (let life = 0; life < (options.lives ?? LIVES); life += 1) {
-    disk.crashAt = disk.operations + random.below(options.operationsMax ?? 400)
-    if (life === 1) disk.fault = options.fault
-    try {
-      live(disk, clock, outside)
-    } catch (error) {
-      if (!(error instanceof Crash) && !(error instanceof DiskError)) throw error
-    }
-    if (random.chance(0.7)) disk.cutPower()
-    else disk.kill()
+  const run: Run = {
+    random,
+    disk,
+    clock: new Clock(),
+    client: new CrashClient(random, options.largeBytes ?? 9000),
+    engine: engineOf(seed, random, options),
+    isSigned: options.isSigned ?? seed % SIGNED_EVERY === 0,
+    turns: options.turns ?? 30 + random.below(70),
+    crashes: 0,
+    nested: 0,
   }
-  const shard = open(disk, clock, outside)
-  check(shard, ledgers)
+  const lives = options.lives ?? 1 + random.below(3)
+  for (let life = 0; life < lives; life += 1) {
+    disk.crashAt = disk.operations + random.below(options.operationsMax ?? 400)
+    if (life === Math.min(1, lives - 1)) disk.fault = options.fault
+    crashing(run, () => live(run))
+    recoverBadly(run)
+  }
+  const shard = open(run)
+  check(run, shard)
   shard.settle()
-  check(shard, ledgers)
-  for (const name of ledgers.keys()) checkFiles(shard, name)
+  check(run, shard)
+  for (const name of run.client.ledgers.keys()) checkFiles(shard, name)
+  const { answered, barriers } = run.client
+  return { answered, barriers, crashes: run.crashes, nested: run.nested }
 }
 
-function live(disk: SimulatedDisk, clock: Clock, outside: Outside): void {
-  const { random, ledgers } = outside
-  const shard = open(disk, clock, outside)
-  check(shard, ledgers)
-  createRetained(shard)
-  for (const [name, ledger] of ledgers) repeat(shard, random, name, ledger)
-  for (let turn = 0; turn < 120 && !shard.hasFailed; turn += 1) {
-    if (random.chance(0.6)) sendSome(shard, outside)
+function engineOf(seed: number, random: Random, options: CrashRunOptions): ShardOptions {
+  const directBytes = seed % 2 === 0 ? DIRECT_BYTES : OPTIONS.directBytes
+  return { ...OPTIONS, directBytes, ...random.pick(FLUSHES), ...options.engine }
+}
+
+/** Runs until it ends, or the machine stops; then the machine is off. */
+function crashing({ disk, random }: Run, body: () => void): boolean {
+  let hasCrashed = false
+  try {
+    body()
+  } catch (error) {
+    if (!(error instanceof Crash) && !(error instanceof DiskError)) throw error
+    hasCrashed = true
+  }
+  if (random.chance(0.7)) disk.cutPower()
+  else disk.kill()
+  return hasCrashed
+}
+
+/** Starts that do not get far: the machine stops in the middle of each recovery. */
+function recoverBadly(run: Run): void {
+  run.crashes += 1
+  while (run.random.chance(0.3)) {
+    run.disk.crashAt = run.disk.operations + run.random.below(40)
+    if (crashing(run, () => check(run, open(run)))) run.nested += 1
+  }
+}
+
+function live(run: Run): void {
+  const { random, client } = run
+  const shard = open(run)
+  check(run, shard)
+  client.begin(shard, OPTIONS.defaultConfig)
+  for (let turn = 0; turn < run.turns && !shard.hasFailed; turn += 1) {
+    if (random.chance(0.6)) client.sendSome(shard)
     shard.step()
-    if (random.chance(0.05)) readSome(shard, outside)
+    if (random.chance(0.05)) readSome(run, shard)
   }
   if (random.chance(0.3)) shard.stop()
 }
 
-function createRetained(shard: SimulatedShard): void {
-  const retention = { maxRecords: KEPT_RECORDS }
-  const config = { ...OPTIONS.defaultConfig, retention, checkpointEvery: 50 }
-  shard.mutate({ kind: 'create', stream: RETAINED, config }, NO_BYTES, () => undefined)
-}
-
-function sendSome(shard: SimulatedShard, { random, ledgers, options }: Outside): void {
-  const name = random.pick([...ledgers.keys()])
-  const ledger = ledgers.get(name) as Ledger
-  const log = shard.recovered.table.assigned(name)
-  const choice = random.next()
-  if (log !== undefined && choice < 0.15) return change(shard, random, name, ledger, log.nextOffset)
-  const length = random.chance(0.03) ? (options.largeBytes ?? 9000) : random.below(600)
-  const count = 1 + random.below(name === RETAINED ? 20 : 3)
-  const bodies = Array.from({ length: count }, () => ledger.nextBody(length / count))
-  const byProducer = random.chance(0.5)
-  const seq = byProducer ? ledger.nextSeq : undefined
-  ledger.send({ kind: 'batch', bodies, byProducer }, settled =>
-    shard.append(name, bodies, settled, { producer: producerOf(seq) }),
-  )
-  if (random.chance(0.05)) repeat(shard, random, name, ledger)
-}
-
-/** Something that appends nothing. */
-function change(
-  shard: SimulatedShard,
-  random: Random,
-  stream: string,
-  ledger: Ledger,
-  nextOffset: number,
-): void {
-  const choice = random.below(5)
-  if (choice === 0 && stream !== RETAINED) {
-    return ledger.send({ kind: 'delete' }, settled => shard.remove(stream, settled))
-  }
-  if (choice === 1) {
-    return shard.mutate({ kind: 'checkpoint', stream }, NO_BYTES, () => undefined)
-  }
-  if (choice === 2) {
-    const mutation = { kind: 'configure', stream, change: random.pick(CONFIGS) } as const
-    return shard.mutate(mutation, NO_BYTES, () => undefined)
-  }
-  const before = random.chance(0.3) ? nextOffset : random.below(nextOffset + 1)
-  ledger.send({ kind: 'trim', before }, settled =>
-    shard.mutate({ kind: 'trim', stream, before }, NO_BYTES, settled),
-  )
-}
-
-/** An append that was accepted comes again: it is answered as it was, and appends nothing. */
-function repeat(shard: SimulatedShard, random: Random, name: string, ledger: Ledger): void {
-  const { knownSeq } = ledger
-  if (knownSeq === 0) return
-  const seq = Math.max(0, knownSeq - 1 - random.below(5))
-  const expected = ledger.offsetsOf(seq)
-  shard.append(
-    name,
-    ['again'],
-    result => {
-      if ('error' in result) return
-      const { firstOffset, nextOffset, duplicate } = result.value as Answer
-      assert.equal([firstOffset, nextOffset, duplicate], [...expected, true], `${name} seq ${seq}`)
-    },
-    { producer: producerOf(seq) },
-  )
-}
-
-type Answer = {
-  readonly firstOffset: number
-  readonly nextOffset: number
-  readonly duplicate: boolean
-}
-
-function readSome(shard: SimulatedShard, { random, ledgers }: Outside): void {
-  const [name, ledger] = random.pick([...ledgers])
-  ledger.read(readBack(shard, name))
+function readSome(run: Run, shard: SimulatedShard): void {
+  const [name, ledger] = run.random.pick([...run.client.ledgers])
+  ledger.read(readBack(run, shard, name))
 }
 
 /** Holds a freshly opened shard against what the outside knows. */
-function check(shard: SimulatedShard, ledgers: ReadonlyMap<string, Ledger>): void {
+function check(run: Run, shard: SimulatedShard): void {
   assert.is(shard.recovered.refused, null, 'no journal is refused without damage')
+  const { ledgers } = run.client
   for (const [name, ledger] of ledgers) {
-    ledger.reopened(readBack(shard, name))
-    checkSignatures(shard, name)
+    ledger.reopened(readBack(run, shard, name))
+    if (run.isSigned) checkSignatures(shard, name)
   }
+  checkTransactions(ledgers.values())
 }
 
-function readBack(shard: SimulatedShard, name: string): Shown {
+function readBack({ isSigned }: Run, shard: SimulatedShard, name: string) {
   try {
-    return shard.show(name)
+    return shard.show(name, isSigned ? 'genesis' : 'links')
   } catch (error) {
     if (error instanceof StoreError) assert.unreachable(`${name}: ${error.message}`)
     throw error
@@ -225,12 +199,7 @@ function rangeOf(stored: {
 }
 
 /** With a flusher that also runs in the middle of what the engine does, as a thread would. */
-function open(disk: SimulatedDisk, clock: Clock, { random, options }: Outside): SimulatedShard {
-  return new SimulatedShard(disk, random, clock, { ...OPTIONS, ...options.engine }, 0.3)
+function open({ disk, random, clock, engine, isSigned }: Run): SimulatedShard {
+  const signer = isSigned ? undefined : STUB_SIGNER
+  return new SimulatedShard(disk, random, clock, engine, 0.3, undefined, signer)
 }
-
-function producerOf(seq: number | undefined): Producer | undefined {
-  return seq === undefined ? undefined : { id: PRODUCER, epoch: 0, seq }
-}
-
-const NO_BYTES = Buffer.alloc(0)

@@ -1,7 +1,12 @@
 import { crash } from '../../src/shared/assert.ts'
 import { segmentNumber, streamPath } from '../../src/shared/format/paths.ts'
 import { expandRecord } from '../../src/shared/format/expand.ts'
-import type { CheckpointPage, Producer, ReadVerify } from '../../src/shared/protocol/streams.ts'
+import type {
+  CheckpointPage,
+  Durability,
+  Producer,
+  ReadVerify,
+} from '../../src/shared/protocol/streams.ts'
 import { listCheckpoints } from '../../src/workers/streams/checkpoint-list.ts'
 import { encodeBatchItemHeader } from '../../src/shared/format/batch.ts'
 import { PAGE_BYTES, STREAM_CONFIG_DEFAULT } from '../../src/shared/limits.ts'
@@ -62,16 +67,29 @@ export const SIMULATED_OPTIONS: ShardOptions = {
   defaultConfig: { ...STREAM_CONFIG_DEFAULT, maxSegmentBytes: 8 * KIB },
 }
 
-/** Of every simulated shard. */
+/** Of every simulated shard that is not given another. */
 const SIGNER = Signer.fromSeed('s'.repeat(32))
+
+/**
+ * Signs in no time, for histories that are not about signatures: what it signs does not verify.
+ */
+export const STUB_SIGNER = {
+  keyId: SIGNER.keyId,
+  publicKey: SIGNER.publicKey,
+  sign: () => 'stub'.repeat(16),
+} as unknown as Signer
 
 export type AppendOptions = {
   readonly expectedOffset?: number | undefined
   readonly producer?: Producer | undefined
+  readonly durability?: Durability | undefined
 }
 
 /** A mutation on its way: answered in the log buffer, released once durable. */
 type Waiting = { readonly pages: number; readonly release: () => void }
+
+/** What a reader is shown of a stream. */
+export type ShownStream = { firstOffset: number; bodies: string[]; isClosed: boolean }
 
 /** Which shard it is, of how many. */
 export type Place = { readonly shard: number; readonly shards: number }
@@ -100,6 +118,7 @@ export class SimulatedShard {
     options: ShardOptions = SIMULATED_OPTIONS,
     interruptChance = 0,
     { shard, shards }: Place = { shard: 0, shards: 1 },
+    signer: Signer = SIGNER,
   ) {
     this.disk = disk
     this.#shard = shard
@@ -107,7 +126,7 @@ export class SimulatedShard {
     this.#clock = clock
     const environment = clock.environment(random)
     openDataDirectory(disk, environment, shards)
-    if (shard === 0) loadSigningKey(disk, environment, SIGNER.toPem())
+    if (shard === 0 && signer !== STUB_SIGNER) loadSigningKey(disk, environment, signer.toPem())
     this.recovered = recoverShard(disk, environment, shard, options)
     this.#memory = createJournalMemory(options.slotBytes)
     if (options.directIo && this.recovered.journal !== null) tryDirectIo(disk, shard, this.#memory)
@@ -129,7 +148,7 @@ export class SimulatedShard {
       shard,
       options,
       environment: this.#interrupted(environment, interruptChance),
-      signer: SIGNER,
+      signer,
       memory: this.#memory,
       buffer,
       freeBytes: () => disk.freeBytes(),
@@ -184,7 +203,7 @@ export class SimulatedShard {
     stream: string,
     bodies: readonly string[],
     settled: (result: MutationResult) => void,
-    { expectedOffset, producer }: AppendOptions = {},
+    { expectedOffset, producer, durability }: AppendOptions = {},
   ): void {
     const batch = encodeTexts(bodies)
     const { length } = batch
@@ -192,7 +211,27 @@ export class SimulatedShard {
     const at = HEADROOM_BYTES
     const bytes = Buffer.concat([Buffer.alloc(at), batch])
     const mutation = { kind: 'append', stream, at, length, count, expectedOffset } as const
-    this.mutate({ ...mutation, durability: undefined, producer }, bytes, settled)
+    this.mutate({ ...mutation, durability, producer }, bytes, settled)
+  }
+
+  /** Appends to several streams, all or nothing. */
+  transact(
+    transaction: number,
+    parts: ReadonlyMap<string, readonly string[]>,
+    settled: (result: MutationResult) => void,
+  ): void {
+    const batches = [...parts].map(([stream, bodies]) => ({ stream, batch: encodeTexts(bodies) }))
+    const bytes = Buffer.concat([
+      Buffer.alloc(HEADROOM_BYTES),
+      ...batches.map(({ batch }) => batch),
+    ])
+    let at = HEADROOM_BYTES
+    const appends = batches.map(({ stream, batch: { length } }) => {
+      const count = parts.get(stream)?.length ?? 0
+      at += length
+      return { stream, at: at - length, length, count, expectedOffset: undefined }
+    })
+    this.mutate({ kind: 'transact', transaction, appends }, bytes, settled)
   }
 
   remove(stream: string, settled: (result: MutationResult) => void): void {
@@ -249,9 +288,9 @@ export class SimulatedShard {
   }
 
   /** The same, and where they begin. */
-  show(stream: string, verify: ReadVerify = 'genesis'): { firstOffset: number; bodies: string[] } {
+  show(stream: string, verify: ReadVerify = 'genesis'): ShownStream {
     const plan = this.#plan(stream)
-    if (plan === undefined) return { firstOffset: 0, bodies: [] }
+    if (plan === undefined) return { firstOffset: 0, bodies: [], isClosed: false }
     const { selection } = readStream(this.disk, plan, {
       from: 'start',
       direction: 'forward',
@@ -264,7 +303,8 @@ export class SimulatedShard {
       const { bytes, record } = expandRecord(located)
       return bytes.utf8Slice(record.bodyAt, record.bodyEnd)
     })
-    return { firstOffset: plan.firstOffset, bodies }
+    const isClosed = this.recovered.table.durable(stream)?.durableState === 'closed'
+    return { firstOffset: plan.firstOffset, bodies, isClosed }
   }
 
   checkpoints(stream: string, from: number, limit: number): CheckpointPage {

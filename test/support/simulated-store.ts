@@ -8,7 +8,7 @@ import type { TransactionAppend } from '../../src/main/store.ts'
 import type { TransactionResult } from '../../src/shared/protocol/streams.ts'
 import type { Random } from './random.ts'
 import type { SimulatedDisk } from './simulated-disk.ts'
-import { type Clock, SIMULATED_OPTIONS, SimulatedShard } from './simulated-shard.ts'
+import { type Clock, SIMULATED_OPTIONS, SimulatedShard, STUB_SIGNER } from './simulated-shard.ts'
 
 /** Ways to be broken on purpose, so that a test can show that it would be noticed. */
 export type StoreDefect =
@@ -162,7 +162,15 @@ export class SimulatedStore {
   #open(shard: number): SimulatedShard {
     const { shards, defect } = this.#options
     const place = { shard, shards }
-    const opened = new SimulatedShard(this.#disk, this.#random, this.#clock, OPTIONS, 0.2, place)
+    const opened = new SimulatedShard(
+      this.#disk,
+      this.#random,
+      this.#clock,
+      OPTIONS,
+      0.2,
+      place,
+      STUB_SIGNER,
+    )
     const { ledger, transactions: found } = opened.recovered
     if (defect === 'checkpoint passes a pending frame') ledger.needsJournalBelow = () => false
     const isBlind = defect === 'aborted without asking'
