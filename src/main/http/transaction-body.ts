@@ -1,11 +1,22 @@
 import { StoreError } from '../../shared/errors.ts'
 import { checkStreamName } from '../../shared/format/stream-name.ts'
-import { TransactionEnvelope } from '../../shared/schemas/transactions.ts'
+import { TRANSACTION_APPENDS_MAX } from '../../shared/limits.ts'
+import { TransactionTarget } from '../../shared/schemas/transactions.ts'
 import type { TransactionAppend } from '../store.ts'
-import { encodeJsonRecords, parseJson } from './append-body.ts'
+import { checkCount, invalid } from './append-checks.ts'
 import type { AppendLimits } from './http-config.ts'
+import {
+  checkMembers,
+  type JsonMembers,
+  readJsonObject,
+  readMembers,
+  valuesOf,
+} from './json-envelope.ts'
+import { JsonReader } from './json-reader.ts'
+import { encodeJsonRecords } from './json-records.ts'
 
-type Target = TransactionEnvelope['appends'][number]
+const SHAPE = '{"appends": [{"stream", "records": [...]}]}'
+const TARGET_MEMBERS = ['stream', 'expectedOffset']
 
 /**
  * `{"appends": [{stream, expectedOffset?, records: [...]}]}`; one bad item refuses the whole body,
@@ -13,38 +24,48 @@ type Target = TransactionEnvelope['appends'][number]
  * @throws StoreError invalid_request, invalid_stream_name, record_too_large
  */
 export function readTransaction(body: Buffer, limits: AppendLimits): TransactionAppend[] {
-  const parsed = TransactionEnvelope.safeParse(parseJson(body, 'the body'))
-  if (!parsed.success) {
-    const faults = parsed.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`)
-    throw invalid(`the body: ${faults.map(fault => fault.trim()).join('; ')}`)
-  }
-  const targets = parsed.data.appends
-  checkCount(targets, limits)
+  const members = readJsonObject(body, 'the body', SHAPE)
+  checkMembers(members, ['appends'], 'the body')
+  const { start, end } = members.get('appends') ?? { start: 0, end: 0 }
+  const reader = new JsonReader(body, 'the body', start, end)
+  if (!reader.isArray) throw invalid(`the body must be ${SHAPE}`)
+  const appends: TransactionAppend[] = []
   const names = new Set<string>()
-  return targets.map((target, index) => {
-    const append = at(index, () => readAppend(target, limits))
-    if (names.has(append.stream)) throw invalid(`append ${index}: the stream is named twice`)
+  let count = 0
+  for (let more = reader.enterArray(); more; more = reader.nextElement()) {
+    if (appends.length === TRANSACTION_APPENDS_MAX) {
+      throw invalid(`the body has more than ${TRANSACTION_APPENDS_MAX} appends`)
+    }
+    const append = at(appends.length, () => readAppend(body, reader, limits))
+    if (names.has(append.stream)) {
+      throw invalid(`append ${appends.length}: the stream is named twice`)
+    }
     names.add(append.stream)
-    return append
-  })
-}
-
-function checkCount(targets: readonly Target[], { batchRecordsMax }: AppendLimits): void {
-  const count = targets.reduce((sum, { records }) => sum + records.length, 0)
-  if (count > batchRecordsMax) {
-    throw invalid(`the body has ${count} records, ${batchRecordsMax} are allowed`)
+    appends.push(append)
+    count += append.count
+    checkCount(count, limits)
   }
+  if (appends.length === 0) throw invalid('the body has no appends')
+  return appends
 }
 
-function readAppend(
-  { stream, expectedOffset, records }: Target,
-  limits: AppendLimits,
-): TransactionAppend {
+function readAppend(body: Buffer, reader: JsonReader, limits: AppendLimits): TransactionAppend {
+  if (!reader.isObject) throw invalid('it is not an object')
+  const members = readMembers(reader)
+  const { stream, expectedOffset } = readTarget(body, members)
   return {
     stream: checkStreamName(stream),
-    ...encodeJsonRecords(records, limits),
+    ...encodeJsonRecords(body, members.get('records'), limits),
     ...(expectedOffset === undefined ? {} : { expectedOffset }),
   }
+}
+
+function readTarget(body: Buffer, members: JsonMembers): TransactionTarget {
+  checkMembers(members, [...TARGET_MEMBERS, 'records'], 'it')
+  const target = TransactionTarget.safeParse(valuesOf(body, members, TARGET_MEMBERS))
+  if (target.success) return target.data
+  const faults = target.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`)
+  throw invalid(faults.join('; '))
 }
 
 /** Says which of the appends a failure is about. */
@@ -55,8 +76,4 @@ function at<Value>(index: number, read: () => Value): Value {
     if (!(error instanceof StoreError)) throw error
     throw new StoreError(error.code, `append ${index}: ${error.message}`, error.fields)
   }
-}
-
-function invalid(detail: string): StoreError {
-  return new StoreError('invalid_request', detail)
 }

@@ -14,13 +14,14 @@ import {
 } from '../../shared/format/session-request.ts'
 import { checkStreamName } from '../../shared/format/stream-name.ts'
 import type { AppendResult } from '../../shared/protocol/streams.ts'
-import { SessionMessage } from '../../shared/schemas/session.ts'
+import { SessionFields } from '../../shared/schemas/session.ts'
 import type { AppendAnswers } from '../http/append-answer.ts'
-import { checkBatchBody, encodeJsonRecords } from '../http/append-body.ts'
+import { checkBatchBody } from '../http/append-body.ts'
 import { toProblem } from '../http/failures.ts'
 import type { AppendLimits } from '../http/http-config.ts'
+import { checkMembers, type JsonMembers, readJsonObject, valuesOf } from '../http/json-envelope.ts'
+import { encodeJsonRecords } from '../http/json-records.ts'
 import type { AppendRequest } from '../store.ts'
-import { numberAsWritten } from './number-as-written.ts'
 
 // Messages of the append session (api.md) → appends, and what became of them → answers, JSON in
 // text for JSON in text, bytes for bytes. Every failure here is one before anything was applied.
@@ -34,22 +35,25 @@ export type Asker =
 export type Decoded = { readonly asker: Asker; readonly append: AppendRequest | StoreError }
 
 const NO_ID = { isBinary: false, id: 'null' } as const
+const STRING_OR_NUMBER = /^["\d-]/
+const FIELDS = Object.keys(SessionFields.shape)
 
 /** @param message valid UTF-8 */
 export function decodeText(message: Buffer, limits: AppendLimits): Decoded {
-  const text = message.utf8Slice()
-  let parsed: unknown
+  let members: JsonMembers
   try {
-    parsed = JSON.parse(text)
-  } catch {
-    return { asker: NO_ID, append: refused('the message is not valid JSON') }
+    members = readJsonObject(message, 'the message', 'an object')
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error
+    return { asker: NO_ID, append: error.withOutcome('not_applied') }
   }
-  const id = idOf(parsed, text)
+  const id = idOf(message, members)
   if (id === undefined) {
     const detail = 'the message is not an object with an id that is a string or a number'
     return { asker: NO_ID, append: refused(detail) }
   }
-  return { asker: { isBinary: false, id }, append: attempt(() => readText(parsed, limits)) }
+  const append = attempt(() => readText(message, members, limits))
+  return { asker: { isBinary: false, id }, append }
 }
 
 /** Undefined for a message that is too short to have an id. */
@@ -97,26 +101,25 @@ function attempt(read: () => AppendRequest): AppendRequest | StoreError {
   }
 }
 
-function idOf(parsed: unknown, text: string): string | undefined {
-  if (typeof parsed !== 'object' || parsed === null || !Object.hasOwn(parsed, 'id')) {
-    return undefined
-  }
-  const { id } = parsed as { readonly id: unknown }
-  if (typeof id === 'string') return JSON.stringify(id)
-  if (typeof id !== 'number') return undefined
-  return Number.isSafeInteger(id) && !Object.is(id, -0) ? String(id) : numberAsWritten(text, 'id')
+/** The id as it is written, which comes back in the answer; undefined where it cannot. */
+function idOf(message: Buffer, members: JsonMembers): string | undefined {
+  const range = members.get('id')
+  if (range === undefined) return undefined
+  const text = message.utf8Slice(range.start, range.end)
+  return STRING_OR_NUMBER.test(text) ? text : undefined
 }
 
-function readText(parsed: unknown, limits: AppendLimits): AppendRequest {
-  const message = SessionMessage.safeParse(parsed)
-  if (!message.success) {
-    const faults = message.error.issues.map(issue => `${issue.path.join('.')} ${issue.message}`)
+function readText(message: Buffer, members: JsonMembers, limits: AppendLimits): AppendRequest {
+  checkMembers(members, [...FIELDS, 'id', 'records'], 'the message')
+  const fields = SessionFields.safeParse(valuesOf(message, members, FIELDS))
+  if (!fields.success) {
+    const faults = fields.error.issues.map(issue => `${issue.path.join('.')} ${issue.message}`)
     throw refused(`the message: ${faults.map(fault => fault.trim()).join('; ')}`)
   }
-  const { stream, expectedOffset, durability, producer, records } = message.data
+  const { stream, expectedOffset, durability, producer } = fields.data
   return {
     stream: checkStreamName(stream),
-    ...encodeJsonRecords(records, limits),
+    ...encodeJsonRecords(message, members.get('records'), limits),
     ...(expectedOffset === undefined ? {} : { expectedOffset }),
     ...(durability === undefined ? {} : { durability }),
     ...(producer === undefined ? {} : { producer }),

@@ -22,8 +22,7 @@ const SessionProducer = z.strictObject({
   seq: Offset,
 })
 
-const members = {
-  id: SessionId,
+const fields = {
   op: z.literal('append'),
   stream: z.string(),
   expectedOffset: Offset.optional(),
@@ -31,12 +30,16 @@ const members = {
   producer: SessionProducer.optional(),
 }
 
-/** A text message of the append session; src/main/http/append-body.ts reads its records. */
-export const SessionMessage = z.strictObject({ ...members, records: z.unknown() })
-export type SessionMessage = z.infer<typeof SessionMessage>
+/** A text message but for its id and its records, which src/main reads where they lie. */
+export const SessionFields = z.strictObject(fields)
+export type SessionFields = z.infer<typeof SessionFields>
 
 /** What a text message looks like, for the document. */
-export const SessionRequest = z.strictObject({ ...members, records: z.array(AppendRecord).min(1) })
+export const SessionRequest = z.strictObject({
+  id: SessionId,
+  ...fields,
+  records: z.array(AppendRecord).min(1),
+})
 export type SessionRequest = z.infer<typeof SessionRequest>
 
 /** `id` is null when the request has none that can be used. */

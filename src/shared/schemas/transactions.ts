@@ -14,14 +14,9 @@ export const TransactionBody = z.strictObject({
 })
 export type TransactionBody = z.infer<typeof TransactionBody>
 
-/** A transaction but for its records: src/main/http/append-body.ts reads and bounds them. */
-export const TransactionEnvelope = z.strictObject({
-  appends: z
-    .array(z.strictObject({ ...target, records: z.array(z.unknown()).min(1) }))
-    .min(1)
-    .max(TRANSACTION_APPENDS_MAX),
-})
-export type TransactionEnvelope = z.infer<typeof TransactionEnvelope>
+/** One of its appends but for the records, which src/main/http/json-records.ts reads and bounds. */
+export const TransactionTarget = z.strictObject(target)
+export type TransactionTarget = z.infer<typeof TransactionTarget>
 
 export const TransactionAnswer = z.object({
   transactionId: z.string().meta({ pattern: '^[0-9a-f]{16}$' }),

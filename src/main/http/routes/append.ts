@@ -12,13 +12,8 @@ import { Problem } from '../../../shared/schemas/problem.ts'
 import { StreamParams } from '../../../shared/schemas/scalars.ts'
 import type { AppendRequest } from '../../store.ts'
 import { AppendAnswers } from '../append-answer.ts'
-import {
-  checkBatchBody,
-  type EncodedBatch,
-  encodeJsonBody,
-  encodeLoneBody,
-  encodeNdjsonBody,
-} from '../append-body.ts'
+import { checkBatchBody, encodeJsonBody, encodeLoneBody, encodeNdjsonBody } from '../append-body.ts'
+import type { EncodedBatch } from '../append-checks.ts'
 import { BodyCharges } from '../body-budget.ts'
 import { sendProblem, toAppendFailure } from '../failures.ts'
 import type { AppendLimits } from '../http-config.ts'
