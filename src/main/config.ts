@@ -94,7 +94,9 @@ export const ServeConfig = z.strictObject({
   open:                 flag.default(false)
     .describe('Serve on an address that is not loopback, to everyone who reaches it, without tokens.'),
   allowedOrigins:       list.default([])
-    .describe('Origins whose pages may open a WebSocket, besides the own one; * allows every one.'),
+    .describe('Origins whose pages may use the service, besides its own; * allows every one.'),
+  allowedHosts:         list.default([])
+    .describe('Names that a request\'s Host may have, besides loopback names and --host; * is any.'),
   shards:               count(1, 64).optional()
     .describe('Shard threads; a directory with another count is changed; unset: its own, or 1.'),
   readers:              count(1, 16).default(2)
@@ -362,7 +364,8 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function isLoopback(host: string): boolean {
+/** Returns whether an address to listen on is reached from this machine alone. */
+export function isLoopback(host: string): boolean {
   if (host === 'localhost') return true
   const loopback = new BlockList()
   loopback.addSubnet('127.0.0.0', 8, 'ipv4')

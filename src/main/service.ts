@@ -132,6 +132,7 @@ function httpConfig(config: ServeConfig): HttpConfig {
     subscriptionsMax: config.subscriptionsMax,
     sessionsMax: config.sessionsMax,
     sessionInFlightMax: config.sessionInFlightMax,
+    allowedHosts: config.allowedHosts,
     allowedOrigins: config.allowedOrigins,
     heartbeatMs: HEARTBEAT_MS,
     streamDefaults: streamDefaults(config),

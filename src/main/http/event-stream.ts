@@ -25,6 +25,9 @@ export async function serveEvents(
   response.on('close', () => subscription.stop())
   const { position, tailOffset, isClosed } = subscription
   reply.hijack()
+  for (const [name, value] of Object.entries(reply.getHeaders())) {
+    if (value !== undefined) response.setHeader(name, value)
+  }
   response.writeHead(200, {
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-store',

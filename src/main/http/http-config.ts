@@ -39,7 +39,9 @@ export type HttpConfig = AppendLimits & {
   readonly sessionsMax: number
   /** Unanswered appends of one session; past it its socket is not read. */
   readonly sessionInFlightMax: number
-  /** Origins, besides the service's own, whose pages may open a WebSocket; `*` allows every one. */
+  /** Names of the service, with a port or without, beside those it has anyway; `*` is any name. */
+  readonly allowedHosts: readonly string[]
+  /** Origins, besides the service's own, whose pages may use it; `*` allows every one. */
   readonly allowedOrigins: readonly string[]
   /** Idle time after which a subscriber is told that it is still served. */
   readonly heartbeatMs: number
@@ -60,6 +62,7 @@ export const HTTP_CONFIG_DEFAULTS: HttpConfig = {
   subscriptionsMax: 5000,
   sessionsMax: SESSIONS_MAX,
   sessionInFlightMax: SESSION_IN_FLIGHT_MAX,
+  allowedHosts: [],
   allowedOrigins: [],
   heartbeatMs: HEARTBEAT_MS,
   streamDefaults: STREAM_CONFIG_DEFAULT,

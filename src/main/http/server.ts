@@ -31,6 +31,7 @@ import { streamRoutes } from './routes/streams.ts'
 import { tailRoute } from './routes/tail.ts'
 import { transactionRoute } from './routes/transactions.ts'
 import { verifyRoute } from './routes/verify.ts'
+import { addTrust, Trust } from './trust.ts'
 import { Upgrades } from './upgrades.ts'
 
 /** Until a request is whole (faults.md, Security); long polls and streams come after. */
@@ -83,9 +84,12 @@ export async function openServer(parts: ServerParts): Promise<Server> {
     config.sessionsMax,
   )
   const context = { store, config, budget, hub, sessions, upgrades, metrics }
-  await addPlugins(app, upgrades)
-  addParsers(app)
+  await addWebSockets(app, upgrades)
+  // Hooks hold for what is registered after them.
+  addTrust(app, new Trust(config))
   addHooks(app, hub, metrics)
+  await addDocs(app)
+  addParsers(app)
   addGauges(context)
   await addRoutes(app, context)
   await app.listen({ host: config.host, port: config.port })
@@ -124,13 +128,8 @@ function createApp({ logger }: ServerParts): FastifyInstance {
   return app
 }
 
-async function addPlugins(app: FastifyInstance, upgrades: Upgrades): Promise<void> {
-  const info = { title: 'Varve', description: 'Stream storage', version: '1' }
-  await app.register(swagger, {
-    openapi: { openapi: '3.1.0', info },
-    transform: jsonSchemaTransform,
-  })
-  await app.register(swaggerUi, { routePrefix: '/docs' })
+/** Before every hook that may refuse an upgrade: the plugin's own end the socket of one. */
+async function addWebSockets(app: FastifyInstance, upgrades: Upgrades): Promise<void> {
   await app.register(websocket, {
     options: { perMessageDeflate: false, maxPayload: WEBSOCKET_PAYLOAD_MAX },
     // The hub has closed every tail by then; none is left behind by a late upgrade.
@@ -144,6 +143,15 @@ async function addPlugins(app: FastifyInstance, upgrades: Upgrades): Promise<voi
       done()
     },
   })
+}
+
+async function addDocs(app: FastifyInstance): Promise<void> {
+  const info = { title: 'Varve', description: 'Stream storage', version: '1' }
+  await app.register(swagger, {
+    openapi: { openapi: '3.1.0', info },
+    transform: jsonSchemaTransform,
+  })
+  await app.register(swaggerUi, { routePrefix: '/docs' })
 }
 
 /** JSON.parse keeps `__proto__` and `constructor` the ordinary keys that they are. */
@@ -175,9 +183,6 @@ function addHooks(app: FastifyInstance, hub: Hub, metrics: Metrics): void {
       if (allowed !== undefined) reply.header('allow', allowed)
       const code = allowed === undefined ? 'not_found' : 'method_not_allowed'
       done(new StoreError(code, `${request.method} is not served at this address`))
-    } else if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
-      reply.header('connection', 'close')
-      done(new StoreError('invalid_request', 'the request has no Host'))
     } else if (hub.isClosed && !WHILE_DRAINING.has(request.routeOptions.url ?? '')) {
       done(new StoreError('shutting_down', 'the service is shutting down'))
     } else done()

@@ -173,7 +173,7 @@ async function refused(server: TestServer, headers: Record<string, string>): Pro
 
 /** An append by a producer, its id as bytes in latin1. */
 function rawAppend(id: string, more: string): string {
-  const head = `POST ${RECORDS} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n`
+  const head = `POST ${RECORDS} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n`
   const producer = `Producer-Id: ${id}\r\nProducer-Epoch: 0\r\nProducer-Seq: 0\r\n${more}`
   return `${head}Content-Type: text/plain\r\nContent-Length: 1\r\n${producer}\r\nx`
 }

@@ -195,7 +195,7 @@ transactions('a service that drains refuses with what became of it', () =>
   withServer(async ({ url, server }) => {
     const { port, hostname } = new globalThis.URL(url)
     const socket = connect(Number(port), hostname)
-    const head = `POST ${URL} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n`
+    const head = `POST ${URL} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n`
     socket.setEncoding('latin1').write(head)
     await once(server.app.server, 'connection')
     const closing = server.close()

@@ -4,7 +4,6 @@ import { z } from 'zod'
 import { StoreError } from '../../../shared/errors.ts'
 import { Problem } from '../../../shared/schemas/problem.ts'
 import { SessionReply, SessionRequest } from '../../../shared/schemas/session.ts'
-import { checkOrigin } from '../origin.ts'
 import type { RouteContext } from '../route-context.ts'
 
 const SessionQuery = z.strictObject({})
@@ -18,11 +17,10 @@ const DESCRIPTION =
 
 /** Appends over a WebSocket. What is wrong before the upgrade is answered as plain HTTP. */
 export function sessionRoute(context: RouteContext): FastifyPluginAsyncZod {
-  const { config, sessions, upgrades } = context
+  const { sessions, upgrades } = context
 
   async function open(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     if (!request.ws) throw new StoreError('invalid_request', 'this address takes WebSockets only')
-    checkOrigin(request.headers, config.allowedOrigins)
     sessions.admit(request.raw.socket)
     reply.hijack()
     upgrades.accept(request.raw, (socket, connection) => sessions.start(socket, connection))

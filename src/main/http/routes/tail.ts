@@ -7,7 +7,6 @@ import { StreamParams } from '../../../shared/schemas/scalars.ts'
 import { TailQuery } from '../../../shared/schemas/tail.ts'
 import { Subscription } from '../../tail/subscription.ts'
 import { WebSocketSink } from '../../tail/websocket-sink.ts'
-import { checkOrigin } from '../origin.ts'
 import type { RouteContext } from '../route-context.ts'
 
 /** Follows a stream at a WebSocket. What is wrong is answered before the upgrade, as plain HTTP. */
@@ -16,7 +15,6 @@ export function tailRoute({ store, hub, config }: RouteContext): FastifyPluginAs
 
   async function open(request: FastifyRequest): Promise<void> {
     if (!request.ws) throw new StoreError('invalid_request', 'this address takes WebSockets only')
-    checkOrigin(request.headers, config.allowedOrigins)
     const stream = checkStreamName((request.params as StreamParams).stream)
     const { from } = request.query as TailQuery
     const subscription = await Subscription.open(hub, store, stream, { from })
