@@ -4,7 +4,7 @@ import { DirectIo } from '../../src/shared/memory/journal-memory.ts'
 import { CountingDisk } from '../support/counting-disk.ts'
 import { runCrashes } from '../support/crash-run.ts'
 import { Random } from '../support/random.ts'
-import type { DiskFault } from '../support/simulated-disk.ts'
+import type { DiskFault } from '../support/simulated-fault.ts'
 import { Clock, SIMULATED_OPTIONS, SimulatedShard } from '../support/simulated-shard.ts'
 
 const SEEDS = Number(process.env['VARVE_SEEDS'] ?? 40)

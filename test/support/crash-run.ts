@@ -5,7 +5,8 @@ import { DiskError } from '../../src/workers/disk/disk.ts'
 import { CrashClient } from './crash-client.ts'
 import { checkTransactions } from './crash-ledger.ts'
 import { Random } from './random.ts'
-import { Crash, type DiskDefects, type DiskFault, SimulatedDisk } from './simulated-disk.ts'
+import { Crash, type DiskDefects, SimulatedDisk } from './simulated-disk.ts'
+import type { DiskFault } from './simulated-fault.ts'
 import { Clock, SIMULATED_OPTIONS, SimulatedShard, STUB_SIGNER } from './simulated-shard.ts'
 
 const OPTIONS = { ...SIMULATED_OPTIONS, checkpointIntervalMs: 200, retentionIntervalMs: 100 }
@@ -33,6 +34,8 @@ export type CrashRunOptions = {
   readonly lives?: number
   /** Things that happen in a life, at most. */
   readonly turns?: number
+  /** Whether every life ends with a stop, unless it crashes. */
+  readonly isStopped?: boolean
   /** Instead of an ordinary simulated one. */
   readonly disk?: (random: Random) => SimulatedDisk
   /** Whether checkpoints are signed, which takes most of a seed's time. */
@@ -46,6 +49,8 @@ export type CrashRunCounts = {
   readonly crashes: number
   /** Of these, so many in the middle of a recovery. */
   readonly nested: number
+  /** Operations that the fault made fail. */
+  readonly hits: number
 }
 
 /** One history under way. */
@@ -57,8 +62,10 @@ type Run = {
   readonly engine: ShardOptions
   readonly isSigned: boolean
   readonly turns: number
+  readonly stopChance: number
   crashes: number
   nested: number
+  hits: number
 }
 
 /**
@@ -81,8 +88,10 @@ export function runCrashes(seed: number, options: CrashRunOptions = {}): CrashRu
     engine: engineOf(seed, random, options),
     isSigned: options.isSigned ?? seed % SIGNED_EVERY === 0,
     turns: options.turns ?? 30 + random.below(70),
+    stopChance: options.isStopped === true ? 1 : 0.3,
     crashes: 0,
     nested: 0,
+    hits: 0,
   }
   const lives = options.lives ?? 1 + random.below(3)
   for (let life = 0; life < lives; life += 1) {
@@ -96,8 +105,9 @@ export function runCrashes(seed: number, options: CrashRunOptions = {}): CrashRu
   shard.settle()
   check(run, shard)
   for (const name of run.client.ledgers.keys()) checkFiles(shard, name)
+  const { crashes, nested, hits } = run
   const { answered, barriers } = run.client
-  return { answered, barriers, crashes: run.crashes, nested: run.nested }
+  return { answered, barriers, crashes, nested, hits }
 }
 
 function engineOf(seed: number, random: Random, options: CrashRunOptions): ShardOptions {
@@ -106,7 +116,8 @@ function engineOf(seed: number, random: Random, options: CrashRunOptions): Shard
 }
 
 /** Runs until it ends, or the machine stops; then the machine is off. */
-function crashing({ disk, random }: Run, body: () => void): boolean {
+function crashing(run: Run, body: () => void): boolean {
+  const { disk, random } = run
   let hasCrashed = false
   try {
     body()
@@ -114,6 +125,7 @@ function crashing({ disk, random }: Run, body: () => void): boolean {
     if (!(error instanceof Crash) && !(error instanceof DiskError)) throw error
     hasCrashed = true
   }
+  run.hits += disk.faultHits
   if (random.chance(0.7)) disk.cutPower()
   else disk.kill()
   return hasCrashed
@@ -138,7 +150,7 @@ function live(run: Run): void {
     shard.step()
     if (random.chance(0.05)) readSome(run, shard)
   }
-  if (random.chance(0.3)) shard.stop()
+  if (random.chance(run.stopChance)) shard.stop()
 }
 
 function readSome(run: Run, shard: SimulatedShard): void {

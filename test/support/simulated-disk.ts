@@ -3,6 +3,7 @@ import { parentPath } from '../../src/shared/format/paths.ts'
 import { PAGE_BYTES } from '../../src/shared/limits.ts'
 import { type Disk, DiskError, type FileMode } from '../../src/workers/disk/disk.ts'
 import type { Random } from './random.ts'
+import { type DiskFault, FaultPlan } from './simulated-fault.ts'
 import {
   emptyInode,
   grown,
@@ -31,17 +32,6 @@ export type DiskDefects = {
   readonly noDirectorySync?: boolean
 }
 
-/**
- * Fails an operation of a kind, counted from 1. After a failed sync the pages are clean, and lost.
- */
-export type DiskFault = {
-  readonly operation: 'write' | 'sync' | 'openDirect'
-  readonly at: number
-  readonly code: 'EIO' | 'ENOSPC' | 'EINVAL'
-  /** Whether every later one fails too. */
-  readonly lasts?: boolean
-}
-
 type Move = { readonly from: string; readonly to: string }
 
 /** What one operation did to names: happens whole, or not at all. */
@@ -61,12 +51,11 @@ export class SimulatedDisk implements Disk {
   #changes: NameChange[] = []
   #files = new Map<number, { path: string; inode: Inode; mode: FileMode }>()
   #nextFile = 3
-  #counts = { write: 0, sync: 0, openDirect: 0 }
+  readonly #faults = new FaultPlan()
   /** Operations that change something, so far. */
   operations = 0
   /** The operation at which the machine stops. */
   crashAt = Number.POSITIVE_INFINITY
-  fault: DiskFault | undefined
   free = Number.POSITIVE_INFINITY
 
   constructor(random: Random, defects: DiskDefects = {}) {
@@ -78,6 +67,7 @@ export class SimulatedDisk implements Disk {
   }
 
   open(path: string, mode: FileMode): number {
+    this.#faults.check('open', path)
     let inode = this.#names.get(path)
     if (inode === undefined) {
       if (mode !== 'create') throw new DiskError('ENOENT', 'open', path)
@@ -85,7 +75,7 @@ export class SimulatedDisk implements Disk {
       inode = emptyInode()
       this.#rename(path, [[path, inode]])
     } else if (mode === 'create') this.#resize(inode, 0)
-    if (mode === 'direct') this.#fail('openDirect', path)
+    if (mode === 'direct') this.#faults.check('openDirect', path)
     const file = this.#nextFile++
     this.#files.set(file, { path, inode, mode })
     return file
@@ -96,14 +86,15 @@ export class SimulatedDisk implements Disk {
   }
 
   read(file: number, target: Buffer, position: number): number {
-    const { inode } = this.#file(file)
+    const { inode, path } = this.#file(file)
+    this.#faults.check('read', path)
     if (position >= inode.size) return 0
     return inode.bytes.copy(target, 0, position, Math.min(inode.size, position + target.length))
   }
 
   write(file: number, source: Buffer, position: number): number {
     const { inode, path, mode } = this.#file(file)
-    this.#fail('write', path)
+    this.#faults.check('write', path)
     if (mode === 'direct') assertAligned(source, position)
     if (this.operations === this.crashAt) {
       const reached = this.#random.below(source.length + 1)
@@ -125,8 +116,10 @@ export class SimulatedDisk implements Disk {
   }
 
   truncate(file: number, size: number): void {
+    const { inode, path } = this.#file(file)
+    this.#faults.check('truncate', path)
     this.#tick()
-    this.#resize(this.#file(file).inode, size)
+    this.#resize(inode, size)
   }
 
   sync(file: number): void {
@@ -141,6 +134,7 @@ export class SimulatedDisk implements Disk {
   }
 
   syncDirectory(path: string): void {
+    this.#faults.checkSync('syncDirectory', path, path)
     this.#tick()
     if (this.#defects.noDirectorySync === true) return
     const changes = this.#changes.filter(({ directory }) => directory === path)
@@ -164,6 +158,7 @@ export class SimulatedDisk implements Disk {
   }
 
   list(path: string): string[] {
+    this.#faults.check('list', path)
     const prefix = path === '' ? '' : `${path}/`
     const below = [...this.#names.keys(), ...this.#directories]
       .filter(name => name !== path && name.startsWith(prefix))
@@ -173,11 +168,13 @@ export class SimulatedDisk implements Disk {
 
   /** Directories are durable at once: losing one is losing the entries in it, which is modelled. */
   makeDirectory(path: string): void {
+    this.#faults.check('makeDirectory', path)
     this.#tick()
     this.#directories.add(path)
   }
 
   rename(from: string, to: string): void {
+    this.#faults.check('rename', from)
     this.#tick()
     const moved = [...this.#names].filter(([name]) => name === from || name.startsWith(`${from}/`))
     if (moved.length === 0 && !this.#directories.has(from)) {
@@ -193,12 +190,14 @@ export class SimulatedDisk implements Disk {
   }
 
   remove(path: string): void {
+    this.#faults.check('remove', path)
     this.#tick()
     if (!this.#names.has(path)) throw new DiskError('ENOENT', 'remove', path)
     this.#rename(path, [[path, undefined]])
   }
 
   removeDirectory(path: string): void {
+    this.#faults.check('removeDirectory', path)
     this.#tick()
     this.#directories.delete(path)
   }
@@ -209,19 +208,29 @@ export class SimulatedDisk implements Disk {
 
   /** Syncs so far. */
   get syncs(): number {
-    return this.#counts.sync
+    return this.#faults.count('sync')
   }
 
   /** Every such operation fails from now on. */
   failFrom(operation: DiskFault['operation'], code: DiskFault['code']): void {
-    this.fault = { operation, at: this.#counts[operation] + 1, code, lasts: true }
+    const at = operation === 'any' ? 1 : this.#faults.count(operation) + 1
+    this.#faults.set({ operation, at, code, lasts: true })
+  }
+
+  set fault(fault: DiskFault | undefined) {
+    this.#faults.set(fault)
+  }
+
+  /** Operations that failed since the fault was set. */
+  get faultHits(): number {
+    return this.#faults.hits
   }
 
   /** The process is gone, the machine stays: everything written is still seen. */
   kill(): void {
     this.#files.clear()
     this.crashAt = Number.POSITIVE_INFINITY
-    this.fault = undefined
+    this.#faults.forget()
   }
 
   /** The power fails: what is seen from now on is what the media happened to hold. */
@@ -266,20 +275,9 @@ export class SimulatedDisk implements Disk {
     return open
   }
 
-  #fail(operation: DiskFault['operation'], path: string): void {
-    this.#counts[operation] += 1
-    const { fault } = this
-    if (fault?.operation !== operation) return
-    const isHit =
-      fault.lasts === true
-        ? this.#counts[operation] >= fault.at
-        : this.#counts[operation] === fault.at
-    if (isHit) throw new DiskError(fault.code, operation, path)
-  }
-
   #failSync(inode: Inode, path: string): void {
     try {
-      this.#fail('sync', path)
+      this.#faults.checkSync('sync', path, inode)
     } catch (error) {
       // As Linux has it: some pages got there, all count as clean, the cache still shows them.
       this.#settle(inode)

@@ -47,6 +47,8 @@ import type { SimulatedDisk } from './simulated-disk.ts'
 const KIB = 1024
 /** Space that the engine takes a hash over, before the first batch. */
 const HEADROOM_BYTES = 96
+/** A full disk would keep a shard waiting for ever. */
+const TURNS_MAX = 5000
 
 export const SIMULATED_OPTIONS: ShardOptions = {
   slotBytes: 8 * KIB,
@@ -267,9 +269,9 @@ export class SimulatedShard {
     for (const { release } of released) release()
   }
 
-  /** Everything that can happen by itself happens. */
+  /** Everything that can happen by itself happens, as far as the disk lets it. */
   settle(): void {
-    for (let quiet = 0; quiet < 3 && !this.hasFailed; ) {
+    for (let quiet = 0, turn = 0; quiet < 3 && turn < TURNS_MAX && !this.hasFailed; turn += 1) {
       const moved = this.flush() === 'flushed' || this.runJob()
       this.#clock.pass(300)
       this.advance()
