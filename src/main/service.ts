@@ -82,6 +82,9 @@ function openStore(config: ServeConfig, log: Logger): Promise<ShardedStore> {
 }
 
 function logOpened(log: Logger, shard: number, { report, refused }: ShardOpened): void {
+  if (report !== null && report.rebuilt.length > 0) {
+    log.warn({ shard, files: report.rebuilt }, 'files were damaged or missing and are made anew')
+  }
   if (report !== null) log.info({ shard, ...report }, 'shard recovered')
   else
     log.error(

@@ -608,7 +608,10 @@ class Journal:
         self.directory, self.shard = directory, shard
         self.number, self.hash, self.durable = commit["number"], commit["hash"], commit["number"]
         newest = sealed_json(os.path.join(directory, "newest.json"))["file"]
-        self.load(max(newest, commit["file"]))
+        names = [name for name in os.listdir(directory) if re.fullmatch(r"\d{12}\.wal", name)]
+        last = max([newest, commit["file"]] + [int(name[:12]) for name in names])
+        for number in range(commit["file"], last + 1):
+            self.load(number)
         self.open(commit["file"])
         self.position = PAGE + commit["lsn"] - self.header["firstLsn"]
         need(PAGE <= self.position <= len(self.content),

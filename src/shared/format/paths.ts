@@ -14,6 +14,11 @@ export const JOURNALS_PATH = 'journals'
 /** The journals of another shard count, while they are built, and those that they replace. */
 export const JOURNALS_NEXT_PATH = 'journals.next'
 export const JOURNALS_OLD_PATH = 'journals.old'
+/**
+ * Second copies of what a shard cannot start without. They lie outside of the shards' directories,
+ * so that one of those that is rolled back to an older copy is noticed.
+ */
+export const COPIES_PATH = `${JOURNALS_PATH}/copies`
 export const STREAMS_PATH = 'streams'
 export const QUARANTINE_PATH = 'quarantine'
 /** Keys that checkpoints are signed with. */
@@ -24,7 +29,11 @@ export const SIGNING_KEY_PATH = `${KEYS_PATH}/signing.pem`
 const READABLE_CHARACTERS_MAX = 40
 
 export function shardPath(shard: number): string {
-  return `${JOURNALS_PATH}/shard-${String(shard).padStart(2, '0')}`
+  return `${JOURNALS_PATH}/${shardName(shard)}`
+}
+
+function shardName(shard: number): string {
+  return `shard-${String(shard).padStart(2, '0')}`
 }
 
 export function cataloguePath(shard: number): string {
@@ -38,6 +47,16 @@ export function journalPath(shard: number, number: number): string {
 /** Names the newest journal file, so that its loss is not taken for the end of the journal. */
 export function newestPath(shard: number): string {
   return `${shardPath(shard)}/newest.json`
+}
+
+/** The second copy of `newest.json`, outside of the shard's own directory. */
+export function newestCopyPath(shard: number): string {
+  return `${COPIES_PATH}/${shardName(shard)}.newest.json`
+}
+
+/** The second copy of the catalogue. */
+export function catalogueCopyPath(shard: number): string {
+  return `${COPIES_PATH}/${shardName(shard)}.catalogue`
 }
 
 export function sparePath(shard: number, number: number): string {

@@ -223,6 +223,8 @@ export type RecoveryReport = {
   /** Transactions that were pending at the journal's end. */
   readonly inDoubt: number
   readonly epoch: number
+  /** Files that were damaged or missing, and were made anew from a second copy. */
+  readonly rebuilt: readonly string[]
   readonly milliseconds: number
 }
 

@@ -17,6 +17,7 @@ import {
   type Block,
   JournalDamage,
   JournalWalk,
+  missingFiles,
   type WalkEnd,
   type WalkStart,
 } from '../recovery/journal-walk.ts'
@@ -104,14 +105,14 @@ export class JournalCheck {
     const newest = readNewest(this.#disk, this.#shard)
     if (newest === undefined) {
       const file = newestPath(this.#shard)
-      const size = this.#disk.exists(file) ? readWhole(this.#disk, file).length : 0
-      const reason = 'damaged or missing: the newest journal file may be lost'
-      this.#draft.damage({ file, bytes: [0, size], reason })
+      const reason = 'damaged or missing, as its second copy: a newer journal file may be lost'
+      this.#draft.damage({ file, bytes: [0, this.#sizeOf(file)], reason })
     }
-    const last = Math.max(first, newest ?? 0, ...numbers)
-    const missing = Array.from({ length: last - first + 1 }, (_, at) => first + at).filter(
-      number => !numbers.includes(number),
-    )
+    for (const file of newest?.damaged ?? []) {
+      const reason = 'damaged or missing; the next start writes it again by its second copy'
+      this.#draft.note({ file, bytes: [0, this.#sizeOf(file)], reason })
+    }
+    const missing = missingFiles(numbers, first, newest?.file ?? 0)
     for (const number of missing) {
       this.#draft.damage({ file: this.#pathOf(number), reason: 'the journal file is missing' })
     }
@@ -123,6 +124,10 @@ export class JournalCheck {
       this.#draft.damage({ file: this.#pathOf(number), bytes: [0, PAGE_BYTES], reason })
     }
     return damaged.length + missing.length === 0
+  }
+
+  #sizeOf(file: string): number {
+    return this.#disk.exists(file) ? readWhole(this.#disk, file).length : 0
   }
 
   /** Checks the blocks from `start` to where they end; where to go on, when that is damage. */

@@ -1,4 +1,6 @@
 import {
+  catalogueCopyPath,
+  COPIES_PATH,
   HEADER_PATH,
   INITIALISING_PATH,
   journalNumber,
@@ -6,6 +8,7 @@ import {
   KEYS_PATH,
   keyIdInName,
   LOCK_PATH,
+  newestCopyPath,
   QUARANTINE_PATH,
   shardPath,
   STREAMS_PATH,
@@ -26,7 +29,16 @@ export function noteStrangers(
   noteOthers(disk, '', path => kept.includes(path), NOT_OURS, draft)
   noteOthers(disk, KEYS_PATH, isOfKeys, NOT_OURS, draft)
   const journals = Array.from({ length: shards }, (_, shard) => shardPath(shard))
-  noteOthers(disk, JOURNALS_PATH, path => journals.includes(path), NOT_OURS, draft)
+  const copies = journals.flatMap((_, shard) => [newestCopyPath(shard), catalogueCopyPath(shard)])
+  const isCopy = (path: string) => copies.includes(path.replace(/\.tmp$/, ''))
+  noteOthers(
+    disk,
+    JOURNALS_PATH,
+    path => [...journals, COPIES_PATH].includes(path),
+    NOT_OURS,
+    draft,
+  )
+  noteOthers(disk, COPIES_PATH, isCopy, NOT_OURS, draft)
   for (const path of journals) noteOthers(disk, path, isOfJournal, NOT_OURS, draft)
   for (const prefix of listed(disk, STREAMS_PATH)) {
     noteOthers(disk, prefix, path => directories.has(path), NO_STREAM, draft)

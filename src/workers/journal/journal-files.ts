@@ -6,6 +6,7 @@ import {
 import {
   journalNumber,
   journalPath,
+  newestCopyPath,
   newestPath,
   shardPath,
   sparePath,
@@ -52,20 +53,40 @@ export function prepareJournalFile(disk: Disk, header: JournalHeader): boolean {
   })
   disk.rename(path, journalPath(header.shard, header.number))
   disk.syncDirectory(directory)
-  replaceFile(
-    disk,
-    newestPath(header.shard),
-    encodeSealedJson({ format: NEWEST_FORMAT, file: header.number }),
-  )
+  const note = encodeSealedJson({ format: NEWEST_FORMAT, file: header.number })
+  for (const path of newestPaths(header.shard)) replaceFile(disk, path, note)
   return spare !== undefined
 }
 
-/** Number of the newest journal file that is known to have been there; undefined: damaged. */
-export function readNewest(disk: Disk, shard: number): number | undefined {
-  const path = newestPath(shard)
+/** What the two notes of the newest journal file say together. */
+export type NewestFile = {
+  /** Number of a file that was there. One more may be: notes are written after their file. */
+  readonly file: number
+  /** Notes that are damaged or missing; the next file that is prepared replaces both. */
+  readonly damaged: readonly string[]
+}
+
+/**
+ * Reads the notes of the newest journal file. No other file can stand in for them: a journal whose
+ * newest files are lost looks like a shorter one.
+ * @returns undefined where neither note is sound
+ */
+export function readNewest(disk: Disk, shard: number): NewestFile | undefined {
+  const notes = newestPaths(shard).map(path => ({ path, file: readNote(disk, path) }))
+  const files = notes.map(({ file }) => file).filter(file => file !== undefined)
+  if (files.length === 0) return undefined
+  const damaged = notes.filter(({ file }) => file === undefined).map(({ path }) => path)
+  return { file: Math.max(...files), damaged }
+}
+
+function readNote(disk: Disk, path: string): number | undefined {
   if (!disk.exists(path)) return undefined
-  const newest = decodeSealedJson(readWhole(disk, path)) as Newest | undefined
-  return newest?.format === NEWEST_FORMAT ? newest.file : undefined
+  const note = decodeSealedJson(readWhole(disk, path)) as Newest | undefined
+  return note?.format === NEWEST_FORMAT ? note.file : undefined
+}
+
+function newestPaths(shard: number): string[] {
+  return [newestCopyPath(shard), newestPath(shard)]
 }
 
 /** Retires the files below `number`: nothing in them is needed any more. */

@@ -1,6 +1,7 @@
 import { StoreError } from '../../shared/errors.ts'
 import { GENESIS_HASH } from '../../shared/format/chain.ts'
 import {
+  COPIES_PATH,
   HEADER_PATH,
   INITIALISING_PATH,
   JOURNALS_PATH,
@@ -132,6 +133,7 @@ export function layOutShard(
   { epoch, entries }: { readonly epoch: number; readonly entries: readonly Buffer[] },
 ): void {
   makeDirectories(disk, shardPath(shard))
+  makeDirectories(disk, COPIES_PATH)
   prepareJournalFile(disk, {
     shard,
     epoch,

@@ -76,9 +76,7 @@ export class JournalWalk {
     this.#cutBytesMax = cutBytesMax
     // Files below are from before the checkpoint: freed, or about to be.
     this.#files = listJournalFiles(disk, shard).filter(number => number >= start.journalFile)
-    const newest = readNewest(disk, shard)
-    if (newest === undefined) throw new JournalDamage('newest.json is damaged or missing')
-    this.#file = this.#openFile(Math.max(newest, start.journalFile))
+    checkFiles(this.#files, start.journalFile, readNewest(disk, shard)?.file)
     this.#file = this.#openFile(start.journalFile)
     this.#bytes = this.#read(this.#file)
     this.#position = PAGE_BYTES + start.lsn - this.#file.firstLsn
@@ -87,6 +85,31 @@ export class JournalWalk {
     const isInside = this.#position >= PAGE_BYTES && this.#position <= this.#bytes.length
     if (!isInside)
       throw new JournalDamage(`LSN ${start.lsn} is not in journal file ${start.journalFile}`)
+    this.#checkStart()
+  }
+
+  /**
+   * Looks for what a journal file that was rolled back to an older copy shows: nothing lies before
+   * the start where a block was. The block itself is not needed any more, so it may be damaged.
+   * @throws JournalDamage
+   */
+  #checkStart(): void {
+    let at = this.#position - PAGE_BYTES
+    while (at >= PAGE_BYTES && !this.#isSalted(at)) at -= PAGE_BYTES
+    const header = at < PAGE_BYTES ? undefined : decodeBlockHeader(this.#bytes, at)
+    const end = at < PAGE_BYTES ? at : at + blockBytes(header?.bodyLength ?? 0)
+    const isReached = at < PAGE_BYTES ? this.#position === PAGE_BYTES : end >= this.#position
+    if (isReached || this.#find(this.#bytes, Math.max(end, PAGE_BYTES)) === 'garbage') return
+    throw new JournalDamage(
+      `journal file ${this.#file.number} ends at byte ${Math.max(end, PAGE_BYTES)}, before the ` +
+        `block ${this.#last.number} that the catalogue names: it is an older copy`,
+    )
+  }
+
+  /** Whether a page holds a sound block header of this use of the file. */
+  #isSalted(position: number): boolean {
+    const header = decodeBlockHeader(this.#bytes, position)
+    return header !== undefined && header.salt === this.#file.salt
   }
 
   /** The valid blocks in order. */
@@ -215,7 +238,6 @@ export class JournalWalk {
   }
 
   #openFile(number: number): JournalHeader {
-    if (!this.#files.includes(number)) throw new JournalDamage(`journal file ${number} is missing`)
     const header = readJournalHeader(this.#disk, this.#shard, number)
     if (header !== undefined) return header
     throw new JournalDamage(
@@ -228,6 +250,29 @@ export class JournalWalk {
       readFully(this.#disk, handle, 0, this.#disk.size(handle)),
     )
   }
+}
+
+/** Numbers between the first file of a journal and its newest that no file has. */
+export function missingFiles(files: readonly number[], first: number, newest: number): number[] {
+  const last = Math.max(first, newest, ...files)
+  const numbers = Array.from({ length: last - first + 1 }, (_, at) => first + at)
+  return numbers.filter(number => !files.includes(number))
+}
+
+/** @throws JournalDamage where a file of the journal is missing, or may be */
+function checkFiles(files: readonly number[], first: number, newest: number | undefined): void {
+  if (newest === undefined) {
+    throw new JournalDamage(
+      'newest.json and its second copy are damaged or missing, so a newer journal file may be lost',
+    )
+  }
+  const missing = missingFiles(files, first, newest)
+  if (missing.length === 0) return
+  const [from, to] = [missing[0] as number, missing.at(-1) as number]
+  const names = from === to ? `journal file ${from} is` : `journal files ${from} to ${to} are`
+  const isFirst = from === first && files.length > 0
+  const reason = isFirst ? ': or the catalogue has lost the commit that freed it' : ''
+  throw new JournalDamage(`${names} missing${reason}`)
 }
 
 /** Whether a valid header of this use of `file` says that block `expected` was durable. */

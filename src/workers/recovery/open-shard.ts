@@ -12,7 +12,12 @@ import { makeDirectories, readFully, replaceFile, withFile, writeFully } from '.
 import { JournalCheckpoint } from '../engine/journal-checkpoint.ts'
 import { TransactionLedger } from '../engine/transaction-ledger.ts'
 import type { Environment } from '../environment.ts'
-import { freeJournalFiles, listJournalFiles, prepareJournalFile } from '../journal/journal-files.ts'
+import {
+  freeJournalFiles,
+  listJournalFiles,
+  prepareJournalFile,
+  readNewest,
+} from '../journal/journal-files.ts'
 import type { JournalEnd } from '../journal/log-buffer.ts'
 import { type CatalogueContent, readCatalogue, settleCatalogue } from '../streams/catalogue-file.ts'
 import { StreamLog } from '../streams/stream-log.ts'
@@ -78,6 +83,7 @@ export function recoverShard(
       const at = `journal file ${end.file.number}, byte ${end.position}`
       throw new JournalDamage(`${at}: block ${end.blockNumber + 1} was durable and is not there`)
     }
+    const rebuilt = readNewest(disk, shard)?.damaged ?? [] // before the new epoch's file does it
     settleCatalogue(disk, shard, catalogue)
     freeJournalFiles(disk, shard, catalogue.commit.journalFile)
     releaseSegments(disk, trimmedLast(catalogue.live, catalogue.lastCheckpointAt))
@@ -90,6 +96,7 @@ export function recoverShard(
       cutBytes: end.cutBytes,
       inDoubt: state.ledger.stagedCount,
       epoch: journal.file.epoch,
+      rebuilt,
       milliseconds: Math.round(environment.monotonicMs() - started),
     }
     return { ...state, journal, report, refused: null, transactions: state.ledger.found() }

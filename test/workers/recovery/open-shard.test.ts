@@ -1,7 +1,12 @@
 import { PAGE_BYTES } from '../../../src/shared/limits.ts'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { journalPath, newestPath } from '../../../src/shared/format/paths.ts'
+import {
+  journalPath,
+  newestCopyPath,
+  newestPath,
+  shardPath,
+} from '../../../src/shared/format/paths.ts'
 import { listJournalFiles, readNewest } from '../../../src/workers/journal/journal-files.ts'
 import { recoverShard } from '../../../src/workers/recovery/open-shard.ts'
 import type { FlatDisk } from '../../support/flat-disk.ts'
@@ -19,7 +24,7 @@ recovery('what the journal holds beyond the checkpoint is there again', () => {
 
 recovery('a lost newest journal file is refused, not taken for the end', () => {
   const disk = storeOf(6, 2)
-  const newest = readNewest(disk, 0) ?? 0
+  const newest = readNewest(disk, 0)?.file ?? 0
   disk.remove(journalPath(0, newest))
   const before = contents(disk)
   const { refused, table } = open(disk)
@@ -28,10 +33,45 @@ recovery('a lost newest journal file is refused, not taken for the end', () => {
   assert.equal(contents(disk), before, 'nothing is written')
 })
 
-recovery('a journal without the note of its newest file is refused', () => {
+recovery('a lost journal file in front of a prepared one is not taken for the end', () => {
+  const { disk, lost } = storeWithPrepared()
+  disk.remove(journalPath(0, lost))
+  const before = contents(disk)
+  for (const start of ['the first start', 'the second start']) {
+    assert.match(open(disk).refused ?? '', new RegExp(`journal file ${lost} is missing`), start)
+    assert.equal(contents(disk), before, 'the evidence stays')
+  }
+})
+
+recovery('a damaged or lost note of the newest file is written again by its copy', () => {
+  for (const path of [newestPath(0), newestCopyPath(0)]) {
+    for (const damage of [flipped, removed]) {
+      const disk = storeOf(6, 2)
+      damage(disk, path)
+      const { refused, table, report } = open(disk)
+      assert.is(refused, null)
+      assert.is(table.durable('a')?.durableNextOffset, 8)
+      assert.equal(report?.rebuilt, [path])
+      assert.equal(readNewest(disk, 0)?.damaged, [])
+    }
+  }
+})
+
+recovery('a journal without both notes of its newest file is refused', () => {
   const disk = storeOf(6, 2)
   disk.remove(newestPath(0))
+  flipped(disk, newestCopyPath(0))
+  const before = contents(disk)
   assert.match(open(disk).refused ?? '', /newest\.json/)
+  assert.equal(contents(disk), before)
+})
+
+recovery('a journal directory that was rolled back to an older copy is refused', () => {
+  const disk = storeOf(6, 2)
+  const older = disk.copy()
+  open(disk)
+  const rolledBack = replaceBelow(disk, `${shardPath(0)}/`, older)
+  assert.match(open(rolledBack).refused ?? '', /journal file \d+ is missing/)
 })
 
 recovery('damage with good blocks after it is refused, never cut', () => {
@@ -63,6 +103,39 @@ function storeOf(stored: number, journaled: number): FlatDisk {
     maker.journal()
   }
   return maker.copy().disk
+}
+
+/** A store whose next journal file is prepared, and the file before it, which holds its blocks. */
+function storeWithPrepared(): { disk: FlatDisk; lost: number } {
+  const maker = new StoreMaker()
+  maker.append('a', 6)
+  maker.journal()
+  const before = listJournalFiles(maker.copy().disk, 0).at(-1) ?? 0
+  maker.journalReference() // prepares the next file, among others
+  const { disk } = maker.copy()
+  const files = listJournalFiles(disk, 0)
+  assert.is(files.at(-1), before + 1, 'a next file is prepared')
+  return { disk, lost: before }
+}
+
+function flipped(disk: FlatDisk, path: string): void {
+  disk.change(path, bytes => {
+    bytes[20] = (bytes[20] as number) ^ 1
+  })
+}
+
+function removed(disk: FlatDisk, path: string): void {
+  disk.remove(path)
+}
+
+/** The disk with everything below a path as it is on another one. */
+function replaceBelow(disk: FlatDisk, prefix: string, other: FlatDisk): FlatDisk {
+  const mixed = disk.copy()
+  for (const path of mixed.paths()) if (path.startsWith(prefix)) mixed.remove(path)
+  for (const path of other.paths()) {
+    if (path.startsWith(prefix)) mixed.put(path, other.content(path))
+  }
+  return mixed
 }
 
 function open(disk: FlatDisk) {
