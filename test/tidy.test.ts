@@ -38,6 +38,8 @@ const MAY_IMPORT: readonly (readonly [folder: string, targets: string])[] = [
   ['src/shared/schemas/', 'src/shared/ node:crypto node:zlib node:buffer zod'],
   ['src/shared/', 'src/shared/ node:crypto node:zlib node:buffer'],
   ['src/workers/', 'src/workers/ src/shared/ node:'],
+  // A lock that the kernel frees: Node has none.
+  ['src/main/directory-lock.ts', 'src/main/ src/shared/ node: fs-native-extensions'],
   [
     'src/main/',
     'src/main/ src/shared/ node: fastify @fastify/ fastify-type-provider-zod piscina pino ' +
@@ -70,6 +72,8 @@ const MODULE_DOORS: readonly (readonly [module: RegExp, path: readonly string[]]
     ['src/workers/disk/node-disk.ts', 'src/main/files.ts', 'src/main/directory-lock.ts'],
   ],
   [/^(node:)?process$/, ['src/main/index.ts']],
+  // The service spawns nothing: no program may decide durability or exclusion.
+  [/^(node:)?(child_process|cluster)$/, ['src/workers/disk/node-disk.ts']],
 ]
 
 const RULES: readonly Rule[] = [
@@ -146,6 +150,7 @@ const RULES: readonly Rule[] = [
     broken: [
       ['src/workers/shard.ts', "import { open } from 'node:fs/promises'"],
       ['src/main/service.ts', "import { env } from 'node:process'"],
+      ['src/main/service.ts', "import { spawnSync } from 'node:child_process'"],
       ['src/main/service.ts', 'const home = process.env.HOME'],
       ['src/main/service.ts', 'const { env } = process'],
       ['src/workers/shard.ts', 'process.exit(1)'],

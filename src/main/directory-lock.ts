@@ -1,49 +1,115 @@
-import { spawnSync } from 'node:child_process'
-import { closeSync, constants, mkdirSync, openSync } from 'node:fs'
-import { join } from 'node:path'
+import { closeSync, constants, mkdirSync, openSync, readdirSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import { StoreError } from '../shared/errors.ts'
-import { LOCK_PATH } from '../shared/format/paths.ts'
+import { HEADER_PATH, INITIALISING_PATH, LOCK_PATH } from '../shared/format/paths.ts'
 
-/** What `flock -n` exits with when another process holds the lock. */
-const FLOCK_HELD = 1
+// One process on a data directory, for its life: without the lock nothing in it is touched.
+//
+// - The lock is the kernel's (OFD on Linux) and belongs to an open file of this process: it is gone
+//   when the process is, however it ends. A lock file that is left behind means nothing.
+// - A directory that cannot be locked is not served, whatever the reason.
+// - A directory that is not ours is left as it is: no lock file is made in it.
 
-/**
- * One process on a data directory, for its life. The lock belongs to an open file that this process
- * shares with a short-lived `flock`; the kernel frees it when the process ends, however it ends.
- */
+/** What a directory of ours has from the first step of its layout on. */
+const OUR_PATHS = [LOCK_PATH, HEADER_PATH, INITIALISING_PATH, `${INITIALISING_PATH}.tmp`]
+
+/** Takes the whole file; false when another open file holds it. @throws Error of the system */
+type TryLock = (file: number) => boolean
+
 export class DirectoryLock {
   readonly #file: number
-  /** Why the directory could not be locked, where `flock` is missing; for the log. */
-  readonly warning: string | undefined
+  /** Whether there was nothing in the directory, so that a new store will be laid out. */
+  readonly isNew: boolean
 
-  private constructor(file: number, warning: string | undefined) {
+  private constructor(file: number, isNew: boolean) {
     this.#file = file
-    this.warning = warning
+    this.isNew = isNew
   }
 
-  /** Creates the directory where it is missing. @throws StoreError when another process holds it */
+  /**
+   * Locks `data`, creating the directory where only the last part of its path is missing.
+   * @throws StoreError invalid_request when another process holds it, or when it cannot be locked
+   */
   static take(data: string): DirectoryLock {
-    mkdirSync(data, { recursive: true, mode: 0o700 })
-    // Touches nothing that another process has there.
-    const flags = constants.O_RDWR | constants.O_CREAT
-    const file = openSync(join(data, LOCK_PATH), flags, 0o600)
-    const { error, status, stderr } = spawnSync('flock', ['-n', '-x', '3'], {
-      stdio: ['ignore', 'ignore', 'pipe', file],
-      encoding: 'utf8',
-    })
-    if (error === undefined && status === 0) return new DirectoryLock(file, undefined)
-    if (status === FLOCK_HELD && stderr === '') {
-      closeSync(file)
-      throw new StoreError(
-        'invalid_request',
-        `another process is serving the data directory ${data}`,
+    const tryLock = loadTryLock(data)
+    attempt(data, 'created', () => makeDirectory(data))
+    const names = attempt(data, 'read', () => readdirSync(data))
+    if (names.length > 0 && !names.some(name => OUR_PATHS.includes(name))) {
+      throw refusal(
+        data,
+        `it is not empty and has no ${HEADER_PATH}; choose another directory, or restore that file`,
       )
     }
-    const reason = error?.message ?? stderr.trim()
-    return new DirectoryLock(file, `the directory is not locked, flock does not work: ${reason}`)
+    const file = attempt(data, 'locked', () =>
+      openSync(join(data, LOCK_PATH), constants.O_RDWR | constants.O_CREAT, 0o600),
+    )
+    try {
+      if (!attempt(data, 'locked', () => tryLock(file))) {
+        const detail = `another process is serving the data directory ${data}; stop it first`
+        throw new StoreError('invalid_request', detail)
+      }
+    } catch (error) {
+      closeSync(file)
+      throw error
+    }
+    return new DirectoryLock(file, names.length === 0)
   }
 
   release(): void {
     closeSync(this.#file)
   }
+}
+
+/** Only here: the commands that need no lock work where the package has no binary. */
+function loadTryLock(data: string): TryLock {
+  const require = createRequire(import.meta.url)
+  try {
+    return (require('fs-native-extensions') as { tryLock: TryLock }).tryLock
+  } catch (error) {
+    const platform = `${process.platform}-${process.arch}`
+    throw refusal(
+      data,
+      `it cannot be locked: fs-native-extensions has no binary for ${platform}`,
+      error,
+    )
+  }
+}
+
+function makeDirectory(data: string): void {
+  try {
+    mkdirSync(data, { mode: 0o700 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return
+    throw error
+  }
+}
+
+/** Wraps a failure of the system in one that says which directory, and what to do. */
+function attempt<Result>(data: string, what: string, act: () => Result): Result {
+  try {
+    return act()
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException
+    const reason = REASONS[code]?.(data) ?? message
+    throw refusal(data, `it cannot be ${what}: ${reason}`, error)
+  }
+}
+
+const DENIED = 'permission denied; this process needs to read and write it'
+
+const REASONS: Readonly<Record<string, (data: string) => string>> = {
+  ENOENT: data => `there is no ${dirname(data)}; mount or create it first`,
+  ENOTDIR: () => 'it is not a directory',
+  EACCES: () => DENIED,
+  EPERM: () => DENIED,
+  EROFS: () => 'the file system is read-only',
+  ENOSPC: () => 'the disk is full',
+  ENOLCK: () => 'its file system has no locks; choose one on a local disk',
+  EOPNOTSUPP: () => 'its file system has no locks; choose one on a local disk',
+}
+
+function refusal(data: string, reason: string, cause?: unknown): StoreError {
+  const message = `the data directory ${data} cannot be used: ${reason}`
+  return new StoreError('invalid_request', message, {}, cause)
 }

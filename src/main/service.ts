@@ -1,10 +1,12 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import type { Logger } from 'pino'
 import { HEARTBEAT_MS } from '../shared/limits.ts'
 import type { ShardOpened, ShardOptions } from '../shared/protocol/shard.ts'
 import type { ShardStatus } from '../shared/protocol/streams.ts'
 import type { ServeConfig } from './config.ts'
 import { DirectoryLock } from './directory-lock.ts'
-import { readTextFile } from './files.ts'
+import { fileExists, readTextFile } from './files.ts'
 import type { HttpConfig } from './http/http-config.ts'
 import { openServer, type Server } from './http/server.ts'
 import { addEngineGauges } from './observe/engine-metrics.ts'
@@ -29,8 +31,10 @@ export class Service {
    * @throws StoreError invalid_request when the data directory cannot be used
    */
   static async open(config: ServeConfig, log: Logger): Promise<Service> {
+    if (!fileExists(config.data)) await checkAddress(config)
     const lock = DirectoryLock.take(config.data)
-    if (lock.warning !== undefined) log.warn(lock.warning)
+    if (lock.isNew)
+      log.info({ data: config.data }, 'laying out a new store: the directory is empty')
     try {
       const store = await openStore(config, log)
       try {
@@ -62,6 +66,14 @@ export class Service {
     await this.#store.close()
     this.#lock.release()
   }
+}
+
+/** Fails as the server would, before a directory is made for it. */
+async function checkAddress({ host, port }: ServeConfig): Promise<void> {
+  const probe = createServer().listen(port, host)
+  await once(probe, 'listening')
+  probe.close()
+  await once(probe, 'close')
 }
 
 function openStore(config: ServeConfig, log: Logger): Promise<ShardedStore> {

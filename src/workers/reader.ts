@@ -22,9 +22,15 @@ export default function answer(request: ReaderRequest): ReaderReply {
       return { kind: 'error', error: new StoreError('shard_failed', message).toPlain() }
     }
     if (!(error instanceof DiskError)) throw error
-    const failure = new StoreError('internal', 'the disk could not be read', { errno: error.code })
-    return { kind: 'error', error: failure.toPlain() }
+    return { kind: 'error', error: describe(request, error).toPlain() }
   }
+}
+
+/** A path reaches who starts the service, and no client. */
+function describe({ kind }: ReaderRequest, error: DiskError): StoreError {
+  return kind === 'open'
+    ? new StoreError('invalid_request', `the data directory cannot be used: ${error.message}`)
+    : new StoreError('internal', 'the disk could not be read', { errno: error.code })
 }
 
 function serve(request: ReaderRequest): ReaderReply {

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { hash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -10,10 +11,26 @@ const service = suite('e2e/service')
 
 service('a second process on the same directory leaves, and the first goes on', async () => {
   await withServer(async (server, data) => {
+    assert.is((await appendText(server.url, 'a', 'before')).status, 200)
+    const before = contentOf(data)
     const second = serveOnce(data)
-    assert.is.not(second.status, 0)
-    assert.match(second.output, /another process/)
-    assert.is((await appendText(server.url, 'a', 'still here')).status, 200)
+    assert.is(second.status, 1)
+    assert.match(second.output, /another process is serving the data directory/)
+    assert.equal(contentOf(data), before)
+    assert.is((await appendText(server.url, 'a', 'after')).status, 200)
+    assert.equal(await readTexts(server.url, 'a'), ['before', 'after'])
+  })
+})
+
+service('of many processes that start at once on a new directory one serves', async () => {
+  await withDirectory(async data => {
+    const started = await Promise.allSettled([1, 2, 3].map(() => startServer({ data })))
+    const servers = started.flatMap(start => (start.status === 'fulfilled' ? [start.value] : []))
+    assert.is(servers.length, 1)
+    await Promise.all(servers.map(server => server.kill()))
+    const next = await startServer({ data })
+    assert.is((await appendText(next.url, 'a', 'x')).status, 200)
+    await next.kill()
   })
 })
 
@@ -37,7 +54,28 @@ service('a directory of something else is refused and left as it is', async () =
     assert.is.not(status, 0)
     assert.match(output, /not empty/)
     assert.is(readFileSync(join(data, 'letter.txt'), 'utf8'), 'mine')
-    assert.not.ok(existsSync(join(data, 'journals')))
+    assert.equal(readdirSync(data), ['letter.txt'])
+  })
+})
+
+service(
+  'a directory is not made where its parent is missing, as of a disk not mounted',
+  async () => {
+    await withDirectory(async data => {
+      const { status, output } = serveOnce(join(data, 'not', 'mounted'))
+      assert.is(status, 1)
+      assert.match(output, /there is no .*not; mount or create it first/)
+      assert.equal(readdirSync(data), [])
+    })
+  },
+)
+
+service('a port in use leaves no new directory behind', async () => {
+  await withServer(async ({ url }, data) => {
+    const { status, output } = serveOnce(join(data, 'd'), ['--port', new URL(url).port])
+    assert.is(status, 1)
+    assert.match(output, /the port is in use/)
+    assert.not.ok(existsSync(join(data, 'd')))
   })
 })
 
@@ -80,6 +118,13 @@ service('an address that is not loopback is refused without the flag that opens 
     assert.match(output, /--open/)
   })
 })
+
+/** Hashes of all files but the journals, in which the first process goes on to write. */
+function contentOf(data: string): string[] {
+  return readdirSync(data, { recursive: true, encoding: 'utf8' })
+    .filter(path => !path.startsWith('journals') && statSync(join(data, path)).isFile())
+    .map(path => `${path} ${hash('sha256', readFileSync(join(data, path)))}`)
+}
 
 /** Runs `serve` where it is expected to refuse; bounded, should it not. */
 function serveOnce(data: string, args: string[] = []): { status: number | null; output: string } {

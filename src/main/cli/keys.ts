@@ -37,21 +37,18 @@ export function keysCommand(context: CommandContext): Command {
     )
     .action(async (action: KeysRequest['kind'], { json }: KeysFlags) => {
       const { data } = readDirectoryConfig(command, context)
-      const found = await (action === 'rotate'
-        ? rotate(context, data)
-        : ask({ kind: action, data }))
+      const found = await (action === 'rotate' ? rotate(data) : ask({ kind: action, data }))
       await write(context.stdout, json === true ? keysJson(found) : keysText(found))
       failOnDamage(found)
     })
 }
 
-async function rotate({ stderr }: CommandContext, data: string): Promise<Keys> {
+async function rotate(data: string): Promise<Keys> {
   // The lock would make the directory.
   if (!fileExists(join(data, HEADER_PATH))) {
     throw new CommandFailure(`${data} is no data directory: it has no ${HEADER_PATH}`)
   }
   const lock = DirectoryLock.take(data)
-  if (lock.warning !== undefined) stderr.write(`${lock.warning}\n`)
   try {
     return await ask({ kind: 'rotate', data })
   } finally {

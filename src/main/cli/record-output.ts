@@ -56,8 +56,9 @@ export function firstLines(ndjson: Buffer, count: number): Buffer {
 }
 
 /**
- * The texts of the elements of the array that is the value of `key` in a JSON object, as they were
- * written: JSON.parse would round long numbers. `text` is valid JSON that has the key once.
+ * Returns the source texts of the elements of the array that is the value of `key` in a JSON
+ * object, each on one line, because JSON.parse would round long numbers. `text` is valid JSON that
+ * has the key once.
  */
 export function elementTexts(text: string, key: string): string[] {
   const elements: string[] = []
@@ -68,15 +69,20 @@ export function elementTexts(text: string, key: string): string[] {
     if (character === '"') at = endOfString(text, at)
     else if (character === '[' || character === '{') depth += 1
     else if (character === ',' && depth === 0) {
-      elements.push(text.slice(start, at).trim())
+      elements.push(onOneLine(text.slice(start, at)))
       start = at + 1
     } else if (character === ']' || character === '}') {
       if (depth === 0) break
       depth -= 1
     }
   }
-  const last = text.slice(start, at).trim()
+  const last = onOneLine(text.slice(start, at))
   return last === '' ? elements : [...elements, last]
+}
+
+/** Line breaks in JSON text lie between its tokens: strings have them escaped. */
+function onOneLine(text: string): string {
+  return text.trim().replaceAll(/[\r\n]/g, ' ')
 }
 
 /** Position of the quote that ends the string whose first quote is at `start`. */

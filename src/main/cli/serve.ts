@@ -83,10 +83,11 @@ async function close(service: { close(): Promise<void> }, shutdownMs: number): P
   }
 }
 
-/** What keeps a service from starting, in words. */
+/** Says in words why the service cannot listen; any other error says it itself. */
 function describeStart(error: unknown, { host, port }: ServeConfig): unknown {
-  const { code, message } = error as NodeJS.ErrnoException
-  const reason = LISTEN_REASONS[code ?? '']
+  const { code, message, syscall } = error as NodeJS.ErrnoException
+  // A file can be refused with the same codes as a port.
+  const reason = LISTEN_CALLS.has(syscall ?? '') ? LISTEN_REASONS[code ?? ''] : undefined
   if (reason === undefined) return error
   return new CommandFailure(
     `cannot listen on ${host}:${port}: ${reason}`,
@@ -94,6 +95,8 @@ function describeStart(error: unknown, { host, port }: ServeConfig): unknown {
     message,
   )
 }
+
+const LISTEN_CALLS: ReadonlySet<string> = new Set(['listen', 'bind', 'getaddrinfo'])
 
 const LISTEN_REASONS: Readonly<Record<string, string>> = {
   EADDRINUSE: 'the port is in use; choose another with --port, or 0 for any free one',

@@ -50,4 +50,9 @@ output('an empty array has no elements', () => {
   assert.equal(elementTexts('{"records":[ ]}', 'records'), [])
 })
 
+output('an element with line breaks in it is one line', () => {
+  const text = '{"records":[\n{"data":[1,\r\n2]} ,{"data":"\\n"}]}'
+  assert.equal(elementTexts(text, 'records'), ['{"data":[1,  2]}', '{"data":"\\n"}'])
+})
+
 output.run()
