@@ -43,7 +43,11 @@ function run(): void {
     const seen = Atomics.load(words, Word.sealed) // before the step looks at the slots
     const step = writer.step()
     tellFallback()
-    if (step === 'failed') return tell('failed', String(writer.failure), writer.failure?.code)
+    if (step === 'failed') {
+      const { failure } = writer
+      if (failure !== undefined) tell('failed', String(failure), failure.code)
+      break
+    }
     if (step === 'flushed') continue
     if (Atomics.load(words, Word.stop) === 1) break
     waitForChange(words, Word.sealed, seen, step === 'blocked' ? SPACE_RETRY_MS : undefined)

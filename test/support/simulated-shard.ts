@@ -191,8 +191,12 @@ export class SimulatedShard {
     if (this.#engine === undefined) throw new Error(`refused: ${this.recovered.refused}`)
     const answer = (at: number, result: MutationResult) => {
       const isEarly = isEager(mutations[at] as Mutation)
-      if ('error' in result || result.relaxed || isEarly) settled(at, result)
-      else this.#waiting.push({ pages: result.pages, release: () => settled(at, result) })
+      const isRelaxed = 'relaxed' in result && result.relaxed
+      const { pages } = result
+      const durable = Atomics.load(this.#memory.words, Word.durablePages)
+      const isDurable = pages === undefined || hasReached(durable, pages)
+      if (isDurable || isRelaxed || isEarly) settled(at, result)
+      else this.#waiting.push({ pages, release: () => settled(at, result) })
     }
     this.#engine.mutate(mutations, bytes, answer, () => undefined)
   }

@@ -176,7 +176,9 @@ export class ShardClient {
     const pool = startThread()
     const [thread] = pool.threads
     this.#pool = pool
-    this.#gone = new Promise(resolve => thread?.once('exit', () => resolve()))
+    this.#gone = new Promise(resolve => {
+      thread?.once('exit', () => resolve())
+    })
     const channel = new MessageChannel()
     this.#events = channel.port1
     channel.port1.on('message', (event: ShardEvent) => {
@@ -330,13 +332,29 @@ function startThread(): Piscina {
 
 function settle(entry: TurnEntry, result: MutationResult | undefined, waits: DurableWaits): void {
   if (result === undefined) return entry.reject(inFlight())
-  if ('error' in result) return entry.reject(StoreError.fromPlain(result.error))
+  if ('error' in result) return settleRefusal(entry, result, waits)
   const { value, pages, relaxed } = result
   if (relaxed) return entry.resolve(value, waits.hasReached(pages))
   waits.add(
     pages,
     () => entry.resolve(value, true),
     error => entry.reject(error),
+  )
+}
+
+/** Rejects the mutation, once the state that the refusal rests on is durable. */
+function settleRefusal(
+  entry: TurnEntry,
+  { error, pages }: Extract<MutationResult, { error: unknown }>,
+  waits: DurableWaits,
+): void {
+  const refusal = StoreError.fromPlain(error)
+  if (pages === undefined) return entry.reject(refusal)
+  const lost = notApplied('shard_failed', 'the shard failed before the refusal was certain')
+  waits.add(
+    pages,
+    () => entry.reject(refusal),
+    () => entry.reject(lost),
   )
 }
 

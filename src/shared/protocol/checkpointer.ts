@@ -129,15 +129,14 @@ export type CheckpointerResult =
   | { readonly kind: 'reindex' | 'index' }
   | { readonly kind: 'release'; readonly segments: number }
   | RetentionDone
-  /**
-   * `final`: nothing may be written after it; otherwise the disk was full, and the job may be sent
-   * again.
-   */
+  /** `final`: a sync failed, nothing may be written after it. Otherwise nothing of it holds. */
   | {
       readonly kind: 'failed'
       readonly job: CheckpointerJob['kind']
       /** Of a store job. */
       readonly id?: number
       readonly final: boolean
+      /** Whether room on the disk, or a file descriptor, was missing. */
+      readonly isForSpace: boolean
       readonly reason: string
     }

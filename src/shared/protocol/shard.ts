@@ -95,7 +95,14 @@ export type MutationResult =
       /** Answer at once: relaxed durability. */
       readonly relaxed: boolean
     }
-  | { readonly error: PlainError }
+  | {
+      readonly error: PlainError
+      /**
+       * To be answered once the durable LSN has reached this many pages: what the refusal rests on
+       * may not be durable yet. Absent: at once.
+       */
+      readonly pages?: number
+    }
 
 /** `later`: it waits for a transaction, and its result comes as an event of this number. */
 export type MutationReply = MutationResult | { readonly later: number }

@@ -169,6 +169,7 @@ export class DirectAppends {
   }
 }
 
+export const NOT_STORED = new StoreError('shard_failed', 'the segment could not be written')
 export const NO_ROOM = new StoreError('disk_full', 'there is no room on the disk for the segment')
 
 function referenceOf(direct: DirectAppend): Reference {

@@ -2,6 +2,7 @@ import { unreachable } from '../../shared/assert.ts'
 import { StoreError } from '../../shared/errors.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
 import type { Mutation } from '../../shared/protocol/shard.ts'
+import type { Durability } from '../../shared/protocol/streams.ts'
 import { Queue } from '../../shared/queue.ts'
 import type { Accepted, Commit } from './accepted.ts'
 import { Appender, type LargeAppend } from './appender.ts'
@@ -15,6 +16,7 @@ import type { StagedTransaction } from './staged-transaction.ts'
 import { StreamChanges } from './stream-changes.ts'
 import { StreamHolds } from './stream-holds.ts'
 import { TransactionFrames } from './transaction-frames.ts'
+import type { WriteBackFailures } from './write-back-failures.ts'
 import { endsTransaction, streamsOf, takesSpace, type WaitingMutation } from './waiting-mutation.ts'
 
 const NOTHING: Accepted = { commit: null, value: null, durability: 'group' }
@@ -30,6 +32,10 @@ const UNDECIDED = new StoreError(
   'a transaction on this stream is undecided: the shard that decides it cannot be asked',
 )
 
+const NO_WRITE_BACK = new StoreError(
+  'shard_failed',
+  'the journal is full, and the write-back that makes room fails; it is tried again by itself',
+)
 const JOURNAL_KEPT = new StoreError(
   'shard_failed',
   'the journal is full and kept for a transaction that cannot be decided',
@@ -55,13 +61,21 @@ export class MutationQueue {
   readonly #transactions: TransactionFrames
   readonly #seals: SealPolicy
   readonly #space: SpaceGuard
+  readonly #failures: WriteBackFailures
   readonly #holds = new StreamHolds<WaitingMutation>()
   readonly #directs: DirectAppends
   #ends = new Queue<WaitingMutation>()
   #waiting = new Queue<WaitingMutation>()
   #mayPrepare = true
 
-  constructor(parts: EngineParts, seals: SealPolicy, space: SpaceGuard, directs: DirectAppends) {
+  constructor(
+    parts: EngineParts,
+    seals: SealPolicy,
+    space: SpaceGuard,
+    directs: DirectAppends,
+    failures: WriteBackFailures,
+  ) {
+    this.#failures = failures
     this.#parts = parts
     this.#directs = directs
     this.#appender = new Appender(parts, (log, plan) => directs.takes(log, plan))
@@ -101,10 +115,11 @@ export class MutationQueue {
     }
     if (!this.#finishDirects(now, onCommit)) return
     const runBounded = (item: WaitingMutation) => {
-      if (this.#hasRoomFor(item)) return run(item)
-      if (!this.#parts.ledger.hasStuck) return false
-      refuse(item, JOURNAL_KEPT) // room comes with the next start
-      return true
+      const isWithin = this.#hasRoomFor(item)
+      if (isWithin && run(item)) return true
+      const reason = this.#whyNoRoomComes(isWithin)
+      if (reason !== undefined) refuse(item, reason)
+      return reason !== undefined
     }
     if (!this.#holds.runFree(({ mutation }) => this.#mayStart(mutation), runBounded)) return
     for (let item = this.#waiting.peek(); item !== undefined; item = this.#waiting.peek()) {
@@ -160,13 +175,21 @@ export class MutationQueue {
     return buffer.endLsn - checkpoint.lsn <= options.journalBytesMax
   }
 
+  /** Why waiting for room is in vain; undefined: it comes with the next flush or write-back. */
+  #whyNoRoomComes(isWithinJournal: boolean): StoreError | undefined {
+    if (!isWithinJournal && this.#parts.ledger.hasStuck) return JOURNAL_KEPT
+    const isOut = !isWithinJournal || this.#parts.buffer.awaitsFile
+    return isOut && this.#failures.areOther ? NO_WRITE_BACK : undefined
+  }
+
   /** False when there is no room now: nothing has changed. */
   #run(item: WaitingMutation, now: number, onCommit: (commit: Commit) => void): boolean {
     const { mutation } = item
     const isFull = this.#space.isFull && takesSpace(mutation)
     const accepted = isFull ? DISK_FULL : this.#accept(item)
     if (accepted === undefined) return false
-    if (accepted instanceof StoreError) refuse(item, accepted)
+    if (accepted === DISK_FULL) refuse(item, DISK_FULL)
+    else if (accepted instanceof StoreError) this.#refuseOnceDurable(item, accepted, now)
     else if ('plan' in accepted) this.#startDirect(item, accepted)
     else this.#settle(item, accepted, now, onCommit)
     return true
@@ -198,12 +221,27 @@ export class MutationQueue {
   ): void {
     const endLsn = accepted.commit?.endLsn ?? this.#parts.buffer.endLsn
     if (accepted.commit !== null) onCommit(accepted.commit)
-    this.#seals.note(accepted.durability, now)
+    this.#noteWaiting(accepted.durability, now)
     answer({
       value: accepted.value,
-      pages: Math.ceil(endLsn / PAGE_BYTES) | 0,
+      pages: pagesOf(endLsn),
       relaxed: accepted.durability === 'relaxed' && mutation.kind === 'append',
     })
+  }
+
+  /**
+   * Refuses a mutation for the assigned state of its streams, e.g. their next offsets, which a
+   * crash could still undo: the answer waits until everything assigned so far is durable.
+   */
+  #refuseOnceDurable({ answer }: WaitingMutation, error: StoreError, now: number): void {
+    this.#noteWaiting('group', now)
+    const refused = error.withOutcome('not_applied').toPlain()
+    answer({ error: refused, pages: pagesOf(this.#parts.buffer.endLsn) })
+  }
+
+  /** Notes that an answer waits for the slot, unless all of it is on its way to the disk. */
+  #noteWaiting(durability: Durability, now: number): void {
+    if (this.#parts.buffer.hasFrames) this.#seals.note(durability, now)
   }
 
   /** Undefined when there is no room now: nothing has changed. */
@@ -304,6 +342,10 @@ export class MutationQueue {
       throw error
     }
   }
+}
+
+function pagesOf(lsn: number): number {
+  return Math.ceil(lsn / PAGE_BYTES) | 0
 }
 
 function refuse({ answer }: WaitingMutation, error: StoreError): void {

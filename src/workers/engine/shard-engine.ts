@@ -7,14 +7,17 @@ import { ring } from '../../shared/memory/doorbell.ts'
 import { FailureCode, Word } from '../../shared/memory/journal-memory.ts'
 import type { CheckpointerResult } from '../../shared/protocol/checkpointer.ts'
 import type { Mutation, MutationResult, ShardStats } from '../../shared/protocol/shard.ts'
-import { DirectAppends, NO_ROOM } from './direct-appends.ts'
+import { DirectAppends, NO_ROOM, NOT_STORED } from './direct-appends.ts'
 import { DurableCommits } from './durable-commits.ts'
 import type { EngineParts } from './engine-parts.ts'
 import { MutationQueue } from './mutation-queue.ts'
 import { RetentionKeeper } from './retention-keeper.ts'
 import { SealPolicy } from './seal-policy.ts'
+import { statsOf } from './shard-stats.ts'
 import { SpaceGuard } from './space-guard.ts'
+import { StallWatch } from './stall-watch.ts'
 import { Watchers } from './watchers.ts'
+import { WriteBackFailures } from './write-back-failures.ts'
 
 // The coordinator of a shard. It never blocks and never touches the disk: it moves work on as far
 // as it can go whenever something happened (`advance`), and says when it wants to be called next.
@@ -26,8 +29,8 @@ import { Watchers } from './watchers.ts'
 
 type Stage = 'running' | 'draining' | 'checkpointing' | 'closing' | 'stopped' | 'failed'
 
-/** How long after a job failed for space it is sent again. */
-const JOB_RETRY_MS = 1000
+/** How often pending mutations look whether there is room. */
+const ROOM_CHECK_MS = 250
 
 export class ShardEngine {
   readonly #parts: EngineParts
@@ -41,12 +44,13 @@ export class ShardEngine {
   #stage: Stage = 'running'
   #stopped: (() => void)[] = []
   #preparing: number | undefined
-  #retryAtMs = 0
+  readonly #failures = new WriteBackFailures()
+  readonly #stall: StallWatch
   #dirtySinceMs: number | undefined
   /** When the last data block became durable; undefined when an idle seal has vouched for it. */
   #unsealedSinceMs: number | undefined
-  #progress = { lsn: 0, atMs: 0 }
-  #wasFull = false
+  #appliedLsn = 0
+  #announced = 'ready'
   #mayStopDirty = false
 
   constructor(parts: EngineParts) {
@@ -55,7 +59,8 @@ export class ShardEngine {
     this.#seals = new SealPolicy(parts.options)
     this.#space = new SpaceGuard(parts.freeBytes, parts.options.diskReserveBytes)
     this.#directs = new DirectAppends(parts)
-    this.#queue = new MutationQueue(parts, this.#seals, this.#space, this.#directs)
+    this.#stall = new StallWatch(parts.options.stallMs)
+    this.#queue = new MutationQueue(parts, this.#seals, this.#space, this.#directs, this.#failures)
     this.#retention = new RetentionKeeper(parts, this.#queue)
     this.#commits = new DurableCommits(parts, this.#watchers, this.#retention, this.#directs)
     // What recovery replayed goes to segments as soon as what comes now.
@@ -97,25 +102,8 @@ export class ShardEngine {
   }
 
   stats(): ShardStats {
-    const { table, arena, buffer, checkpoint, ledger } = this.#parts
-    return {
-      streams: table.size,
-      queuedMutations: this.#queue.length,
-      tailBytes: arena.bytes,
-      journalBytes: buffer.endLsn - checkpoint.lsn,
-      checkpoints: checkpoint.count,
-      directAppends: this.#directs.count,
-      ...this.#retention.stats,
-      appendedRecords: this.#commits.appendedRecords,
-      appendedBytes: this.#commits.appendedBytes,
-      parkedMutations: this.#queue.parkedCount,
-      stagedTransactions: ledger.stagedCount,
-      inDoubtTransactions: ledger.inDoubtCount,
-      committedTransactions: ledger.committed,
-      abortedTransactions: ledger.aborted,
-      journalFiles: buffer.files,
-      ...buffer.encodeCounters,
-    }
+    const [queue, directs, retention] = [this.#queue, this.#directs, this.#retention]
+    return statsOf(this.#parts, { queue, directs, retention, commits: this.#commits })
   }
 
   /** Everything accepted becomes durable and stored, a clean block ends the journal. */
@@ -139,8 +127,9 @@ export class ShardEngine {
     if (failure !== FailureCode.None) {
       return this.fail(failure as FailureCode, 'a write or sync failed')
     }
-    this.#space.check(now, Atomics.load(memory.words, Word.blocked) === 1)
-    this.#announceSpace()
+    const isBlocked = Atomics.load(memory.words, Word.blocked) === 1
+    this.#space.check(now, isBlocked)
+    this.#announce()
     if (this.#stage === 'running') this.#retention.advance(now)
     this.#wantCheckpoint(now)
     this.#queue.drain(now, commit => this.#commits.push(commit))
@@ -148,9 +137,9 @@ export class ShardEngine {
     this.#wantFile(now)
     this.#wantIdleSeal(now)
     this.#moveStage()
-    if (now - this.#progress.atMs > options.stallMs && !buffer.isFlusherIdle) {
-      const blocked = Atomics.load(memory.words, Word.blocked) === 1
-      if (!blocked) this.fail(FailureCode.Stall, `no flush ended for ${options.stallMs} ms`)
+    if (buffer.isFlusherIdle || isBlocked) this.#stall.noteProgress(now)
+    else if (this.#stall.observe(now)) {
+      this.fail(FailureCode.Stall, `no flush ended for ${options.stallMs} ms`)
     }
   }
 
@@ -166,14 +155,15 @@ export class ShardEngine {
     const times = [
       this.#isCheckpointHeld // until a job ends, or a block is flushed
         ? undefined
-        : add(this.#dirtySinceMs, options.checkpointIntervalMs, this.#retryAtMs),
+        : add(this.#dirtySinceMs, options.checkpointIntervalMs, this.#failures.retryAtMs),
+      this.#failures.deadline,
       this.#retention.deadline,
       this.#queue.length > 0 || this.#space.isFull
-        ? environment.monotonicMs() + JOB_RETRY_MS / 4
+        ? environment.monotonicMs() + ROOM_CHECK_MS
         : undefined,
     ]
     // While a flush is under way its end is what moves things on, unless it never comes.
-    if (!buffer.isFlusherIdle) times.push(this.#progress.atMs + options.stallMs + 1)
+    if (!buffer.isFlusherIdle) times.push(this.#stall.deadline)
     else if (buffer.hasFrames) times.push(this.#seals.deadline)
     else times.push(add(this.#unsealedSinceMs, IDLE_SEAL_MS))
     const known = times.filter(time => time !== undefined)
@@ -183,14 +173,13 @@ export class ShardEngine {
   /** Takes what the checkpointer thread answers. */
   onResult(result: CheckpointerResult): void {
     if (this.#stage === 'failed') return
+    if (result.kind !== 'failed') this.#failures.noteSuccess(result.kind)
     switch (result.kind) {
       case 'prepare':
         this.#preparing = undefined
-        this.#space.noteJob(false)
         this.#parts.buffer.offerFile(result.file, result.isReused)
         break
       case 'checkpoint':
-        this.#space.noteJob(false)
         for (const file of result.damaged) this.#logDamage(file)
         this.#parts.arena.freeThrough(this.#parts.checkpoint.finish(result, this.#retention))
         // Whoever plans a read from here on does not want them.
@@ -202,7 +191,6 @@ export class ShardEngine {
           : undefined
         break
       case 'store':
-        this.#space.noteJob(false)
         this.#directs.onStored(result.id, result.extent)
         break
       case 'release':
@@ -217,6 +205,7 @@ export class ShardEngine {
       case 'failed':
         this.#onJobFailed(result)
     }
+    this.#space.noteJobs(this.#failures.areForSpace)
     this.advance()
   }
 
@@ -229,12 +218,18 @@ export class ShardEngine {
     this.#applyDurable(this.#parts.buffer.observe(), this.#parts.environment.monotonicMs())
   }
 
-  /** Stops for good: whatever is not durable yet is never answered as durable. */
+  /**
+   * Stops for good. What is durable by now is applied, so that whoever was answered can read it.
+   * Of the rest, what has a frame is answered with outcome unknown, for a write of it may be under
+   * way, and what has none as not applied. Nothing becomes durable or is applied after this.
+   */
   fail(code: FailureCode, reason: string): void {
-    if (this.#stage === 'failed') return
+    if (this.isOver) return
+    this.#parts.buffer.freeze()
     this.catchUp()
     this.#stage = 'failed'
     const { words } = this.#parts.memory
+    // The front end looks at this word before the durable LSN, which is the last one from here on.
     Atomics.compareExchange(words, Word.failure, FailureCode.None, code)
     ring(words, Word.flushed) // wakes the front end, which refuses what waits for this shard
     this.#parts.emit({ kind: 'state', state: 'failed', detail: reason })
@@ -243,9 +238,8 @@ export class ShardEngine {
   }
 
   #applyDurable(durableLsn: number, now: number): void {
-    if (durableLsn > this.#progress.lsn || this.#parts.buffer.isFlusherIdle) {
-      this.#progress = { lsn: durableLsn, atMs: now }
-    }
+    if (durableLsn > this.#appliedLsn) this.#stall.noteProgress(now)
+    this.#appliedLsn = durableLsn
     if (!this.#commits.applyThrough(durableLsn)) return
     this.#unsealedSinceMs = now
     if (this.#parts.checkpoint.isDirty) this.#dirtySinceMs ??= now
@@ -257,22 +251,21 @@ export class ShardEngine {
     this.#seals.reset()
   }
 
-  #announceSpace(): void {
+  /** Tells the front end when appends begin or cease to be refused, and that jobs fail. */
+  #announce(): void {
     const isFull = this.#space.isFull
-    if (isFull === this.#wasFull) return
-    this.#wasFull = isFull
     const state = isFull ? 'disk_full' : 'ready'
-    this.#parts.emit({
-      kind: 'state',
-      state,
-      detail: isFull ? 'no room on the disk, or no file can be opened' : '',
-    })
+    const failing = this.#failures.areOther ? WRITE_BACK_FAILING : ''
+    const detail = isFull ? 'no room on the disk, or no file can be opened' : failing
+    if (this.#announced === state + detail) return
+    this.#announced = state + detail
+    this.#parts.emit({ kind: 'state', state, detail })
   }
 
   #wantFile(now: number): void {
     const { buffer, environment, postJob } = this.#parts
     const wanted = buffer.fileWanted
-    if (wanted === undefined || now < this.#retryAtMs) return
+    if (wanted === undefined || now < this.#failures.retryAtMs) return
     if (this.#preparing !== undefined) return
     this.#preparing = wanted.number
     const salt = environment.randomBytes(16)
@@ -289,12 +282,13 @@ export class ShardEngine {
   #wantCheckpoint(now: number): void {
     const { buffer, checkpoint, options, environment, table, ledger, postJob } = this.#parts
     this.#directs.mayStart = false
-    if (checkpoint.isRunning || now < this.#retryAtMs) return
+    if (checkpoint.isRunning || now < this.#failures.retryAtMs) return
     const used = buffer.durable.endLsn - checkpoint.lsn + this.#directs.bytes
     const aged =
       this.#dirtySinceMs !== undefined && now - this.#dirtySinceMs >= options.checkpointIntervalMs
     const stopping = this.#stage === 'checkpointing' && checkpoint.isDirty
-    const isDue = used >= options.journalBytesMax / 4 || aged || stopping
+    const isRetry = this.#failures.has('checkpoint') && checkpoint.isDirty
+    const isDue = used >= options.journalBytesMax / 4 || aged || stopping || isRetry
     const isHeld = ledger.needsJournalBelow(buffer.durable.endLsn) || this.#directs.isRunning
     // What holds it ends by itself; nothing new may, or there would always be something.
     this.#queue.mayPrepare = !(isDue && isHeld)
@@ -325,26 +319,32 @@ export class ShardEngine {
     })
   }
 
+  /** Only a failed sync ends the shard: any other failed call leaves what the job began undone. */
   #onJobFailed(result: Extract<CheckpointerResult, { kind: 'failed' }>): void {
     if (result.final) return this.fail(FailureCode.Checkpoint, result.reason)
     const { emit, checkpoint, environment } = this.#parts
-    emit({
-      kind: 'log',
-      level: 'warn',
-      message: `the ${result.job} job failed for space and will be tried again`,
-      fields: { reason: result.reason },
-    })
-    if (result.job === 'prepare') this.#preparing = undefined
-    if (result.job === 'retention') this.#retention.abandon()
-    if (result.id !== undefined) this.#queue.refuseDirect(this.#directs.abandon(result.id), NO_ROOM)
-    if (result.job === 'checkpoint') {
-      checkpoint.abandon()
-      // The journal holds everything: a clean stop does not wait for room.
-      if (this.#stage === 'checkpointing') this.#mayStopDirty = true
-      this.#dirtySinceMs ??= environment.monotonicMs()
+    const { job, reason, isForSpace, id } = result
+    const now = environment.monotonicMs()
+    if (this.#failures.note(job, { reason, isForSpace }, now)) {
+      const level = isForSpace ? 'warn' : 'error'
+      emit({
+        kind: 'log',
+        level,
+        message: `the ${job} job of the write-back failed`,
+        fields: { reason },
+      })
     }
-    this.#space.noteJob(true)
-    this.#retryAtMs = environment.monotonicMs() + JOB_RETRY_MS
+    if (job === 'prepare') this.#preparing = undefined
+    if (job === 'retention') this.#retention.abandon()
+    if (id !== undefined) {
+      this.#queue.refuseDirect(this.#directs.abandon(id), isForSpace ? NO_ROOM : NOT_STORED)
+    }
+    if (job === 'checkpoint') {
+      checkpoint.abandon()
+      // The journal holds everything: a clean stop does not wait for the disk.
+      if (this.#stage === 'checkpointing') this.#mayStopDirty = true
+      this.#dirtySinceMs ??= now
+    }
   }
 
   /** The way to a clean stop; each stage begins when the one before has nothing left to do. */
@@ -376,6 +376,7 @@ export class ShardEngine {
   }
 }
 
+const WRITE_BACK_FAILING = 'the write-back fails and is tried again'
 const SHUTTING_DOWN = new StoreError('shutting_down', 'no new work is taken')
 const SHARD_FAILED = new StoreError('shard_failed', 'the shard stopped after a failure', {
   outcome: 'not_applied',

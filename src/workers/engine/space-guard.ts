@@ -3,7 +3,7 @@ const CHECK_MS = 250
 
 /**
  * Keeps a reserve of disk space: below it appends stop, above twice that they go on, without a
- * restart (faults.md, rule 4). A job that failed for space counts as below until it has succeeded.
+ * restart (faults.md, rule 4). Jobs that failed for space, and are tried again, count as below.
  */
 export class SpaceGuard {
   readonly #freeBytes: () => number
@@ -31,7 +31,8 @@ export class SpaceGuard {
     this.#isLow = free < (this.#isLow ? 2 * this.#reserveBytes : this.#reserveBytes)
   }
 
-  noteJob(failedForSpace: boolean): void {
-    this.#jobFailed = failedForSpace
+  /** @param failForSpace whether some job that is tried again last failed for want of room */
+  noteJobs(failForSpace: boolean): void {
+    this.#jobFailed = failForSpace
   }
 }

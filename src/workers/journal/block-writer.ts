@@ -12,7 +12,7 @@ import {
   slotFields,
   Word,
 } from '../../shared/memory/journal-memory.ts'
-import { advance, SlotState } from '../../shared/memory/slot-state.ts'
+import { advance, SlotState, tryAdvance } from '../../shared/memory/slot-state.ts'
 import { refusesDirectIo, writePages } from '../disk/direct-io.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
 import { writeFully } from '../disk/files.ts'
@@ -25,7 +25,8 @@ import type { Environment } from '../environment.ts'
 // - slots are flushed in the order in which they were filled: 0, 1, 0, 1, ...
 // - a block goes to a page boundary, and what is written is what was sealed (checked again here)
 // - one block is durable before the next is written
-// - the durable LSN moves only after the sync of its block returned without an error, once
+// - the durable LSN moves only after the sync of its block returned without an error, once, and
+//   never after the shard has failed: the slot says so, see slot-state.ts
 
 export type Step =
   /** Nothing is sealed. */
@@ -34,7 +35,7 @@ export type Step =
   | 'flushed'
   /** The disk is full; the same block is written again at the next step. */
   | 'blocked'
-  /** A write or sync failed; there is no next step. */
+  /** A write or sync failed, see `failure`, or the shard did; there is no next step. */
   | 'failed'
 
 export class BlockWriter {
@@ -67,12 +68,13 @@ export class BlockWriter {
   }
 
   step(): Step {
-    if (this.failure !== undefined) return 'failed'
     const { words } = this.#memory
+    const state = Atomics.load(words, this.#stateWord)
+    if (state === SlotState.Failed) return 'failed'
     if (this.#block === undefined) {
       // Acquires the bytes that the appender published by sealing.
-      if (Atomics.load(words, this.#stateWord) !== SlotState.Sealed) return 'idle'
-      advance(words, this.#stateWord, SlotState.Sealed, SlotState.Flushing)
+      if (state !== SlotState.Sealed) return 'idle'
+      if (!tryAdvance(words, this.#stateWord, SlotState.Sealed, SlotState.Flushing)) return 'failed'
       this.#block = this.#takeBlock()
     }
     try {
@@ -82,8 +84,7 @@ export class BlockWriter {
       if (error.isForSpace && !error.isSync) return this.#wait()
       return this.#fail(error)
     }
-    this.#publish()
-    return 'flushed'
+    return this.#publish() ? 'flushed' : 'failed'
   }
 
   /** Whether a block is in hand that did not become durable yet. */
@@ -149,17 +150,20 @@ export class BlockWriter {
     this.close()
   }
 
-  #publish(): void {
+  /** False when the shard has failed meanwhile: nobody is told that the block is durable. */
+  #publish(): boolean {
     const { words } = this.#memory
+    if (!tryAdvance(words, this.#stateWord, SlotState.Flushing, SlotState.Synced)) return false
     this.#count(Counter.flushes, 1)
     this.#count(Counter.flushedBytes, this.#block?.length ?? 0)
     this.#block = undefined
     Atomics.store(words, Word.blocked, 0)
     // The durable LSN goes first: whoever sees the slot free must also see what became durable.
     Atomics.store(words, Word.durablePages, this.#field(SlotField.endPages))
-    advance(words, this.#stateWord, SlotState.Flushing, SlotState.Free)
+    advance(words, this.#stateWord, SlotState.Synced, SlotState.Free)
     this.#slot = 1 - this.#slot
     ring(words, Word.flushed)
+    return true
   }
 
   #wait(): Step {
@@ -173,7 +177,7 @@ export class BlockWriter {
     this.failure = error
     const code = error.isSync ? FailureCode.Sync : FailureCode.Write
     Atomics.compareExchange(words, Word.failure, FailureCode.None, code)
-    advance(words, this.#stateWord, SlotState.Flushing, SlotState.Failed)
+    tryAdvance(words, this.#stateWord, SlotState.Flushing, SlotState.Failed)
     ring(words, Word.flushed)
     return 'failed'
   }

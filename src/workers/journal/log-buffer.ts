@@ -11,7 +11,7 @@ import {
   slotFields,
   Word,
 } from '../../shared/memory/journal-memory.ts'
-import { advance, SlotState } from '../../shared/memory/slot-state.ts'
+import { advance, SlotState, tryAdvance } from '../../shared/memory/slot-state.ts'
 import { type EncodeCounters, EncodeMeter } from './encode-meter.ts'
 
 // The appender's half of the log buffer: frames go into the filling slot, a sealed slot belongs to
@@ -74,6 +74,7 @@ export class LogBuffer {
   readonly #sealed: BlockMark[] = []
   /** Capacity that an oversize block asks of the next file. */
   #capacityWanted: number
+  #awaitsFile = false
 
   /** @param fileCapacity bytes of blocks in an ordinary journal file */
   constructor(
@@ -116,6 +117,11 @@ export class LogBuffer {
   /** Of the file that is written to. */
   get epoch(): number {
     return this.#file.epoch
+  }
+
+  /** Whether the last attempt to find room failed for want of a next journal file. */
+  get awaitsFile(): boolean {
+    return this.#awaitsFile
   }
 
   get hasFrames(): boolean {
@@ -212,6 +218,26 @@ export class LogBuffer {
     return this.#durable.endLsn
   }
 
+  /**
+   * Takes every block that is not on stable storage from the flusher, for good: `durablePages` does
+   * not move after it. What the flusher has synced but not published is published here.
+   */
+  freeze(): void {
+    const { words } = this.#memory
+    for (const [slot, word] of Word.slots.entries()) {
+      if (tryAdvance(words, word, SlotState.Sealed, SlotState.Failed)) continue
+      if (tryAdvance(words, word, SlotState.Flushing, SlotState.Failed)) continue
+      if (Atomics.load(words, word) !== SlotState.Synced) continue
+      // The flusher stores the same value, or has: an exchange, so that it never goes back.
+      const seen = Atomics.load(words, Word.durablePages)
+      const endPages = words[slotFields(slot) + SlotField.endPages] as number
+      if (!hasReached(seen, endPages)) {
+        Atomics.compareExchange(words, Word.durablePages, seen, endPages)
+      }
+    }
+    ring(words, Word.sealed) // the flusher leaves
+  }
+
   /** The file to prepare now, if any: the current one is half full, or an oversize block waits. */
   get fileWanted(): FileWanted | undefined {
     const { number, firstLsn, capacity } = this.#file
@@ -230,6 +256,7 @@ export class LogBuffer {
       'journal files follow one another without a gap',
     )
     this.#next = header
+    this.#awaitsFile = false
     this.#files[isReused ? 'reused' : 'made'] += 1
   }
 
@@ -253,7 +280,8 @@ export class LogBuffer {
     this.#capacityWanted = Math.max(this.#capacityWanted, room)
     // A next file that is too small gives way to a larger one of its number, in another thread's
     // hands: whatever went into it from now on, an idle seal say, would be lost with it.
-    if (this.#next === undefined || this.#next.capacity < this.#capacityWanted) return false
+    this.#awaitsFile = this.#next === undefined || this.#next.capacity < this.#capacityWanted
+    if (this.#next === undefined || this.#awaitsFile) return false
     this.#file = this.#next
     this.#next = undefined
     this.#position = PAGE_BYTES

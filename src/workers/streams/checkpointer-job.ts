@@ -31,8 +31,8 @@ export function runJob(disk: Disk, shard: number, job: CheckpointerJob): Checkpo
     }
   } catch (error) {
     if (!(error instanceof DiskError)) throw error
-    const final = error.isSync || !error.isForSpace
-    const failure = { kind: 'failed', job: job.kind, final, reason: error.message } as const
+    const { isSync: final, isForSpace, message: reason } = error
+    const failure = { kind: 'failed', job: job.kind, final, isForSpace, reason } as const
     return job.kind === 'store' ? { ...failure, id: job.id } : failure
   }
 }

@@ -2,7 +2,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { advance, SlotState } from '../../../src/shared/memory/slot-state.ts'
 
-const LEGAL = ['0-1', '1-2', '2-3', '3-0', '3-4']
+const LEGAL = ['0-1', '1-2', '2-3', '2-4', '3-4', '3-5', '5-0']
 const STATES = Object.values(SlotState)
 const EDGES = STATES.flatMap(source => STATES.map(target => [source, target] as const))
 const isLegal = ([source, target]: readonly [number, number]) =>

@@ -34,8 +34,9 @@ engine('appends that come during a flush go out with the next block', () => {
 engine('an expected offset that does not hold appends nothing', () => {
   const { shard } = open()
   append(shard, 's', ['one'])
-  const [refused] = append(shard, 's', ['two'], 5)
+  const refusals = append(shard, 's', ['two'], 5)
   shard.settle()
+  const [refused] = refusals
   assert.ok(refused !== undefined && 'error' in refused)
   assert.equal([refused.error.code, refused.error.fields['nextOffset']], ['offset_mismatch', 1])
   assert.is(refused.error.fields['outcome'], 'not_applied')

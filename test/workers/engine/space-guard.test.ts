@@ -26,9 +26,9 @@ space('appends stop below the reserve and go on above twice that', () => {
 
 space('a job that failed for space counts until one has succeeded', () => {
   const guard = new SpaceGuard(() => 1e9, 100)
-  guard.noteJob(true)
+  guard.noteJobs(true)
   assert.ok(guard.isFull)
-  guard.noteJob(false)
+  guard.noteJobs(false)
   assert.not.ok(guard.isFull)
 })
 

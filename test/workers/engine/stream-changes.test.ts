@@ -15,7 +15,7 @@ changes('a trim hides the records below it once it is durable, and keeps the oth
   assert.is(shard.show('s').firstOffset, 0)
   shard.settle()
   assert.equal(results, [{ firstOffset: 4, nextOffset: 10 }])
-  assert.equal(shard.show('s'), { firstOffset: 4, bodies: bodies(4, 10) })
+  assert.equal(shard.show('s'), { firstOffset: 4, bodies: bodies(4, 10), isClosed: false })
 })
 
 changes('a trim frees the segments that lie below it whole', () => {
@@ -40,10 +40,10 @@ changes('a trim to the end frees all segments, and appends go on at the offset',
   assert.equal(shard.segmentNumbers('s'), [])
   shard.stop()
   const again = reopen()
-  assert.equal(again.show('s'), { firstOffset: 30, bodies: [] })
+  assert.equal(again.show('s'), { firstOffset: 30, bodies: [], isClosed: false })
   append(again, 30, 31)
   again.settle()
-  assert.equal(again.show('s'), { firstOffset: 30, bodies: bodies(30, 31) })
+  assert.equal(again.show('s'), { firstOffset: 30, bodies: bodies(30, 31), isClosed: false })
 })
 
 changes('a trim to where the stream begins changes nothing', () => {
@@ -66,6 +66,7 @@ changes('a trim for a stream does not reach another one of its name', () => {
   mutate(shard, { kind: 'delete', stream: 's' })
   append(shard, 0, 3)
   const results = mutate(shard, { kind: 'trim', stream: 's', before: 2, streamId })
+  shard.settle()
   assert.equal(results, ['stream_not_found'])
   assert.is(shard.show('s').firstOffset, 0)
 })
@@ -84,7 +85,7 @@ changes('a stream that is deleted after a trim and made again begins at 0', () =
   mutate(shard, { kind: 'delete', stream: 's' })
   append(shard, 0, 2)
   shard.settle()
-  assert.equal(shard.show('s'), { firstOffset: 0, bodies: bodies(0, 2) })
+  assert.equal(shard.show('s'), { firstOffset: 0, bodies: bodies(0, 2), isClosed: false })
   assert.equal(disk.list(streamPath('s')).filter(name => name.endsWith('.log')).length, 1)
 })
 

@@ -156,6 +156,31 @@ log('the durable LSN follows what the flusher published', () => {
   assert.is(buffer.durable.number, 1)
 })
 
+log('a frozen buffer takes what is not synced from the flusher, and publishes what is', () => {
+  for (const [found, left, durable] of [
+    [SlotState.Sealed, SlotState.Failed, 0],
+    [SlotState.Flushing, SlotState.Failed, 0],
+    [SlotState.Synced, SlotState.Synced, 1],
+    [SlotState.Free, SlotState.Free, 0],
+  ] as const) {
+    const { buffer, memory } = open()
+    fill(buffer)
+    Atomics.store(memory.words, Word.slots[0], found)
+    buffer.freeze()
+    assert.is(Atomics.load(memory.words, Word.slots[0]), left)
+    assert.is(buffer.observe(), FILE.firstLsn + durable * PAGE_BYTES)
+  }
+})
+
+log('a frozen buffer never moves the durable LSN back', () => {
+  const { buffer, memory } = open()
+  fill(buffer)
+  Atomics.store(memory.words, Word.slots[0], SlotState.Synced)
+  Atomics.store(memory.words, Word.durablePages, 102)
+  buffer.freeze()
+  assert.is(Atomics.load(memory.words, Word.durablePages), 102)
+})
+
 log('more than was reserved is a defect', () => {
   const { buffer } = open()
   buffer.reserve(10)

@@ -1,0 +1,150 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { MutationResult } from '../../../src/shared/protocol/shard.ts'
+import { DiskError, type FileMode } from '../../../src/workers/disk/disk.ts'
+import { Random } from '../../support/random.ts'
+import { SimulatedDisk } from '../../support/simulated-disk.ts'
+import { Clock, SIMULATED_OPTIONS, SimulatedShard } from '../../support/simulated-shard.ts'
+
+const STALL_MS = 1000
+
+const failures = suite('workers/engine/shard-failures')
+
+failures('a pause of the whole process fails no shard, whatever it interrupted', () => {
+  const { shard, clock } = open()
+  append(shard, 'under way')
+  clock.pass(100 * STALL_MS)
+  shard.advance()
+  assert.not.ok(shard.hasFailed)
+  shard.settle()
+  assert.equal(shard.read('s'), ['under way'])
+})
+
+failures('a flusher that stalls fails its shard, and nothing becomes durable afterwards', () => {
+  const { shard, disk, clock } = open()
+  append(shard, 'kept')
+  shard.settle()
+  const results = append(shard, 'stalled')
+  for (let turn = 0; turn < 5; turn += 1) {
+    clock.pass(STALL_MS / 4)
+    shard.advance()
+  }
+  assert.ok(shard.hasFailed)
+  const { operations } = disk
+  assert.equal([shard.flush(), disk.operations - operations], ['failed', 0])
+  shard.advance()
+  assert.equal([results, shard.read('s')], [[], ['kept']])
+})
+
+failures('a block whose sync ends after the shard has failed is not published', () => {
+  const { shard, disk, clock } = open()
+  append(shard, 'kept')
+  shard.settle()
+  const results = append(shard, 'late')
+  disk.onSync = () => {
+    for (let turn = 0; turn < 5; turn += 1) {
+      clock.pass(STALL_MS / 4)
+      shard.advance()
+    }
+  }
+  assert.is(shard.flush(), 'failed')
+  shard.advance()
+  assert.equal([shard.hasFailed, results, shard.read('s')], [true, [], ['kept']])
+})
+
+failures('a write-back that cannot open a file is tried again, and appends go on', () => {
+  const { shard, disk, clock } = open()
+  disk.refused = 'EIO'
+  append(shard, 'one')
+  for (let turn = 0; turn < 3; turn += 1) turnOf(shard, clock)
+  append(shard, 'two')
+  for (let turn = 0; turn < 3; turn += 1) turnOf(shard, clock)
+  assert.equal([shard.hasFailed, shard.stats().checkpoints], [false, 0])
+  const reasons = shard.logged.filter(({ level }) => level === 'error')
+  assert.is(reasons.length, 1) // said once, however often it is tried
+  disk.refused = undefined
+  for (let turn = 0; turn < 3; turn += 1) turnOf(shard, clock)
+  assert.ok(shard.stats().checkpoints > 0)
+  assert.equal(shard.read('s'), ['one', 'two'])
+})
+
+failures(
+  'a journal without room is named while the write-back fails, and appends do not hang',
+  () => {
+    const { shard, disk, clock } = open()
+    disk.refused = 'EIO'
+    const results: MutationResult[] = []
+    for (let turn = 0; turn < 80; turn += 1) {
+      results.push(...append(shard, 'x'.repeat(4000)))
+      turnOf(shard, clock)
+    }
+    const last = results.at(-1)
+    assert.ok(last !== undefined && 'error' in last)
+    assert.equal([last.error.code, last.error.fields['outcome']], ['shard_failed', 'not_applied'])
+    disk.refused = undefined
+    shard.settle()
+    const [again] = append(shard, 'again')
+    shard.settle()
+    assert.equal([again, shard.read('s').at(-1)], [undefined, 'again'])
+  },
+)
+
+failures('one moment without descriptors refuses appends for that moment only', () => {
+  const { shard, disk, clock } = open()
+  for (let count = 0; count < 60; count += 1) append(shard, `${count}`.padEnd(400))
+  shard.settle()
+  const change = { retention: { maxRecords: 10 } }
+  shard.mutate({ kind: 'configure', stream: 's', change }, Buffer.alloc(0), () => undefined)
+  while (shard.flush() === 'flushed') shard.advance()
+  disk.refused = 'EMFILE'
+  clock.pass(1100)
+  shard.advance()
+  while (shard.logged.length === 0) shard.runJob() // retention looks at the manifest
+  disk.refused = undefined
+  const results = append(shard, 'more')
+  shard.settle()
+  assert.equal([results.some(result => 'error' in result), shard.read('s').at(-1)], [false, 'more'])
+})
+
+/** Refuses to open whatever is not the journal; and tells of a sync while it is under way. */
+class TroubledDisk extends SimulatedDisk {
+  refused: 'EIO' | 'EMFILE' | undefined
+  onSync: (() => void) | undefined
+
+  override open(path: string, mode: FileMode): number {
+    const isRefused = this.refused !== undefined && !path.endsWith('.wal')
+    if (isRefused) throw new DiskError(this.refused ?? '', 'open', path)
+    return super.open(path, mode)
+  }
+
+  override sync(file: number): void {
+    super.sync(file)
+    const { onSync } = this
+    this.onSync = undefined
+    onSync?.()
+  }
+}
+
+function open() {
+  const random = new Random(1)
+  const disk = new TroubledDisk(random)
+  const clock = new Clock()
+  const options = { ...SIMULATED_OPTIONS, stallMs: STALL_MS }
+  return { disk, clock, shard: new SimulatedShard(disk, random, clock, options) }
+}
+
+function turnOf(shard: SimulatedShard, clock: Clock): void {
+  clock.pass(1100)
+  shard.advance()
+  shard.flush()
+  shard.advance()
+  shard.runJob()
+}
+
+function append(shard: SimulatedShard, body: string): MutationResult[] {
+  const results: MutationResult[] = []
+  shard.append('s', [body], result => results.push(result))
+  return results
+}
+
+failures.run()
