@@ -295,6 +295,8 @@ const fourth = encodeOne(FOURTH, 3, PENDING_AT)
 const pending = encodeAppend(fourth, 3, 1)
 const outcome = { ...TRANSACTION, coordinator: 0 }
 const NOTHING = Buffer.alloc(0)
+const ZEROS = latin1ToHex(GENESIS_HASH)
+const recordHash = HEADS[3] ?? '' // a checkpoint follows it
 
 /** Of the segment's index: where its records begin, the third one behind a checkpoint. */
 export const INDEX_ENTRIES: readonly number[] = [
@@ -308,6 +310,7 @@ export const STREAM_ENTRY: StreamEntry = {
   config: CONFIG,
   streamId: STREAM_ID,
   chainHead: segmentHead,
+  recordHash,
   createdAt: CREATED_AT,
   lastTimestamp: PRODUCED_AT,
   firstOffset: TRIM_BEFORE,
@@ -319,14 +322,14 @@ export const STREAM_ENTRY: StreamEntry = {
   closed: false,
   lastCheckpoint: 3,
   segmentSince: 0,
-  trimPoint: { offset: 0, hash: GENESIS_HASH },
+  trimPoint: { offset: 0, hash: GENESIS_HASH, recordHash: GENESIS_HASH },
   firstSegment: 0,
   producers: [
     {
       id: PRODUCER.id,
       epoch: PRODUCER.epoch,
       lastSeq: PRODUCER.seq,
-      results: [{ firstOffset: 2, nextOffset: 3, timestamp: PRODUCED_AT, chainHead: segmentHead }],
+      results: [{ firstOffset: 2, nextOffset: 3, timestamp: PRODUCED_AT, chainHead: recordHash }],
     },
   ],
 }
@@ -337,6 +340,7 @@ export const COMMIT: CommitEntry = {
   blockNumber: 3,
   blockHash: thirdBlock.hash,
   timestamp: TIMESTAMP + 50_000,
+  clockMicros: TIMESTAMP + 49_000,
   entries: 1,
 }
 
@@ -347,7 +351,7 @@ export const MANIFEST: Manifest = {
   createdAt: CREATED_AT,
   closed: false,
   config: JSON.parse(CONFIG),
-  trimPoint: { offset: 0, chainHead: latin1ToHex(GENESIS_HASH) },
+  trimPoint: { offset: 0, chainHead: ZEROS, recordHash: ZEROS },
   sealed: [
     {
       number: 0,
@@ -355,6 +359,7 @@ export const MANIFEST: Manifest = {
       nextOffset: 3,
       bytes: segment.length,
       chainHead: latin1ToHex(segmentHead),
+      recordHash: latin1ToHex(recordHash),
       lastTimestamp: PRODUCED_AT,
     },
   ],
@@ -391,5 +396,5 @@ export const SAMPLES = {
   manifest: encodeManifest(MANIFEST),
   'session-request': encodeSessionMessage(STREAM, encodeBatch(RECORDS)),
   'session-answer': encodeSessionAnswered(RECORDS.length),
-  'directory-header': encodeSealedJson({ format: 2, shards: 2, createdAt: CREATED_AT }),
+  'directory-header': encodeSealedJson({ format: 3, shards: 2, createdAt: CREATED_AT }),
 } as const satisfies Readonly<Record<string, Buffer>>

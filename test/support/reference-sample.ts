@@ -12,6 +12,7 @@ export function referenceOf(chainHead: string): Reference {
     length: 1_048_652,
     checksum: 0x1a2b_3c4d,
     chainHead,
+    recordHash: chainHead,
     segmentFirstOffset: 0,
     segmentSince: 1_760_000_000_250_000,
     lastCheckpoint: 0,

@@ -321,8 +321,9 @@ export class SimulatedShard {
 
   /** Numbers of the segments whose files are there. */
   segmentNumbers(stream: string): number[] {
+    const id = this.recovered.table.durable(stream)?.id ?? ''
     return this.disk
-      .list(streamPath(stream))
+      .list(streamPath(stream, id))
       .filter(name => name.endsWith('.log'))
       .map(name => segmentNumber(name) as number)
   }

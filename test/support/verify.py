@@ -35,11 +35,10 @@ RECORD = struct.Struct("<IIQQBBBBHHI32s")
 CHAIN = struct.Struct("<16s16s32sQQBBII")
 INDEX_PAGE = struct.Struct("<IIII")
 ENTRY = struct.Struct("<IBBHII")
-STREAM_ENTRY = struct.Struct("<16s32sQQQQQQIIB3sHHII")  # version 1 ends here
-STREAM_ENTRY_2 = struct.Struct("<QQQ32s")
+STREAM_ENTRY = struct.Struct("<16s32sQQQQQQIIB3sHHIIQQQ32s32s32s")
 PRODUCER_STATE = struct.Struct("<QQHH")
 PRODUCER_RESULT = struct.Struct("<QQQ32s")
-COMMIT_ENTRY = struct.Struct("<QQQ32sQI12s")
+COMMIT_ENTRY = struct.Struct("<QQQ32sQQI4s")
 JOURNAL_HEADER = struct.Struct("<IHHIIQQQ16s4sI")
 BLOCK = struct.Struct("<IHHIIIIQQQ16s32s28sI")
 FRAME = struct.Struct("<IBBHQQII")
@@ -47,7 +46,7 @@ OPERATION = struct.Struct("<B3sI16s")
 APPEND = struct.Struct("<QII32s")
 CREATE = struct.Struct("<QHHI")
 PRODUCER = struct.Struct("<QQHH")
-REFERENCE = struct.Struct("<QIIII32sQQQQII16s")
+REFERENCE = struct.Struct("<QIIII32sQQQQII32s16s")
 CHECKPOINT = struct.Struct("<QQ32s16sB7s64s")
 SIGNED = struct.Struct("<20s16sQQQ32sQ32s")
 
@@ -207,7 +206,7 @@ def expand(compression, stored, raw_length):
 # --- structures; each decoder gives None for what is not sound ---------------------------------
 
 
-def sealed_json(path):
+def sealed_json(path, form=3):
     data = read(path)
     match = re.fullmatch(rb'\{"crc32":"([0-9a-f]{8})","body":(.+)\}\n', data, re.DOTALL)
     need(match and crc32(match[2]) == int(match[1], 16), f"{path}: the checksum does not hold")
@@ -215,7 +214,7 @@ def sealed_json(path):
         body = json.loads(match[2])
     except ValueError:
         raise Damage(f"{path}: no JSON") from None
-    need(isinstance(body, dict) and body.get("format") in (1, 2), f"{path}: of no known format")
+    need(isinstance(body, dict) and body.get("format") == form, f"{path}: not of format {form}")
     return body
 
 
@@ -280,10 +279,10 @@ def entry_at(data, at):
     if magic != 0x54414356 or end > len(data):
         return None
     body = data[body_at:end]
-    if checksum != crc32(body, crc32(data[at:at + 12])) or version not in (1, 2) or reserved:
+    if checksum != crc32(body, crc32(data[at:at + 12])) or version != 3 or reserved:
         return None
     if kind == ENTRY_STREAM:
-        content = stream_entry(body, version)
+        content = stream_entry(body)
     elif kind == ENTRY_REMOVED:
         content = body if length == 16 else None
     elif kind == ENTRY_COMMIT:
@@ -295,22 +294,21 @@ def entry_at(data, at):
     return None if content is None else (kind, content, end)
 
 
-def stream_entry(body, version):
-    fixed = STREAM_ENTRY.size + (STREAM_ENTRY_2.size if version == 2 else 0)
+def stream_entry(body):
+    fixed = STREAM_ENTRY.size
     if len(body) < fixed:
         return None
     (stream_id, head, created_at, last_timestamp, first_offset, next_offset, record_bytes,
      segment_first, segment, segment_bytes, state, reserved, name_length, config_length,
-     producers_length, first_segment) = STREAM_ENTRY.unpack_from(body)
-    last_checkpoint, _, trim_offset, trim_hash = (
-        STREAM_ENTRY_2.unpack_from(body, STREAM_ENTRY.size) if version == 2 else (0, 0, 0, NO_HASH))
+     producers_length, first_segment, last_checkpoint, since, trim_offset, trim_hash,
+     trim_record_hash, record_hash) = STREAM_ENTRY.unpack_from(body)
     if any(reserved) or state > 1:
         return None
     config_end = fixed + name_length + config_length
     if len(body) != config_end + producers_length or not producers_hold(body[config_end:]):
         return None
     numbers = (created_at, last_timestamp, first_offset, next_offset, record_bytes, segment_first,
-               last_checkpoint, trim_offset)
+               last_checkpoint, since, trim_offset)
     if max(numbers) > SAFE_MAX:
         return None
     name = body[fixed:fixed + name_length]
@@ -320,7 +318,7 @@ def stream_entry(body, version):
         "segmentFirstOffset": segment_first, "segment": segment, "segmentBytes": segment_bytes,
         "closed": state == 1, "name": name.decode(errors="replace"),
         "firstSegment": first_segment, "lastCheckpoint": last_checkpoint,
-        "trimOffset": trim_offset, "trimHash": trim_hash,
+        "trim": (trim_offset, trim_hash, trim_record_hash), "recordHash": record_hash,
     }
 
 
@@ -339,8 +337,8 @@ def producers_hold(data):
 def commit_entry(body):
     if len(body) != COMMIT_ENTRY.size:
         return None
-    lsn, file, number, block_hash, timestamp, entries, reserved = COMMIT_ENTRY.unpack(body)
-    if any(reserved) or max(lsn, file, number, timestamp) > SAFE_MAX:
+    lsn, file, number, block_hash, timestamp, clock, entries, reserved = COMMIT_ENTRY.unpack(body)
+    if any(reserved) or max(lsn, file, number, timestamp, clock) > SAFE_MAX:
         return None
     return {"lsn": lsn, "file": file, "number": number, "hash": block_hash, "entries": entries}
 
@@ -447,9 +445,9 @@ def public_key(path):
 
 
 class Stream:
-    def __init__(self, name, stream_id, trust, trim=(0, NO_HASH)):
+    def __init__(self, name, stream_id, trust, trim=(0, NO_HASH, NO_HASH)):
         self.name, self.stream_id, self.trust, self.trim = name, stream_id, trust, trim
-        (self.next_offset, self.head), self.timestamp = trim, 0
+        (self.next_offset, self.head, self.record_hash), self.timestamp = trim, 0
         self.closed, self.ends_segment, self.last_checkpoint = False, False, None
 
     def take(self, record, where):
@@ -461,11 +459,12 @@ class Stream:
         need(record.timestamp >= self.timestamp,
              f"{where}: record {record.offset} goes back in time")
         self.ends_segment = False
+        self.head = record.chain_hash(self.stream_id)
         if record.kind == CHECKPOINT_KIND:
             self.check(record, f"{where}: the checkpoint before record {record.offset}")
         else:
             self.next_offset += 1
-        self.head = record.chain_hash(self.stream_id)
+            self.record_hash = self.head
         self.timestamp = record.timestamp
 
     def check(self, record, what):
@@ -491,44 +490,46 @@ class Stream:
                 "chainHead": self.head.hex(), "closed": self.closed}
 
 
-def stream_directory(data, name):
-    digits = sha256(name.encode()).hexdigest()[:16]
+def stream_directory(data, name, stream_id):
+    digits = stream_id.hex()
     readable = re.sub(r"[^A-Za-z0-9_-]", "", name)[:40]
     return os.path.join(data, "streams", digits[:2], f"{readable}-{digits}" if readable else digits)
 
 
 def verify_stored(data, entry, trust, findings):
     """What the segments of one stream hold."""
-    trim = entry["trimOffset"], entry["trimHash"]
+    trim = entry["trim"]
     stream = Stream(entry["name"], entry["streamId"], trust, trim)
     stream.closed = entry["closed"]
-    directory = stream_directory(data, entry["name"])
+    directory = stream_directory(data, entry["name"], entry["streamId"])
     where = f"stream {entry['name']}"
-    need(trim[0] > 0 or trim[1] == NO_HASH, f"{where}: a hash before offset 0")
+    need(trim[0] > 0 or trim[1:] == (NO_HASH, NO_HASH), f"{where}: a hash before offset 0")
     need(trim[0] <= entry["firstOffset"] <= entry["nextOffset"], f"{where}: a wrong first offset")
     ranges = []
     if entry["segment"] > 0 or entry["segmentBytes"] > 0:
         ranges = stored_ranges(directory, entry)
-    for number, first, end, size, head, has_end in ranges:
+    for number, first, end, size, head, record_hash, is_sealed in ranges:
         path = os.path.join(directory, f"segment_{number:06d}")
         need(first == stream.next_offset, f"{path}.log: begins at {first}")
         entries = verify_segment(f"{path}.log", size, end, stream) if size > 0 else []
         need(stream.head == head, f"{path}.log: the chain head is not the one recorded")
-        need(stream.ends_segment or not has_end, f"{path}.log: does not end with its checkpoint")
+        need(stream.record_hash == record_hash, f"{path}.log: the record hash is another")
+        need(stream.ends_segment or not is_sealed, f"{path}.log: does not end with its checkpoint")
         verify_index(f"{path}.idx", entries, findings)
-    need(stream.next_offset == entry["nextOffset"] and stream.head == entry["chainHead"],
+    ends = stream.next_offset, stream.head, stream.record_hash
+    need(ends == (entry["nextOffset"], entry["chainHead"], entry["recordHash"]),
          f"{where}: ends at {stream.next_offset}, not as the catalogue says")
     need(not ranges or stream.timestamp in (0, entry["lastTimestamp"]),
          f"{where}: the last timestamp differs")
     need(stream.last_checkpoint in (None, entry["lastCheckpoint"]),
          f"{where}: the last checkpoint is another")
-    need(sum(size for _, _, _, size, _, _ in ranges) == entry["recordBytes"],
+    need(sum(one[3] for one in ranges) == entry["recordBytes"],
          f"{where}: the bytes of its records differ")
     return stream
 
 
 def stored_ranges(directory, entry):
-    """(number, first offset, end, bytes, chain head, whether a checkpoint has to end it)"""
+    """(number, first offset, end, bytes, chain head, record hash, whether it is sealed)"""
     manifest = sealed_json(os.path.join(directory, "manifest.json"))
     need(manifest.get("streamId") == entry["streamId"].hex(), f"{directory}: of another stream")
     need(manifest.get("stream") == entry["name"], f"{directory}: of another name")
@@ -537,10 +538,10 @@ def stored_ranges(directory, entry):
     need([one["number"] for one in sealed] == list(kept),
          f"{directory}: the manifest lacks a sealed segment")
     ranges = [(one["number"], one["firstOffset"], one["nextOffset"], one["bytes"],
-               bytes.fromhex(one["chainHead"]), one.get("lastTimestamp") is not None)
+               bytes.fromhex(one["chainHead"]), bytes.fromhex(one["recordHash"]), True)
               for one in sealed]
     ranges.append((entry["segment"], entry["segmentFirstOffset"], entry["nextOffset"],
-                   entry["segmentBytes"], entry["chainHead"], False))
+                   entry["segmentBytes"], entry["chainHead"], entry["recordHash"], False))
     return ranges
 
 
@@ -607,7 +608,7 @@ class Journal:
     def __init__(self, directory, shard, commit):
         self.directory, self.shard = directory, shard
         self.number, self.hash, self.durable = commit["number"], commit["hash"], commit["number"]
-        newest = sealed_json(os.path.join(directory, "newest.json"))["file"]
+        newest = sealed_json(os.path.join(directory, "newest.json"), 1)["file"]
         names = [name for name in os.listdir(directory) if re.fullmatch(r"\d{12}\.wal", name)]
         last = max([newest, commit["file"]] + [int(name[:12]) for name in names])
         for number in range(commit["file"], last + 1):
@@ -815,14 +816,16 @@ def refer(data, where, stream, content):
     where = f"{where}, stream {stream.name}"
     need(len(content) >= REFERENCE.size, f"{where}: a reference is cut off")
     (first_offset, count, length, checksum, producer_length, head, segment_first, since,
-     last_checkpoint, record_bytes, segment, end, reserved) = REFERENCE.unpack_from(content)
+     last_checkpoint, record_bytes, segment, end, record_hash, reserved) = (
+        REFERENCE.unpack_from(content))
     numbers = first_offset, segment_first, since, last_checkpoint, record_bytes
     need(len(content) == REFERENCE.size + producer_length and not any(reserved) and count > 0
          and max(numbers) <= SAFE_MAX and 0 < length <= end, f"{where}: a reference is not sound")
     check_producer(where, content[REFERENCE.size:])
     need(first_offset == stream.next_offset,
          f"{where}: an append at {first_offset}, expected {stream.next_offset}")
-    path = os.path.join(stream_directory(data, stream.name), f"segment_{segment:06d}.log")
+    directory = stream_directory(data, stream.name, stream.stream_id)
+    path = os.path.join(directory, f"segment_{segment:06d}.log")
     stored = memoryview(read(path))[:end]
     need(len(stored) == end, f"{path}: {len(stored)} bytes, expected {end}")
     check_before(data, path, stream, segment, segment_first, stored[:end - length])
@@ -833,14 +836,16 @@ def refer(data, where, stream, content):
         stream.take(record, f"{path}, byte {at}")
         at = record.end
     need(stream.next_offset == first_offset + count, f"{where}: a reference counts wrong")
-    need(stream.head == head, f"{where}: a reference ends with another chain head")
+    need((stream.head, stream.record_hash) == (head, record_hash),
+         f"{where}: a reference ends with another hash")
     need(last_checkpoint == (stream.last_checkpoint or last_checkpoint),
          f"{where}: a reference names another last checkpoint")
 
 
 def check_before(data, path, stream, segment, segment_first, content):
     """What the journal held before a reference lies in the segments too, with the same chain."""
-    manifest = sealed_json(os.path.join(stream_directory(data, stream.name), "manifest.json"))
+    directory = stream_directory(data, stream.name, stream.stream_id)
+    manifest = sealed_json(os.path.join(directory, "manifest.json"))
     sealed = {one["number"]: one for one in manifest["sealed"]}
     before = sealed.get(segment - 1)
     walked = Stream(stream.name, stream.stream_id, stream.trust)

@@ -230,7 +230,8 @@ export class ShardedStore implements StreamStore {
       this.#readers.read(current, request),
     )
     if (staleIndex !== undefined) {
-      await this.#owner(stream).query({ kind: 'reindex', stream, ...staleIndex })
+      const { streamId } = plan
+      await this.#owner(stream).query({ kind: 'reindex', stream, streamId, ...staleIndex })
     }
     return page
   }

@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib'
 import { MIB } from '../limits.ts'
 import { isZero, readU64, writeU64 } from './bytes.ts'
 import { GENESIS_HASH } from './chain.ts'
-import type { TrimPoint } from './checkpoint.ts'
+import type { StoredTrimPoint } from './checkpoint.ts'
 import { layout } from './layout.ts'
 import {
   decodeProducerStates,
@@ -17,7 +17,7 @@ import {
 // The last entry of a stream is the one that holds.
 
 export const CATALOGUE_MAGIC = 0x54414356 // 'VCAT'
-export const CATALOGUE_VERSION = 2
+export const CATALOGUE_VERSION = 3
 export const ENTRY_HEADER_BYTES = 16
 /** Bytes of one entry that a reader need not fear: as many producers as a stream may have. */
 export const ENTRY_BYTES_MAX = 64 * MIB
@@ -26,7 +26,7 @@ export const ENTRY_BYTES_MAX = 64 * MIB
 export const ENTRY_LAYOUT = { // little-endian; the body follows
   //          at width
   magic:    [  0, 4 ], // u32  CATALOGUE_MAGIC
-  version:  [  4, 1 ], // u8   CATALOGUE_VERSION; 1 is read too
+  version:  [  4, 1 ], // u8   CATALOGUE_VERSION
   type:     [  5, 1 ], // u8   EntryType
   reserved: [  6, 2 ], // u16  zero
   length:   [  8, 4 ], // u32  bytes of the body
@@ -41,15 +41,13 @@ export const EntryType = { Stream: 1, Removed: 2, Commit: 3, Decision: 4 } as co
 const REMOVED_BYTES = 16
 /** The body of a decision entry is the transaction's id. */
 const DECISION_BYTES = 8
-const STREAM_BYTES = 176
-/** Up to here in version 1, its last 8 bytes zero. */
-const STREAM_BYTES_1 = 120
+const STREAM_BYTES = 240
 
 // biome-ignore format: a layout is read as a table
 export const STREAM_ENTRY_LAYOUT = { // little-endian; the name (UTF-8), the configuration (JSON), the producers follow
   //                    at width
   streamId:           [   0, 16 ], //
-  chainHead:          [  16, 32 ], //      chain hash of the last stored record
+  chainHead:          [  16, 32 ], //      chain hash of the last stored record of either kind
   createdAt:          [  48,  8 ], // u64  µs since 1970
   lastTimestamp:      [  56,  8 ], // u64  µs since 1970, of the last stored record
   firstOffset:        [  64,  8 ], // u64  first record kept
@@ -68,6 +66,8 @@ export const STREAM_ENTRY_LAYOUT = { // little-endian; the name (UTF-8), the con
   segmentSince:       [ 128,  8 ], // u64  µs since 1970, of the active segment's first record
   trimOffset:         [ 136,  8 ], // u64  the trim point: where the first segment kept begins
   trimHash:           [ 144, 32 ], //      chain hash before it
+  trimRecordHash:     [ 176, 32 ], //      hash of the last data record before it
+  recordHash:         [ 208, 32 ], //      hash of the last stored data record
 } as const
 const streamAt = layout(STREAM_BYTES, STREAM_ENTRY_LAYOUT)
 
@@ -81,8 +81,9 @@ export const COMMIT_ENTRY_LAYOUT = { // little-endian
   blockNumber:       [ 16,  8 ], // u64  of the last block below it; synced
   blockHash:         [ 24, 32 ], //      hash of that block's header
   timestamp:         [ 56,  8 ], // u64  µs since 1970
-  entries:           [ 64,  4 ], // u32  entries since the commit before
-  reserved:          [ 68, 12 ], //      zero
+  clockMicros:       [ 64,  8 ], // u64  trusted clock, µs since 1970
+  entries:           [ 72,  4 ], // u32  entries since the commit before
+  reserved:          [ 76,  4 ], //      zero
 } as const
 const commitAt = layout(COMMIT_BYTES, COMMIT_ENTRY_LAYOUT)
 
@@ -92,6 +93,8 @@ export type StreamEntry = {
   readonly config: string
   readonly streamId: string
   readonly chainHead: string
+  /** latin1: hash of the last stored data record, zeros before the first */
+  readonly recordHash: string
   readonly createdAt: number
   readonly lastTimestamp: number
   readonly firstOffset: number
@@ -103,7 +106,7 @@ export type StreamEntry = {
   readonly closed: boolean
   readonly lastCheckpoint: number
   readonly segmentSince: number
-  readonly trimPoint: TrimPoint
+  readonly trimPoint: StoredTrimPoint
   readonly firstSegment: number
   readonly producers: readonly ProducerState[]
 }
@@ -114,6 +117,8 @@ export type CommitEntry = {
   readonly blockNumber: number
   readonly blockHash: string
   readonly timestamp: number
+  /** The clock that retention and producers' expiry go by, µs since 1970. */
+  readonly clockMicros: number
   readonly entries: number
 }
 
@@ -154,6 +159,8 @@ export function encodeStreamEntry(target: Buffer, start: number, entry: StreamEn
   writeU64(target, body + streamAt.segmentSince, entry.segmentSince)
   writeU64(target, body + streamAt.trimOffset, entry.trimPoint.offset)
   target.latin1Write(entry.trimPoint.hash, body + streamAt.trimHash, 32)
+  target.latin1Write(entry.trimPoint.recordHash, body + streamAt.trimRecordHash, 32)
+  target.latin1Write(entry.recordHash, body + streamAt.recordHash, 32)
   const nameAt = body + STREAM_BYTES
   const nameLength = target.utf8Write(entry.name, nameAt)
   const configLength = target.utf8Write(entry.config, nameAt + nameLength)
@@ -187,6 +194,7 @@ export function encodeCommitEntry(commit: CommitEntry): Buffer {
   writeU64(target, body + commitAt.blockNumber, commit.blockNumber)
   target.latin1Write(commit.blockHash, body + commitAt.blockHash, 32)
   writeU64(target, body + commitAt.timestamp, commit.timestamp)
+  writeU64(target, body + commitAt.clockMicros, commit.clockMicros)
   target.writeUInt32LE(commit.entries, body + commitAt.entries)
   sealEntry(target, 0, EntryType.Commit, COMMIT_BYTES)
   return target
@@ -218,12 +226,11 @@ export function decodeEntry(bytes: Buffer, start: number): CatalogueEntry | unde
   if (bytes.readUInt32LE(start + at.checksum) !== entryChecksum(bytes, start, length)) {
     return undefined
   }
-  const version = bytes.readUInt8(start + at.version)
-  if (version < 1 || version > CATALOGUE_VERSION) return undefined
+  if (bytes.readUInt8(start + at.version) !== CATALOGUE_VERSION) return undefined
   if (bytes.readUInt16LE(start + at.reserved) !== 0) return undefined
   switch (bytes.readUInt8(start + at.type)) {
     case EntryType.Stream: {
-      const stream = decodeStream(bytes, body, end, version === 1 ? STREAM_BYTES_1 : STREAM_BYTES)
+      const stream = decodeStream(bytes, body, end)
       return stream && { type: EntryType.Stream, end, stream }
     }
     case EntryType.Removed: {
@@ -235,8 +242,7 @@ export function decodeEntry(bytes: Buffer, start: number): CatalogueEntry | unde
       return commit && { type: EntryType.Commit, end, commit }
     }
     case EntryType.Decision: {
-      const isDecision = version > 1 && length === DECISION_BYTES
-      const transaction = isDecision ? readU64(bytes, body) : Number.NaN
+      const transaction = length === DECISION_BYTES ? readU64(bytes, body) : Number.NaN
       return transaction > 0 ? { type: EntryType.Decision, end, transaction } : undefined
     }
     default:
@@ -244,27 +250,22 @@ export function decodeEntry(bytes: Buffer, start: number): CatalogueEntry | unde
   }
 }
 
-function decodeStream(
-  bytes: Buffer,
-  body: number,
-  end: number,
-  fixedBytes: number,
-): StreamEntry | undefined {
-  const nameAt = body + fixedBytes
+function decodeStream(bytes: Buffer, body: number, end: number): StreamEntry | undefined {
+  const nameAt = body + STREAM_BYTES
   if (nameAt > end) return undefined
   const configAt = nameAt + bytes.readUInt16LE(body + streamAt.nameLength)
   const configEnd = configAt + bytes.readUInt16LE(body + streamAt.configLength)
   if (configEnd + bytes.readUInt32LE(body + streamAt.producersLength) !== end) return undefined
   const producers = decodeProducerStates(bytes, configEnd, end)
-  const added = decodeAdded(bytes, body, fixedBytes)
-  if (producers === undefined || added === undefined) return undefined
-  const chainHeadAt = body + streamAt.chainHead
+  if (producers === undefined) return undefined
+  const text = (at: number, width: number) => bytes.latin1Slice(body + at, body + at + width)
   const state = bytes.readUInt8(body + streamAt.state)
   const stream = {
     name: bytes.utf8Slice(nameAt, configAt),
     config: bytes.utf8Slice(configAt, configEnd),
-    streamId: bytes.latin1Slice(body + streamAt.streamId, chainHeadAt),
-    chainHead: bytes.latin1Slice(chainHeadAt, chainHeadAt + 32),
+    streamId: text(streamAt.streamId, 16),
+    chainHead: text(streamAt.chainHead, 32),
+    recordHash: text(streamAt.recordHash, 32),
     createdAt: readU64(bytes, body + streamAt.createdAt),
     lastTimestamp: readU64(bytes, body + streamAt.lastTimestamp),
     firstOffset: readU64(bytes, body + streamAt.firstOffset),
@@ -274,9 +275,11 @@ function decodeStream(
     segmentFirstOffset: readU64(bytes, body + streamAt.segmentFirstOffset),
     segmentBytes: bytes.readUInt32LE(body + streamAt.segmentBytes),
     closed: state === 1,
+    lastCheckpoint: readU64(bytes, body + streamAt.lastCheckpoint),
+    segmentSince: readU64(bytes, body + streamAt.segmentSince),
+    trimPoint: decodeTrimPoint(bytes, body),
     firstSegment: bytes.readUInt32LE(body + streamAt.firstSegment),
     producers,
-    ...added,
   }
   const known = state <= 1 && isZero(bytes, body + streamAt.reserved, body + streamAt.nameLength)
   const numbers =
@@ -285,34 +288,24 @@ function decodeStream(
     stream.firstOffset +
     stream.nextOffset +
     stream.recordBytes +
-    stream.segmentFirstOffset
+    stream.segmentFirstOffset +
+    stream.lastCheckpoint +
+    stream.segmentSince +
+    stream.trimPoint.offset
   return known && !Number.isNaN(numbers) ? stream : undefined
 }
 
-type Added = Pick<StreamEntry, 'lastCheckpoint' | 'segmentSince' | 'trimPoint'>
+const UNTRIMMED: StoredTrimPoint = { offset: 0, hash: GENESIS_HASH, recordHash: GENESIS_HASH }
 
-/** What version 1 did not have: nothing was trimmed, no checkpoint written. */
-const ADDED_IN_2: Added = {
-  lastCheckpoint: 0,
-  segmentSince: 0,
-  trimPoint: { offset: 0, hash: GENESIS_HASH },
-}
-
-function decodeAdded(bytes: Buffer, body: number, fixedBytes: number): Added | undefined {
-  if (fixedBytes === STREAM_BYTES_1) {
-    return isZero(bytes, body + streamAt.producersLength, body + fixedBytes)
-      ? ADDED_IN_2
-      : undefined
-  }
-  const hashAt = body + streamAt.trimHash
-  const lastCheckpoint = readU64(bytes, body + streamAt.lastCheckpoint)
-  const segmentSince = readU64(bytes, body + streamAt.segmentSince)
+function decodeTrimPoint(bytes: Buffer, body: number): StoredTrimPoint {
   const offset = readU64(bytes, body + streamAt.trimOffset)
-  if (Number.isNaN(lastCheckpoint + segmentSince + offset)) return undefined
+  const hashAt = body + streamAt.trimHash
+  const recordHashAt = body + streamAt.trimRecordHash
   const hash = bytes.latin1Slice(hashAt, hashAt + 32)
+  const recordHash = bytes.latin1Slice(recordHashAt, recordHashAt + 32)
   // Most streams are never trimmed: they share one.
-  const trimPoint = offset === 0 && hash === GENESIS_HASH ? ADDED_IN_2.trimPoint : { offset, hash }
-  return { lastCheckpoint, segmentSince, trimPoint }
+  const isUntrimmed = offset === 0 && hash === GENESIS_HASH && recordHash === GENESIS_HASH
+  return isUntrimmed ? UNTRIMMED : { offset, hash, recordHash }
 }
 
 function decodeCommit(bytes: Buffer, body: number): CommitEntry | undefined {
@@ -323,11 +316,12 @@ function decodeCommit(bytes: Buffer, body: number): CommitEntry | undefined {
     blockNumber: readU64(bytes, body + commitAt.blockNumber),
     blockHash: bytes.latin1Slice(blockHashAt, blockHashAt + 32),
     timestamp: readU64(bytes, body + commitAt.timestamp),
+    clockMicros: readU64(bytes, body + commitAt.clockMicros),
     entries: bytes.readUInt32LE(body + commitAt.entries),
   }
-  const { checkpointLsn, journalFile, blockNumber, timestamp } = commit
+  const { checkpointLsn, journalFile, blockNumber, timestamp, clockMicros } = commit
   const known =
     isZero(bytes, body + commitAt.reserved, body + COMMIT_BYTES) &&
-    !Number.isNaN(checkpointLsn + journalFile + blockNumber + timestamp)
+    !Number.isNaN(checkpointLsn + journalFile + blockNumber + timestamp + clockMicros)
   return known ? commit : undefined
 }

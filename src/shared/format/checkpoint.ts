@@ -44,6 +44,9 @@ const FLAG_LAST_OF_SEGMENT = 1
 /** Where the records that are kept begin, and the chain hash before them, latin1. */
 export type TrimPoint = { readonly offset: number; readonly hash: string }
 
+/** The same as it is stored: `recordHash` is the hash of the last data record before it, latin1. */
+export type StoredTrimPoint = TrimPoint & { readonly recordHash: string }
+
 /** What a checkpoint vouches for. Ids and hashes are latin1. */
 export type CheckpointFields = {
   readonly streamId: string

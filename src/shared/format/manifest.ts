@@ -1,8 +1,6 @@
-import { latin1ToHex } from './bytes.ts'
-import { GENESIS_HASH } from './chain.ts'
 import { decodeSealedJson, encodeSealedJson } from './sealed-json.ts'
 
-export const MANIFEST_FORMAT = 2
+export const MANIFEST_FORMAT = 3
 
 /** A sealed segment: it never changes after. */
 export type SegmentRange = {
@@ -12,8 +10,10 @@ export type SegmentRange = {
   readonly bytes: number
   /** 64 hex digits: chain hash of its last record, which is a checkpoint */
   readonly chainHead: string
-  /** µs since 1970: of its last data record; null where format 1 did not say */
-  readonly lastTimestamp: number | null
+  /** 64 hex digits: hash of its last data record */
+  readonly recordHash: string
+  /** µs since 1970: of its last data record */
+  readonly lastTimestamp: number
 }
 
 /**
@@ -28,8 +28,15 @@ export type Manifest = {
   readonly createdAt: number
   readonly closed: boolean
   readonly config: unknown
-  /** Where the first segment that is kept begins, and the chain hash before it (64 hex digits). */
-  readonly trimPoint: { readonly offset: number; readonly chainHead: string }
+  /**
+   * Where the first segment that is kept begins, the chain hash before it and the hash of the last
+   * data record before it (64 hex digits each).
+   */
+  readonly trimPoint: {
+    readonly offset: number
+    readonly chainHead: string
+    readonly recordHash: string
+  }
   readonly sealed: readonly SegmentRange[]
   readonly active: { readonly number: number; readonly firstOffset: number }
 }
@@ -40,17 +47,6 @@ export function encodeManifest(manifest: Manifest): Buffer {
 
 /** The manifest; undefined unless the file is whole and of this format. */
 export function decodeManifest(bytes: Buffer): Manifest | undefined {
-  const body = decodeSealedJson(bytes) as { format?: unknown } | undefined
-  if (body?.format === MANIFEST_FORMAT) return body as Manifest
-  return body?.format === 1 ? fromFormat1(body as unknown as Manifest) : undefined
-}
-
-/** In format 1 nothing was trimmed, and segments did not say when they end. */
-function fromFormat1(body: Manifest): Manifest {
-  return {
-    ...body,
-    format: MANIFEST_FORMAT,
-    trimPoint: { offset: 0, chainHead: latin1ToHex(GENESIS_HASH) },
-    sealed: body.sealed.map(segment => ({ ...segment, lastTimestamp: null })),
-  }
+  const body = decodeSealedJson(bytes) as { format?: unknown } | null | undefined
+  return body?.format === MANIFEST_FORMAT ? (body as Manifest) : undefined
 }

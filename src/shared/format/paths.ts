@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto'
 import { hexToLatin1, latin1ToHex } from './bytes.ts'
 
 // Names of everything in the data directory, relative to it.
@@ -74,12 +73,25 @@ export function journalNumber(name: string): number | undefined {
 }
 
 /**
- * streams/3f/orders-3f2a9c1b5d7e8f90: a readable part of the name, then 16 digits of its SHA-256.
+ * Returns a stream's directory, e.g. streams/3d/orders-3d1c7a52e09b4f6688a1d2c3b4f5e607: a readable
+ * part of the name, then the stream id. No two streams share one, whatever their names.
+ * @param streamId 16 bytes as latin1
  */
-export function streamPath(name: string): string {
-  const digits = hash('sha256', name, 'hex').slice(0, 16)
+export function streamPath(name: string, streamId: string): string {
+  const digits = latin1ToHex(streamId)
   const readable = name.replaceAll(/[^A-Za-z0-9_-]/g, '').slice(0, READABLE_CHARACTERS_MAX)
-  return `${STREAMS_PATH}/${digits.slice(0, 2)}/${readable}${readable === '' ? '' : '-'}${digits}`
+  return `${streamPrefixPath(streamId)}/${readable}${readable === '' ? '' : '-'}${digits}`
+}
+
+/** Returns the folder that holds the directories of streams whose ids begin alike. */
+export function streamPrefixPath(streamId: string): string {
+  return `${STREAMS_PATH}/${latin1ToHex(streamId).slice(0, 2)}`
+}
+
+/** Returns the stream id (latin1) in the name of a stream's directory, if it is such a name. */
+export function streamIdInName(name: string): string | undefined {
+  const digits = /^(?:[\w-]{1,40}-)?([0-9a-f]{32})$/.exec(name)?.[1]
+  return digits === undefined ? undefined : hexToLatin1(digits)
 }
 
 export function manifestPath(directory: string): string {

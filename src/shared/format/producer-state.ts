@@ -25,7 +25,7 @@ export const PRODUCER_RESULT_LAYOUT = { // little-endian
   firstOffset: [  0,  8 ], // u64
   nextOffset:  [  8,  8 ], // u64
   timestamp:   [ 16,  8 ], // u64  µs since 1970
-  chainHead:   [ 24, 32 ], //      chain hash after the append
+  recordHash:  [ 24, 32 ], //      hash of the last data record of the append
 } as const
 const resultAt = layout(RESULT_BYTES, PRODUCER_RESULT_LAYOUT)
 
@@ -35,7 +35,7 @@ export type ProducerResult = {
   readonly nextOffset: number
   /** µs since 1970 */
   readonly timestamp: number
-  /** latin1 */
+  /** Hash of the append's last data record, latin1. */
   readonly chainHead: string
 }
 
@@ -78,7 +78,7 @@ function encodeResult(target: Buffer, start: number, result: ProducerResult): nu
   writeU64(target, start + resultAt.firstOffset, result.firstOffset)
   writeU64(target, start + resultAt.nextOffset, result.nextOffset)
   writeU64(target, start + resultAt.timestamp, result.timestamp)
-  target.latin1Write(result.chainHead, start + resultAt.chainHead, 32)
+  target.latin1Write(result.chainHead, start + resultAt.recordHash, 32)
   return start + RESULT_BYTES
 }
 
@@ -114,11 +114,11 @@ export function decodeProducerStates(
 }
 
 function decodeResult(bytes: Buffer, start: number): ProducerResult {
-  const chainHeadAt = start + resultAt.chainHead
+  const recordHashAt = start + resultAt.recordHash
   return {
     firstOffset: readU64(bytes, start + resultAt.firstOffset),
     nextOffset: readU64(bytes, start + resultAt.nextOffset),
     timestamp: readU64(bytes, start + resultAt.timestamp),
-    chainHead: bytes.latin1Slice(chainHeadAt, chainHeadAt + 32),
+    chainHead: bytes.latin1Slice(recordHashAt, recordHashAt + 32),
   }
 }

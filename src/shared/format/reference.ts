@@ -7,7 +7,7 @@ import { decodeProducer, encodeProducer, producerBytes } from './producer.ts'
 // synced, with everything of the stream that came before, up to the end that is named. So the
 // payload is written once.
 
-const REFERENCE_HEADER_BYTES = 112
+const REFERENCE_HEADER_BYTES = 144
 
 // biome-ignore format: a layout is read as a table
 export const REFERENCE_LAYOUT = { // little-endian; the producer follows
@@ -17,14 +17,15 @@ export const REFERENCE_LAYOUT = { // little-endian; the producer follows
   length:             [ 12,  4 ], // u32  bytes of the records, checkpoints included
   checksum:           [ 16,  4 ], // u32  CRC-32 of them
   producerLength:     [ 20,  4 ], // u32  maybe 0
-  chainHead:          [ 24, 32 ], //      chain hash of the last record
+  chainHead:          [ 24, 32 ], //      chain hash of the last record of either kind
   segmentFirstOffset: [ 56,  8 ], // u64  of the segment that is active after it
   segmentSince:       [ 64,  8 ], // u64  µs since 1970, of that segment's first record
   lastCheckpoint:     [ 72,  8 ], // u64  offset of the last checkpoint
   recordBytes:        [ 80,  8 ], // u64  of all records kept
   segment:            [ 88,  4 ], // u32  number of the active segment
   segmentBytes:       [ 92,  4 ], // u32  bytes of it that count
-  reserved:           [ 96, 16 ], //      zero
+  recordHash:         [ 96, 32 ], //      hash of the last data record
+  reserved:           [128, 16 ], //      zero
 } as const
 const at = layout(REFERENCE_HEADER_BYTES, REFERENCE_LAYOUT)
 
@@ -34,6 +35,7 @@ export type Reference = {
   readonly length: number
   readonly checksum: number
   readonly chainHead: string
+  readonly recordHash: string
   readonly segmentFirstOffset: number
   readonly segmentSince: number
   readonly lastCheckpoint: number
@@ -57,6 +59,7 @@ export function encodeReference(target: Buffer, start: number, reference: Refere
   target.writeUInt32LE(reference.checksum, start + at.checksum)
   target.writeUInt32LE(producerBytes(producer), start + at.producerLength)
   target.latin1Write(reference.chainHead, start + at.chainHead, 32)
+  target.latin1Write(reference.recordHash, start + at.recordHash, 32)
   writeU64(target, start + at.segmentFirstOffset, reference.segmentFirstOffset)
   writeU64(target, start + at.segmentSince, reference.segmentSince)
   writeU64(target, start + at.lastCheckpoint, reference.lastCheckpoint)
@@ -72,6 +75,7 @@ export function decodeReference(bytes: Buffer, start: number, end: number): Refe
   const producerAt = start + REFERENCE_HEADER_BYTES
   if (producerAt > end) return undefined
   const chainHeadAt = start + at.chainHead
+  const recordHashAt = start + at.recordHash
   const isAlone = producerAt === end
   const producer = isAlone ? undefined : decodeProducer(bytes, producerAt, end)
   const reference = {
@@ -80,6 +84,7 @@ export function decodeReference(bytes: Buffer, start: number, end: number): Refe
     length: bytes.readUInt32LE(start + at.length),
     checksum: bytes.readUInt32LE(start + at.checksum),
     chainHead: bytes.latin1Slice(chainHeadAt, chainHeadAt + 32),
+    recordHash: bytes.latin1Slice(recordHashAt, recordHashAt + 32),
     segmentFirstOffset: readU64(bytes, start + at.segmentFirstOffset),
     segmentSince: readU64(bytes, start + at.segmentSince),
     lastCheckpoint: readU64(bytes, start + at.lastCheckpoint),

@@ -1,5 +1,5 @@
 import type { CommitEntry } from '../format/catalogue.ts'
-import type { TrimPoint } from '../format/checkpoint.ts'
+import type { StoredTrimPoint } from '../format/checkpoint.ts'
 import type { JournalHeader } from '../format/journal-header.ts'
 import type { Retention } from './streams.ts'
 
@@ -23,7 +23,8 @@ export type CheckpointJob = {
   readonly kind: 'checkpoint'
   /**
    * Catalogue entries of the streams that changed, back to back: as they will be, but segment,
-   * segmentFirstOffset, segmentBytes and recordBytes still say how far the segments reach now.
+   * segmentFirstOffset, segmentBytes, recordBytes and recordHash still say how far the segments
+   * reach now.
    */
   readonly entries: Uint8Array
   /**
@@ -113,7 +114,7 @@ export type CheckpointDone = {
   /** Per entry: ExtentNumbers. */
   readonly extents: Float64Array
   /** Of the entries whose first segments went: by entry, where what is kept begins. */
-  readonly trimPoints: ReadonlyMap<number, TrimPoint>
+  readonly trimPoints: ReadonlyMap<number, StoredTrimPoint>
   /** The same streams; their files are still there. */
   readonly trimmed: readonly TrimmedStream[]
   /** Manifests that could not be replaced, because what is there does not check. */

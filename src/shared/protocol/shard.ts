@@ -1,5 +1,5 @@
 import type { PlainError } from '../errors.ts'
-import type { TrimPoint } from '../format/checkpoint.ts'
+import type { StoredTrimPoint } from '../format/checkpoint.ts'
 import type {
   AppendResult,
   Checkpoint,
@@ -152,8 +152,8 @@ export type ReadPlan = {
   readonly streamId: string
   readonly closed: boolean
   readonly firstOffset: number
-  /** Where the first segment kept begins, and the chain hash before it (latin1). */
-  readonly trimPoint: TrimPoint
+  /** Where the first segment kept begins, and the hashes before it (latin1). */
+  readonly trimPoint: StoredTrimPoint
   /** Durable end of the stream, and the chain hash there (latin1). */
   readonly nextOffset: number
   readonly chainHead: string
@@ -212,6 +212,8 @@ export type ShardRequest =
   | {
       readonly kind: 'reindex'
       readonly stream: string
+      /** 16 bytes as latin1 */
+      readonly streamId: string
       readonly segment: number
       readonly bytes: number
     }

@@ -116,8 +116,11 @@ export class Appender {
     const nextOffset = firstOffset + batch.count
     const result = { firstOffset, nextOffset, timestamp, chainHead: recordHash }
     const frame: TailFrame = {
-      ...result,
+      firstOffset,
+      nextOffset,
+      timestamp,
       chainHead,
+      recordHash,
       position,
       hasCheckpoint,
       producer: producer && log.nextProducer(producer, result),

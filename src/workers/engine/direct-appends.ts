@@ -174,7 +174,7 @@ export const NO_ROOM = new StoreError('disk_full', 'there is no room on the disk
 
 function referenceOf(direct: DirectAppend): Reference {
   const { append, log, encoded, memory, checksum, extent } = direct
-  const { position, chainHead } = encoded
+  const { position, chainHead, recordHash } = encoded
   assert(extent !== undefined, 'a reference is written to what is stored')
   const [segment, segmentFirstOffset, segmentBytes, recordBytes] = extent
   const agrees =
@@ -186,6 +186,7 @@ function referenceOf(direct: DirectAppend): Reference {
     length: memory.byteLength,
     checksum,
     chainHead,
+    recordHash,
     segmentFirstOffset,
     segmentSince: position.segmentSince,
     lastCheckpoint: position.lastCheckpoint,

@@ -18,7 +18,10 @@ import type { StoredExtent, StreamLog } from '../streams/stream-log.ts'
 import { endsWithCheckpoint } from '../streams/stream-position.ts'
 
 /** Where a stream's durable records end. */
-type StreamEnd = Pick<StoredExtent, 'nextOffset' | 'chainHead' | 'lastTimestamp' | 'position'>
+type StreamEnd = Pick<
+  StoredExtent,
+  'nextOffset' | 'chainHead' | 'recordHash' | 'lastTimestamp' | 'position'
+>
 
 /** What the last checkpoint left. */
 export type CheckpointMark = { readonly lsn: number; readonly catalogueBytes: number }
@@ -108,6 +111,7 @@ export class JournalCheckpoint {
         blockNumber: mark.number,
         blockHash: mark.hash,
         timestamp: nowMicros,
+        clockMicros: nowMicros,
       },
       catalogueBytes: this.#last.catalogueBytes,
       streams,
@@ -189,6 +193,7 @@ function entryOf(log: StreamLog, config: string, producers: readonly ProducerSta
     config,
     streamId: log.id,
     chainHead,
+    recordHash: log.stored.recordHash,
     createdAt: log.createdAt,
     lastTimestamp,
     firstOffset: log.durableFirstOffset,
@@ -211,6 +216,7 @@ function endOf(log: StreamLog): StreamEnd {
   return {
     nextOffset: log.durableNextOffset,
     chainHead: log.durableChainHead,
+    recordHash: log.durableRecordHash,
     lastTimestamp: last?.timestamp ?? log.stored.lastTimestamp,
     position: last?.position ?? log.stored.position,
   }

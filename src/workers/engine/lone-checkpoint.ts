@@ -89,6 +89,7 @@ export function keepLoneCheckpoint(
     nextOffset: offset,
     timestamp,
     chainHead: written.chainHead,
+    recordHash: log.recordHash,
     position: afterCheckpoint(log.position, CHECKPOINT_RECORD_BYTES, offset, written.isLast),
     hasCheckpoint: true,
     producer: undefined,

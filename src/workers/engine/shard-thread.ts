@@ -138,8 +138,8 @@ export class Shard {
     this.#engine?.unwatch(watch)
   }
 
-  reindex(stream: string, segment: number, bytes: number): void {
-    this.#post({ kind: 'reindex', directory: streamPath(stream), segment, bytes })
+  reindex(stream: string, streamId: string, segment: number, bytes: number): void {
+    this.#post({ kind: 'reindex', directory: streamPath(stream, streamId), segment, bytes })
   }
 
   async stop(): Promise<void> {

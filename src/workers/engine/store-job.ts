@@ -25,6 +25,7 @@ export function storeJobOf(
     config,
     streamId: log.id,
     chainHead,
+    recordHash: stored.recordHash,
     createdAt: log.createdAt,
     lastTimestamp: timestamp,
     firstOffset: stored.trimPoint.offset,

@@ -3,11 +3,7 @@ import { decodeSealedJson } from '../../shared/format/sealed-json.ts'
 import type { Finding } from '../../shared/protocol/inspection.ts'
 import type { Disk } from '../disk/disk.ts'
 import { readWhole } from '../disk/files.ts'
-import {
-  DIRECTORY_FORMAT,
-  type DirectoryHeader,
-  OLDEST_FORMAT,
-} from '../recovery/data-directory.ts'
+import { DIRECTORY_FORMAT, type DirectoryHeader, otherFormat } from '../recovery/data-directory.ts'
 
 /** The shards of a data directory, or why there is nothing to verify. */
 export type Shards =
@@ -22,13 +18,11 @@ export function findShards(disk: Disk): Shards {
   }
   const bytes = readWhole(disk, HEADER_PATH)
   const header = decodeSealedJson(bytes) as Partial<DirectoryHeader> | null | undefined
-  const isKnown = header?.format === DIRECTORY_FORMAT || header?.format === OLDEST_FORMAT
-  if (isKnown && Number.isSafeInteger(header.shards)) {
+  if (header?.format === DIRECTORY_FORMAT && Number.isSafeInteger(header.shards)) {
     return { count: header.shards as number, damage: undefined }
   }
-  if (typeof header?.format === 'number' && header.format > DIRECTORY_FORMAT) {
-    const { format } = header
-    return { refused: `its format ${format} is newer than ${DIRECTORY_FORMAT}, which this reads` }
+  if (typeof header?.format === 'number' && header.format !== DIRECTORY_FORMAT) {
+    return { refused: otherFormat(header.format) }
   }
   const names = disk.exists(JOURNALS_PATH) ? disk.list(JOURNALS_PATH) : []
   const damage: Finding = {

@@ -36,17 +36,18 @@ function describeEntry(entry: CatalogueEntry, at: number): string {
     case EntryType.Decision:
       return describe('decision', at, { transaction: entry.transaction })
     case EntryType.Commit: {
-      const { blockHash, timestamp, ...fields } = entry.commit
+      const { blockHash, timestamp, clockMicros, ...fields } = entry.commit
       return describe('commit', at, {
         ...fields,
         time: time(timestamp),
+        clock: time(clockMicros),
         blockHash: latin1ToHex(blockHash),
       })
     }
     case EntryType.Stream: {
       const { name, config, streamId, chainHead, createdAt, lastTimestamp, closed, ...rest } =
         entry.stream
-      const { trimPoint, producers, segmentSince, ...fields } = rest
+      const { trimPoint, producers, segmentSince, recordHash, ...fields } = rest
       return describe('stream', at, {
         name: quote(name),
         id: latin1ToHex(streamId),
@@ -54,11 +55,13 @@ function describeEntry(entry: CatalogueEntry, at: number): string {
         ...fields,
         trimOffset: trimPoint.offset,
         trimHash: latin1ToHex(trimPoint.hash),
+        trimRecordHash: latin1ToHex(trimPoint.recordHash),
         producers: producers.length,
         segmentSince: time(segmentSince),
         createdAt: time(createdAt),
         lastTimestamp: time(lastTimestamp),
         chainHead: latin1ToHex(chainHead),
+        recordHash: latin1ToHex(recordHash),
         config: quote(config),
       })
     }

@@ -210,8 +210,13 @@ function fieldsOf(operation: Operation): Record<string, string | number> {
         chainHead: latin1ToHex(operation.chainHead),
       }
     case OperationType.Reference: {
-      const { producer, chainHead, ...fields } = operation.reference
-      return { ...fields, producer: producer?.id ?? '', chainHead: latin1ToHex(chainHead) }
+      const { producer, chainHead, recordHash, ...fields } = operation.reference
+      return {
+        ...fields,
+        producer: producer?.id ?? '',
+        chainHead: latin1ToHex(chainHead),
+        recordHash: latin1ToHex(recordHash),
+      }
     }
     case OperationType.Trim:
       return { before: operation.before }

@@ -49,7 +49,7 @@ export class StreamCheck {
     this.#marks = marksOf(entry, this.#stored)
     this.#entry = extended(entry, this.#stored)
     this.#draft = draft
-    this.#directory = streamPath(entry.name)
+    this.#directory = streamPath(entry.name, entry.streamId)
     this.#chain = new ChainCheck(entry, entry.trimPoint, trust, draft)
     this.#listedFrom = entry.trimPoint.offset
   }
@@ -88,9 +88,7 @@ export class StreamCheck {
 
   #checkSeal(range: SegmentRange): void {
     this.#expectHead(hexToLatin1(range.chainHead), 'the manifest names another hash for it')
-    // Format 1 had no checkpoints, and did not say when a segment ends either.
-    const mustEnd = range.lastTimestamp !== null && this.#chain.head !== undefined
-    if (!mustEnd || this.#chain.isSegmentEnd) return
+    if (this.#chain.head === undefined || this.#chain.isSegmentEnd) return
     const file = segmentPath(this.#directory, range.number)
     const reason = 'the sealed segment does not end with the checkpoint that says so'
     this.#draft.damage({ file, stream: this.#entry.name, bytes: [0, range.bytes], reason })

@@ -111,7 +111,7 @@ class Verification {
     for (const { stream } of catalogue.live) {
       this.#what = stream.name
       if (!deleted.has(stream.streamId)) this.#heads.noteStream(stream.name, stream.streamId)
-      this.#directories.add(streamPath(stream.name))
+      this.#directories.add(streamPath(stream.name, stream.streamId))
       if (deleted.has(stream.streamId)) continue
       this.#checkStream(shard, stream, stored.get(stream.streamId) ?? [])
     }

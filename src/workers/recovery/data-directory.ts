@@ -23,9 +23,7 @@ import { createCatalogue } from '../streams/catalogue-file.ts'
 // marker file says that nothing was ever served from it, so that it may be begun anew. A directory
 // with content but neither of the two is refused: it is never taken for an empty one.
 
-export const DIRECTORY_FORMAT = 2
-/** Still read; the first start makes it the current one. */
-export const OLDEST_FORMAT = 1
+export const DIRECTORY_FORMAT = 3
 
 /** The content of varve.json. */
 export type DirectoryHeader = {
@@ -51,24 +49,26 @@ export function openDataDirectory(
   if (!disk.exists(HEADER_PATH)) layOut(disk, environment, shards)
   const header = settleMove(disk, readDirectoryHeader(disk))
   if (disk.exists(INITIALISING_PATH)) endLayout(disk)
-  if (header.format < DIRECTORY_FORMAT) upgrade(disk, header)
   return header
 }
 
-/** @throws StoreError invalid_request when varve.json is damaged or of a newer format */
+/** @throws StoreError invalid_request when varve.json is damaged or of another format */
 function readDirectoryHeader(disk: Disk): DirectoryHeader {
-  const header = decodeSealedJson(readWhole(disk, HEADER_PATH)) as DirectoryHeader | undefined
-  if (header === undefined) {
+  const header = decodeSealedJson(readWhole(disk, HEADER_PATH)) as
+    | DirectoryHeader
+    | null
+    | undefined
+  if (typeof header?.format !== 'number') {
     throw refusal(`${HEADER_PATH} is damaged; restore it from a backup of this directory`)
   }
-  if (header.format < OLDEST_FORMAT || header.format > DIRECTORY_FORMAT) {
-    throw refusal(
-      `it has format ${header.format}, this version reads ${OLDEST_FORMAT} to ` +
-        `${DIRECTORY_FORMAT}; ` +
-        'use the version that wrote it',
-    )
-  }
+  if (header.format !== DIRECTORY_FORMAT) throw refusal(otherFormat(header.format))
   return header
+}
+
+/** Says why a directory of another format is not used. */
+export function otherFormat(format: unknown): string {
+  const found = `it has format ${JSON.stringify(format)}, this version reads ${DIRECTORY_FORMAT}`
+  return `${found}; use the version that wrote it`
 }
 
 /** Leaves the directory with one set of journals, that of the header it returns. */
@@ -142,12 +142,14 @@ export function layOutShard(
     capacity: PAGE_BYTES, // no block ever goes here: the first start opens file 1
     salt: environment.randomBytes(16),
   })
+  const now = environment.nowMicros()
   createCatalogue(disk, shard, entries, {
     checkpointLsn: 0,
     journalFile: 0,
     blockNumber: 0,
     blockHash: GENESIS_HASH,
-    timestamp: environment.nowMicros(),
+    timestamp: now,
+    clockMicros: now,
   })
 }
 
@@ -156,11 +158,6 @@ function endLayout(disk: Disk): void {
   replaceFile(disk, HEADER_PATH, readWhole(disk, HEADER_PATH))
   disk.remove(INITIALISING_PATH)
   disk.syncDirectory('')
-}
-
-/** Structures of the older format are read as they are; no older version may touch them now. */
-function upgrade(disk: Disk, header: DirectoryHeader): void {
-  writeHeader(disk, { ...header, format: DIRECTORY_FORMAT })
 }
 
 /** Takes back what an earlier layout left; nothing was ever served from it. */

@@ -23,6 +23,7 @@ import { type CatalogueContent, readCatalogue, settleCatalogue } from '../stream
 import { StreamLog } from '../streams/stream-log.ts'
 import { StreamTable } from '../streams/stream-table.ts'
 import { TailArena } from '../streams/tail-arena.ts'
+import { removeStreams } from '../streams/removed-streams.ts'
 import { releaseSegments, trimmedLast } from '../streams/trimmed-segments.ts'
 import { type Block, JournalDamage, JournalWalk, type WalkEnd } from './journal-walk.ts'
 import { Replay, type ReplayedState } from './replay.ts'
@@ -87,6 +88,7 @@ export function recoverShard(
     settleCatalogue(disk, shard, catalogue)
     freeJournalFiles(disk, shard, catalogue.commit.journalFile)
     releaseSegments(disk, trimmedLast(catalogue.live, catalogue.lastCheckpointAt))
+    removeStreams(disk, catalogue.removed)
     if (end.decision === 'cut') quarantine(disk, shard, end)
     writeAgain(disk, shard, unvouched)
     const journal = openEpoch(disk, environment, walk.file, end, options)

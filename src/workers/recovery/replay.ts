@@ -148,11 +148,12 @@ export class Replay {
         break
       case OperationType.Reference: {
         const { reference } = operation
-        const { firstOffset, count, chainHead } = reference
+        const { firstOffset, count, recordHash } = reference
         if (firstOffset !== log.nextOffset) {
           throw damage(block, operation.end, `offset ${firstOffset} after ${log.nextOffset}`)
         }
-        const result = { firstOffset, nextOffset: firstOffset + count, timestamp, chainHead }
+        const nextOffset = firstOffset + count
+        const result = { firstOffset, nextOffset, timestamp, chainHead: recordHash }
         const producer = reference.producer && log.nextProducer(reference.producer, result)
         const stored = { reference, timestamp, producer, endLsn }
         log.assignStored(stored)

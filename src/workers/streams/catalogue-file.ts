@@ -5,6 +5,7 @@ import {
   EntryType,
   encodeCommitEntry,
   encodeDecisionEntry,
+  encodeRemovedEntry,
   type StreamEntry,
 } from '../../shared/format/catalogue.ts'
 import { assert } from '../../shared/assert.ts'
@@ -22,6 +23,8 @@ export type CatalogueContent = {
   readonly commit: CommitEntry
   /** Transactions committed by this shard that another may still ask about. */
   readonly decisions: readonly number[]
+  /** Ids (latin1) of the streams that the last checkpoint removed: a crash may have left files. */
+  readonly removed: readonly string[]
   /** Bytes up to the end of the last commit. */
   readonly bytes: number
   /** Where the last checkpoint's own entries start: they may be in the page cache alone. */
@@ -42,7 +45,7 @@ export function parseCatalogue(bytes: Buffer): CatalogueContent | CatalogueDamag
   const live = new Map<string, LiveEntry>()
   let uncommitted: Uncommitted[] = []
   let commit: CommitEntry | undefined
-  let decisions: number[] = []
+  let last: Settled = { decisions: [], removed: [] }
   let end = 0
   let lastCheckpointAt = 0
   let at = 0
@@ -54,7 +57,7 @@ export function parseCatalogue(bytes: Buffer): CatalogueContent | CatalogueDamag
     } else if (entry.type !== EntryType.Commit) uncommitted.push(entry)
     else {
       if (entry.commit.entries !== uncommitted.length) break
-      decisions = apply(uncommitted, live) // only the last checkpoint's count
+      last = apply(uncommitted, live) // only the last checkpoint's count
       uncommitted = []
       lastCheckpointAt = end
       end = at
@@ -67,21 +70,26 @@ export function parseCatalogue(bytes: Buffer): CatalogueContent | CatalogueDamag
   if (commit === undefined || later.length > 1) {
     return { damagedAt: at, damagedTo: later[0] ?? bytes.length }
   }
-  return { live: [...live.values()], commit, decisions, bytes: end, lastCheckpointAt }
+  return { live: [...live.values()], commit, ...last, bytes: end, lastCheckpointAt }
 }
 
 /** An entry that its commit makes hold. */
 type Uncommitted = LiveEntry | Exclude<CatalogueEntry, { type: typeof EntryType.Stream }>
 
-/** Returns the decisions among the entries. */
-function apply(entries: readonly Uncommitted[], live: Map<string, LiveEntry>): number[] {
+type Settled = { readonly decisions: number[]; readonly removed: string[] }
+
+/** Returns the decisions and the removed streams among the entries. */
+function apply(entries: readonly Uncommitted[], live: Map<string, LiveEntry>): Settled {
   const decisions: number[] = []
+  const removed: string[] = []
   for (const entry of entries) {
     if ('stream' in entry) live.set(entry.stream.streamId, entry)
-    else if (entry.type === EntryType.Removed) live.delete(entry.streamId)
-    else if (entry.type === EntryType.Decision) decisions.push(entry.transaction)
+    else if (entry.type === EntryType.Removed) {
+      live.delete(entry.streamId)
+      removed.push(entry.streamId)
+    } else if (entry.type === EntryType.Decision) decisions.push(entry.transaction)
   }
-  return decisions
+  return { decisions, removed }
 }
 
 /** Positions of whole commit entries after `from`, wherever they start. */
@@ -168,7 +176,9 @@ export function compactCatalogue(
   // A damaged one is left for the next start to name; what is appended behind it holds.
   if (!('live' in content)) return bytes
   const entries = content.live.map(({ at, end }) => file.subarray(at, end))
-  const kept = entries.concat(content.decisions.map(encodeDecisionEntry))
+  const { decisions, removed } = content
+  const last = [...removed.map(encodeRemovedEntry), ...decisions.map(encodeDecisionEntry)]
+  const kept = entries.concat(last)
   const commit = encodeCommitEntry({ ...content.commit, entries: kept.length })
   const compacted = Buffer.concat([...kept, commit])
   if (2 * compacted.length > bytes) return bytes

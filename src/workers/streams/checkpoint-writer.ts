@@ -10,7 +10,7 @@ import {
   type StreamEntry,
   streamEntryBytesMax,
 } from '../../shared/format/catalogue.ts'
-import type { TrimPoint } from '../../shared/format/checkpoint.ts'
+import type { StoredTrimPoint } from '../../shared/format/checkpoint.ts'
 import {
   decodeManifest,
   encodeManifest,
@@ -32,6 +32,7 @@ import type { Disk } from '../disk/disk.ts'
 import { readWhole, removeTree, withFile, writeFully } from '../disk/files.ts'
 import { freeJournalFiles } from '../journal/journal-files.ts'
 import { appendToCatalogue, compactCatalogue } from './catalogue-file.ts'
+import { removeStreams } from './removed-streams.ts'
 import { type SegmentTarget, SegmentWriter } from './segment-writer.ts'
 
 // Carries out a journal checkpoint. The order is the point; each step is durable before the next:
@@ -48,7 +49,6 @@ import { type SegmentTarget, SegmentWriter } from './segment-writer.ts'
 
 /** From so many names to sync on, one sync of the file system is cheaper. */
 const SYNC_ALL_FROM = 16
-const REMOVED_SUFFIX = '.removed'
 
 /** An entry as it will be, and the bytes of the segments that it no longer has. */
 type Stored = { readonly stored: StreamEntry; readonly freedBytes: number }
@@ -72,9 +72,8 @@ export class CheckpointWriter {
    * @throws DiskError; the checkpoint does not hold then, unless it came from freeing what it freed
    */
   run(job: CheckpointJob): CheckpointDone {
-    const aside = this.#moveRemovedAside(job)
     const extents: number[] = []
-    const trimPoints = new Map<number, TrimPoint>()
+    const trimPoints = new Map<number, StoredTrimPoint>()
     const entries: Buffer[] = job.removed.map(({ streamId }) => encodeRemovedEntry(streamId))
     for (const { stored, freedBytes } of this.#storeAll(job)) {
       if (freedBytes > 0) trimPoints.set(extents.length / EXTENT_NUMBERS, stored.trimPoint)
@@ -84,7 +83,10 @@ export class CheckpointWriter {
     entries.push(...job.decisions.map(encodeDecisionEntry))
     assert(extents.length % EXTENT_NUMBERS === 0, 'an extent has so many numbers')
     const catalogueBytes = this.#commit(job, entries)
-    for (const path of aside) removeTree(this.#disk, path)
+    removeStreams(
+      this.#disk,
+      job.removed.map(({ streamId }) => streamId),
+    )
     freeJournalFiles(this.#disk, this.#shard, job.commit.journalFile)
     return {
       kind: 'checkpoint',
@@ -128,9 +130,11 @@ export class CheckpointWriter {
     const start = {
       id: entry.streamId,
       nextOffset: firstOffsetOf(frames) ?? entry.nextOffset,
+      recordHash: entry.recordHash,
       endsWithCheckpoint: (flags & StreamFlag.EndsWithCheckpoint) !== 0,
     }
-    return new SegmentWriter(this.#disk, streamPath(entry.name), start, entry, target)
+    const directory = streamPath(entry.name, entry.streamId)
+    return new SegmentWriter(this.#disk, directory, start, entry, target)
   }
 
   #storeAll({ entries, frames, chunks }: Pick<CheckpointJob, 'entries' | 'frames' | 'chunks'>) {
@@ -155,24 +159,9 @@ export class CheckpointWriter {
     return all
   }
 
-  /** A deleted stream's directory may be wanted by a new stream of the same name. */
-  #moveRemovedAside(job: CheckpointJob): string[] {
-    const aside: string[] = []
-    for (const { name } of job.removed) {
-      const directory = streamPath(name)
-      const target = `${directory}${REMOVED_SUFFIX}`
-      if (this.#disk.exists(target)) removeTree(this.#disk, target)
-      if (!this.#disk.exists(directory)) continue
-      this.#disk.rename(directory, target)
-      this.#directories.add(parentPath(directory))
-      aside.push(target)
-    }
-    return aside
-  }
-
   #store(entry: StreamEntry, frames: readonly Buffer[], flags: number): Stored {
     const added = frames.reduce((sum, frame) => sum + frame.length, 0)
-    const directory = streamPath(entry.name)
+    const directory = streamPath(entry.name, entry.streamId)
     const isNew = isUnstored(entry)
     if (isNew && frames.length === 0) return { stored: entry, freedBytes: 0 } // no directory yet
     if (isNew) this.#makeDirectory(directory)
@@ -186,7 +175,9 @@ export class CheckpointWriter {
     for (const path of writer.files) this.#files.add(path)
     // The segment before ended with the last checkpoint: this one's name is new.
     if (entry.segmentBytes === 0) this.#directories.add(directory)
-    const stored = { ...entry, ...writer.end, recordBytes: entry.recordBytes + added }
+    const recordHash = writer.recordHash(entry.chainHead)
+    const recordBytes = entry.recordBytes + added
+    const stored = { ...entry, ...writer.end, recordHash, recordBytes }
     const isStale = (flags & StreamFlag.ManifestStale) !== 0
     if (!isNew && !isStale && writer.rolled.length === 0) return { stored, freedBytes: 0 }
     const sealed = this.#sealedBefore(directory, entry)
@@ -208,7 +199,11 @@ export class CheckpointWriter {
             ...entry,
             recordBytes: entry.recordBytes - freedBytes,
             firstSegment: last.number + 1,
-            trimPoint: { offset: last.nextOffset, hash: hexToLatin1(last.chainHead) },
+            trimPoint: {
+              offset: last.nextOffset,
+              hash: hexToLatin1(last.chainHead),
+              recordHash: hexToLatin1(last.recordHash),
+            },
           }
     if (last !== undefined) {
       this.#trimmed.push({ directory, firstSegment: stored.firstSegment })
@@ -253,7 +248,11 @@ export class CheckpointWriter {
       createdAt: entry.createdAt,
       closed: entry.closed,
       config: JSON.parse(entry.config),
-      trimPoint: { offset: trimPoint.offset, chainHead: latin1ToHex(trimPoint.hash) },
+      trimPoint: {
+        offset: trimPoint.offset,
+        chainHead: latin1ToHex(trimPoint.hash),
+        recordHash: latin1ToHex(trimPoint.recordHash),
+      },
       sealed,
       active: { number: entry.segment, firstOffset: entry.segmentFirstOffset },
     })

@@ -19,12 +19,14 @@ export function keepAppend(
 ): TailFrame {
   const { firstOffset, chainHead, producer, recordsAt, end } = append
   const nextOffset = firstOffset + append.count
-  const { position, lastHash } = afterRecords(log.position, bytes, recordsAt, end)
-  // What its producer was answered: the hash of the last data record, not of what follows it.
-  const result = { firstOffset, nextOffset, timestamp, chainHead: lastHash ?? chainHead }
+  const { position, recordHash } = afterRecords(log, bytes, recordsAt, end, chainHead)
+  const result = { firstOffset, nextOffset, timestamp, chainHead: recordHash }
   return {
-    ...result,
+    firstOffset,
+    nextOffset,
+    timestamp,
     chainHead,
+    recordHash,
     position,
     hasCheckpoint: position.lastCheckpoint !== log.position.lastCheckpoint || append.count === 0,
     producer: producer && log.nextProducer(producer, result),

@@ -22,7 +22,7 @@ export function planRetention(
 function answer(disk: Disk, stream: RetainedStream, nowMicros: number): RetentionAnswer {
   const sealed = sealedOf(disk, stream)
   if (sealed === undefined) {
-    const file = manifestPath(streamPath(stream.name))
+    const file = manifestPath(streamPath(stream.name, stream.streamId))
     return { before: null, bytes: 0, expiresAt: Number.POSITIVE_INFINITY, damaged: file }
   }
   const { nextOffset, recordBytes, retention } = stream
@@ -34,7 +34,7 @@ function answer(disk: Disk, stream: RetainedStream, nowMicros: number): Retentio
 
 /** The sealed segments that are kept; undefined where the manifest does not check. */
 function sealedOf(disk: Disk, stream: RetainedStream): readonly SegmentRange[] | undefined {
-  const path = manifestPath(streamPath(stream.name))
+  const path = manifestPath(streamPath(stream.name, stream.streamId))
   const manifest = disk.exists(path) ? decodeManifest(readWhole(disk, path)) : undefined
   if (manifest?.streamId !== latin1ToHex(stream.streamId)) return undefined
   return manifest.sealed.filter(

@@ -50,16 +50,14 @@ export function findLetGo(
     bytes += segment.bytes
     const isEnough =
       nextOffset - segment.nextOffset >= maxRecords || recordBytes - bytes >= maxBytes
-    // Times never fall, so one that does not say when it ends is as old as a later one that does.
-    const isOld = segment.lastTimestamp !== null && segment.lastTimestamp <= expired
-    if (isEnough || isOld) found = { before: segment.nextOffset, bytes }
+    if (isEnough || segment.lastTimestamp <= expired) found = { before: segment.nextOffset, bytes }
   }
   return found
 }
 
 /** When the first of the segments will be too old, µs since 1970; infinity: none ever will. */
 export function nextExpiry(sealed: readonly SealedSegment[], { maxAgeSeconds }: Retention): number {
-  const first = sealed.find(({ lastTimestamp }) => lastTimestamp !== null)?.lastTimestamp ?? null
-  if (first === null || maxAgeSeconds === undefined) return Number.POSITIVE_INFINITY
-  return first + maxAgeSeconds * MICROS
+  const first = sealed[0]
+  if (first === undefined || maxAgeSeconds === undefined) return Number.POSITIVE_INFINITY
+  return first.lastTimestamp + maxAgeSeconds * MICROS
 }

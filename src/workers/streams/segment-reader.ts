@@ -39,7 +39,7 @@ export class SegmentReader {
   constructor(disk: Disk, plan: ReadPlan) {
     this.#disk = disk
     this.#plan = plan
-    this.#directory = streamPath(plan.stream)
+    this.#directory = streamPath(plan.stream, plan.streamId)
   }
 
   /**

@@ -53,6 +53,9 @@ export class SegmentWriter {
   /** Of the segment's last data record; undefined while that lies below where it was given. */
   #lastTimestamp: number | undefined
   #followsCheckpoint: boolean
+  #recordHash: string
+  /** Whether the last record appended is a data record. */
+  #endsWithData = false
   /** Segments that were sealed on the way. */
   readonly rolled: SegmentRange[] = []
   /** Paths written to. */
@@ -64,6 +67,8 @@ export class SegmentWriter {
     stream: {
       readonly id: string
       readonly nextOffset: number
+      /** Hash of the last data record there. */
+      readonly recordHash: string
       /** Whether the last record there is a checkpoint. */
       readonly endsWithCheckpoint: boolean
     },
@@ -76,6 +81,7 @@ export class SegmentWriter {
     this.#streamId = stream.id
     this.#followsCheckpoint = stream.endsWithCheckpoint
     this.#nextOffset = stream.nextOffset
+    this.#recordHash = stream.recordHash
     this.#segment = end.segment
     this.#firstOffset = end.segmentFirstOffset
     this.#bytes = end.segmentBytes
@@ -94,6 +100,14 @@ export class SegmentWriter {
     }
   }
 
+  /**
+   * Returns the hash of the last data record.
+   * @param chainHead chain hash of the last record of either kind
+   */
+  recordHash(chainHead: string): string {
+    return this.#endsWithData ? chainHead : this.#recordHash
+  }
+
   /** Appends records that lie back to back in `records`, in order. */
   append(records: Buffer): void {
     let from = 0
@@ -107,6 +121,8 @@ export class SegmentWriter {
         continue
       }
       this.#followsCheckpoint = true
+      if (this.#endsWithData) this.#recordHash = record.previousHash
+      this.#endsWithData = false
       if (decodeCheckpointBody(records, record)?.isLastOfSegment !== true) continue
       this.#take(records.subarray(from, at))
       from = at
@@ -152,6 +168,7 @@ export class SegmentWriter {
   #note({ timestamp }: RecordView, position: number): void {
     this.#entries.push(indexEntry(position, this.#followsCheckpoint))
     this.#followsCheckpoint = false
+    this.#endsWithData = true
     this.#lastTimestamp = timestamp
     this.#nextOffset += 1
   }
@@ -169,6 +186,7 @@ export class SegmentWriter {
       nextOffset: this.#nextOffset,
       bytes: this.#bytes,
       chainHead: latin1ToHex(chainHead),
+      recordHash: latin1ToHex(this.#recordHash),
       // Of a damaged segment not even that can be told; then it ended no later than this.
       lastTimestamp: this.#lastTimestamp ?? this.#storedTimestamp() ?? timestamp,
     })

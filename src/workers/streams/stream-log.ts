@@ -1,7 +1,7 @@
 import { GENESIS_HASH } from '../../shared/format/chain.ts'
 import { latin1ToHex } from '../../shared/format/bytes.ts'
 import type { StreamEntry } from '../../shared/format/catalogue.ts'
-import type { TrimPoint } from '../../shared/format/checkpoint.ts'
+import type { StoredTrimPoint } from '../../shared/format/checkpoint.ts'
 import type { ProducerResult, ProducerState } from '../../shared/format/producer-state.ts'
 import type {
   Checkpoint,
@@ -21,8 +21,10 @@ export type TailFrame = {
   /** Equal to `firstOffset` where it holds a checkpoint alone. */
   readonly nextOffset: number
   readonly timestamp: number
-  /** Chain hash after its last record. */
+  /** Chain hash after its last record, a checkpoint maybe. */
   readonly chainHead: string
+  /** Hash of the stream's last data record after it. */
+  readonly recordHash: string
   /** Where the stream stands after it. */
   readonly position: StreamPosition
   readonly hasCheckpoint: boolean
@@ -47,21 +49,23 @@ export type StoredAppend = {
 export type StoredExtent = {
   readonly nextOffset: number
   readonly chainHead: string
+  readonly recordHash: string
   readonly lastTimestamp: number
   readonly recordBytes: number
   readonly segment: number
   readonly segmentFirstOffset: number
   readonly segmentBytes: number
   readonly firstSegment: number
-  readonly trimPoint: TrimPoint
+  readonly trimPoint: StoredTrimPoint
   readonly position: StreamPosition
 }
 
-const GENESIS: TrimPoint = { offset: 0, hash: GENESIS_HASH }
+const GENESIS: StoredTrimPoint = { offset: 0, hash: GENESIS_HASH, recordHash: GENESIS_HASH }
 
 const NOTHING_STORED: StoredExtent = {
   nextOffset: 0,
   chainHead: GENESIS_HASH,
+  recordHash: GENESIS_HASH,
   lastTimestamp: 0,
   recordBytes: 0,
   segment: 0,
@@ -87,6 +91,7 @@ export class StreamLog {
   firstOffset: number
   nextOffset: number
   chainHead: string
+  recordHash: string
   lastTimestamp: number
   position: StreamPosition
   config: StreamConfig
@@ -96,6 +101,7 @@ export class StreamLog {
   durableFirstOffset: number
   durableNextOffset: number
   durableChainHead: string
+  durableRecordHash: string
   durableConfig: StreamConfig
   durableState: 'open' | 'closed' | 'deleted'
   /** LSN of the end of the last durable frame of records. */
@@ -124,6 +130,7 @@ export class StreamLog {
     this.firstOffset = this.durableFirstOffset = 0
     this.nextOffset = this.durableNextOffset = 0
     this.chainHead = this.durableChainHead = GENESIS_HASH
+    this.recordHash = this.durableRecordHash = GENESIS_HASH
     this.lastTimestamp = 0
     this.position = STREAM_START
     this.#durableBytes = 0
@@ -139,11 +146,12 @@ export class StreamLog {
   static fromEntry(entry: StreamEntry): StreamLog {
     const { name, streamId, createdAt, nextOffset, chainHead, lastTimestamp, recordBytes } = entry
     const { segment, segmentFirstOffset, segmentBytes, firstSegment, trimPoint } = entry
-    const { lastCheckpoint, segmentSince, producers } = entry
+    const { lastCheckpoint, segmentSince, producers, recordHash } = entry
     const log = new StreamLog(name, streamId, createdAt, readConfig(entry.config))
     log.firstOffset = log.durableFirstOffset = entry.firstOffset
     log.nextOffset = log.durableNextOffset = nextOffset
     log.chainHead = log.durableChainHead = chainHead
+    log.recordHash = log.durableRecordHash = recordHash
     log.lastTimestamp = lastTimestamp
     log.position = { segmentFirstOffset, segmentBytes, segmentSince, lastCheckpoint }
     log.#durableBytes = recordBytes
@@ -151,6 +159,7 @@ export class StreamLog {
     log.stored = {
       nextOffset,
       chainHead,
+      recordHash,
       lastTimestamp,
       recordBytes,
       segment,
@@ -175,6 +184,7 @@ export class StreamLog {
   assign(frame: TailFrame): void {
     this.nextOffset = frame.nextOffset
     this.chainHead = frame.chainHead
+    this.recordHash = frame.recordHash
     this.lastTimestamp = frame.timestamp
     this.position = frame.position
     this.tail ??= []
@@ -192,6 +202,7 @@ export class StreamLog {
   makeDurable(frame: TailFrame): void {
     this.durableNextOffset = frame.nextOffset
     this.durableChainHead = frame.chainHead
+    this.durableRecordHash = frame.recordHash
     this.durableLsn = frame.endLsn
     this.#durableBytes += frame.length
     if (frame.producer !== undefined) this.producers?.makeDurable(frame.producer)
@@ -201,6 +212,7 @@ export class StreamLog {
   assignStored({ reference, timestamp, producer }: StoredAppend): void {
     this.nextOffset = reference.firstOffset + reference.count
     this.chainHead = reference.chainHead
+    this.recordHash = reference.recordHash
     this.lastTimestamp = timestamp
     this.position = positionOf(reference)
     if (producer !== undefined) this.producers?.assign(producer)
@@ -211,18 +223,19 @@ export class StreamLog {
    * segments too, so the frames go.
    */
   makeStoredDurable({ reference, timestamp, producer, endLsn }: StoredAppend): void {
-    const { firstOffset, count, chainHead, recordBytes, segment } = reference
+    const { firstOffset, count, chainHead, recordHash, recordBytes, segment } = reference
     const { segmentFirstOffset, segmentBytes } = reference
     const { firstSegment, trimPoint } = this.stored
     const nextOffset = firstOffset + count
     this.durableNextOffset = nextOffset
     this.durableChainHead = chainHead
+    this.durableRecordHash = recordHash
     this.durableLsn = endLsn
     this.#durableBytes += reference.length
     if (producer !== undefined) this.producers?.makeDurable(producer)
     const extent = { recordBytes, segment, segmentFirstOffset, segmentBytes, firstSegment }
     const position = positionOf(reference)
-    const end = { nextOffset, chainHead, lastTimestamp: timestamp, position }
+    const end = { nextOffset, chainHead, recordHash, lastTimestamp: timestamp, position }
     this.markStored({ ...end, ...extent, trimPoint }, endLsn, 0)
   }
 

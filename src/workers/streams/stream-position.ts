@@ -53,31 +53,37 @@ export function afterCheckpoint(
   return { ...position, segmentBytes, lastCheckpoint: offset }
 }
 
+/** Where a stream stands after some records. */
+export type StreamEnd = {
+  readonly position: StreamPosition
+  /** Hash of its last data record, whatever checkpoints follow it. */
+  readonly recordHash: string
+}
+
 /**
- * The position after the records of `[from, to)`, which checked before, and the chain hash of the
- * last data record where a checkpoint follows it.
+ * Returns where a stream stands after the records of `[from, to)`, which were checked before.
+ * @param chainHead chain hash of the last of them, of either kind
  */
 export function afterRecords(
-  position: StreamPosition,
+  before: StreamEnd,
   bytes: Buffer,
   from: number,
   to: number,
-): { readonly position: StreamPosition; readonly lastHash: string | undefined } {
-  let after = position
-  let lastHash: string | undefined
+  chainHead: string,
+): StreamEnd {
+  let { position, recordHash } = before
+  let followsData = false
   for (let at = from; at < to; ) {
     const record = viewRecord(bytes, at)
     assert(record !== undefined, 'records that were checked are sound')
     const length = record.end - at
     if (record.kind === RecordKind.Checkpoint) {
       const isLast = decodeCheckpointBody(bytes, record)?.isLastOfSegment === true
-      after = afterCheckpoint(after, length, record.offset, isLast)
-      lastHash ??= record.previousHash
-    } else {
-      after = afterRecord(after, length, record.timestamp)
-      lastHash = undefined
-    }
+      position = afterCheckpoint(position, length, record.offset, isLast)
+      if (followsData) recordHash = record.previousHash
+    } else position = afterRecord(position, length, record.timestamp)
+    followsData = record.kind === RecordKind.Data
     at = record.end
   }
-  return { position: after, lastHash }
+  return { position, recordHash: followsData ? chainHead : recordHash }
 }

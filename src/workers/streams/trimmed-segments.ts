@@ -38,7 +38,7 @@ export function trimmedLast(
   return live
     .filter(({ at, stream }) => at >= lastCheckpointAt && stream.firstSegment > 0)
     .map(({ stream }) => ({
-      directory: streamPath(stream.name),
+      directory: streamPath(stream.name, stream.streamId),
       firstSegment: stream.firstSegment,
     }))
 }

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
@@ -11,8 +10,11 @@ import {
   segmentPath,
   shardPath,
   sparePath,
+  streamIdInName,
   streamPath,
 } from '../../../src/shared/format/paths.ts'
+import { latin1ToHex } from '../../../src/shared/format/bytes.ts'
+import { STREAM_ID } from '../../support/format-samples.ts'
 import { Random } from '../../support/random.ts'
 
 const SEED = 20_260_801
@@ -36,26 +38,38 @@ paths('the number of a journal file is read from its name alone', () => {
 })
 
 paths('a stream has its names', () => {
-  const digits = createHash('sha256').update('orders').digest('hex').slice(0, 16)
-  const directory = `streams/${digits.slice(0, 2)}/orders-${digits}`
-  assert.is(streamPath('orders'), directory)
+  const directory = 'streams/3d/orders-3d1c7a52e09b4f6688a1d2c3b4f5e607'
+  assert.is(streamPath('orders', STREAM_ID), directory)
   assert.is(manifestPath(directory), `${directory}/manifest.json`)
   assert.is(segmentPath(directory, 7), `${directory}/segment_000007.log`)
   assert.is(indexPath(directory, 1_234_567), `${directory}/segment_1234567.idx`)
 })
 
 paths('the readable part is cut, and left out where it is empty', () => {
-  assert.match(streamPath('x'.repeat(100)), /^streams\/[0-9a-f]{2}\/x{40}-[0-9a-f]{16}$/)
-  assert.match(streamPath('☃'), /^streams\/[0-9a-f]{2}\/[0-9a-f]{16}$/)
+  assert.match(streamPath('x'.repeat(100), STREAM_ID), /^streams\/3d\/x{40}-3d[0-9a-f]{30}$/)
+  assert.match(streamPath('☃', STREAM_ID), /^streams\/3d\/3d[0-9a-f]{30}$/)
 })
 
 paths('no name leads out of the streams', () => {
   const random = new Random(SEED)
   const names = Array.from({ length: 500 }, () => random.bytes(random.below(80)))
   for (const name of [...HOSTILE, ...names]) {
-    const path = streamPath(name)
-    assert.match(path, /^streams\/[0-9a-f]{2}\/(?:[\w-]{1,40}-)?[0-9a-f]{16}$/, `seed ${SEED}`)
+    const path = streamPath(name, STREAM_ID)
+    assert.match(path, /^streams\/3d\/(?:[\w-]{1,40}-)?3d[0-9a-f]{30}$/, `seed ${SEED}`)
+    assert.is(streamIdInName(path.slice('streams/3d/'.length)), STREAM_ID)
   }
+})
+
+paths('the stream id is read from the name of a whole directory alone', () => {
+  const digits = latin1ToHex(STREAM_ID)
+  for (const name of [digits.slice(1), `a/${digits}`, `a-${digits}.removed`, `é-${digits}`, '']) {
+    assert.is(streamIdInName(name), undefined, name)
+  }
+})
+
+paths('streams whose names read alike lie apart', () => {
+  const other = STREAM_ID.replace(/^./, 'x')
+  assert.is.not(streamPath('a|b', STREAM_ID), streamPath('ab', other))
 })
 
 paths('the folder part of a path', () => {

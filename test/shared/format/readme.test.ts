@@ -79,8 +79,8 @@ const SECTIONS: Readonly<Record<string, readonly [LayoutTable, sample: Name, at:
   'Index page': [INDEX_PAGE_LAYOUT, 'index-page', 0],
   'Catalogue entry': [ENTRY_LAYOUT, 'stream-entry', 0],
   'Stream entry': [STREAM_ENTRY_LAYOUT, 'stream-entry', 16],
-  'Producer state': [PRODUCER_STATE_LAYOUT, 'stream-entry', 247],
-  'Producer result': [PRODUCER_RESULT_LAYOUT, 'stream-entry', 273],
+  'Producer state': [PRODUCER_STATE_LAYOUT, 'stream-entry', 311],
+  'Producer result': [PRODUCER_RESULT_LAYOUT, 'stream-entry', 337],
   'Commit entry': [COMMIT_ENTRY_LAYOUT, 'commit-entry', 16],
   'Journal file': [JOURNAL_HEADER_LAYOUT, 'journal-header', 0],
   Block: [BLOCK_LAYOUT, 'block', 0],
@@ -235,7 +235,7 @@ readme('every structure has its golden file', () => {
 })
 
 readme('names, shards and hashes are what the code makes', () => {
-  assert.match(README, `\`${streamPath(STREAM)}\``)
+  assert.match(README, `\`${streamPath(STREAM, STREAM_ID)}\``)
   const checksum = crc32(STREAM)
   assert.match(README, `0x${checksum.toString(16).toUpperCase().padStart(8, '0')}`)
   assert.is(shardOf(STREAM, 7), checksum % 7)

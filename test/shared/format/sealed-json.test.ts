@@ -9,7 +9,7 @@ const BYTES = golden('directory-header')
 const sealedJson = suite('shared/format/sealed-json')
 
 sealedJson('the golden bytes are the content of varve.json', () => {
-  const body = { format: 2, shards: 2, createdAt: CREATED_AT }
+  const body = { format: 3, shards: 2, createdAt: CREATED_AT }
   assert.equal(decodeSealedJson(BYTES), body)
   assert.ok(encodeSealedJson(body).equals(BYTES))
 })

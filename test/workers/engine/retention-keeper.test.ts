@@ -1,9 +1,10 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { manifestPath, streamPath } from '../../../src/shared/format/paths.ts'
+import { manifestPath } from '../../../src/shared/format/paths.ts'
 import { STREAM_CONFIG_DEFAULT } from '../../../src/shared/limits.ts'
 import type { Retention } from '../../../src/shared/protocol/streams.ts'
 import { Random } from '../../support/random.ts'
+import { directoryOf } from '../../support/stream-directory.ts'
 import { SimulatedDisk } from '../../support/simulated-disk.ts'
 import { Clock, SimulatedShard } from '../../support/simulated-shard.ts'
 
@@ -77,7 +78,7 @@ keeper('a damaged manifest is said once, and its stream left alone', () => {
   const { shard, disk, clock } = open({})
   append(shard, 300)
   shard.settle()
-  disk.content(manifestPath(streamPath('s'))).fill(0x20, 3, 9)
+  disk.content(manifestPath(directoryOf(disk, 's'))).fill(0x20, 3, 9)
   configure(shard, { maxRecords: 50 })
   for (let pass = 0; pass < 5; pass += 1) {
     shard.settle()

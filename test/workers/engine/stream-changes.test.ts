@@ -1,9 +1,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { streamPath } from '../../../src/shared/format/paths.ts'
 import type { Mutation } from '../../../src/shared/protocol/shard.ts'
 import type { StreamInfo } from '../../../src/shared/protocol/streams.ts'
 import { Random } from '../../support/random.ts'
+import { directoryOf } from '../../support/stream-directory.ts'
 import { SimulatedDisk } from '../../support/simulated-disk.ts'
 import { Clock, SimulatedShard } from '../../support/simulated-shard.ts'
 
@@ -86,7 +86,7 @@ changes('a stream that is deleted after a trim and made again begins at 0', () =
   append(shard, 0, 2)
   shard.settle()
   assert.equal(shard.show('s'), { firstOffset: 0, bodies: bodies(0, 2), isClosed: false })
-  assert.equal(disk.list(streamPath('s')).filter(name => name.endsWith('.log')).length, 1)
+  assert.equal(disk.list(directoryOf(disk, 's')).filter(name => name.endsWith('.log')).length, 1)
 })
 
 changes('a checkpoint after a trim vouches for where what is kept begins', () => {

@@ -14,10 +14,10 @@ import {
   StoreMaker,
   verifyStore,
 } from '../../support/inspected-store.ts'
+import { directoryOf } from '../../support/stream-directory.ts'
 
 type Place = { readonly offset: number; readonly at: number; readonly end: number }
 
-const ORDERS = 'streams/1c/orders-1c168adb00d208e4'
 const CATALOGUE = 'journals/shard-00/catalogue'
 
 /** A store, one of its segments of `orders`, and the records in it. */
@@ -205,8 +205,9 @@ verify('a segment of an earlier stream of the same name is told by the chain', (
   maker.store()
   const { disk } = maker.copy()
   assert.equal(verifyStore(disk).damages, [])
-  disk.put(path, before.content(path))
-  assert.ok(verifyStore(disk).damages.some(({ file }) => file === path))
+  const taken = segmentOf(disk, 'orders', 0)
+  disk.put(taken, before.content(path))
+  assert.ok(verifyStore(disk).damages.some(({ file }) => file === taken))
 })
 
 verify('a segment that was cut short is named from there', () => {
@@ -220,7 +221,7 @@ verify('a segment that was cut short is named from there', () => {
 
 verify('a damaged manifest is named, and the segments are checked without it', () => {
   const { disk, path, places } = storeWithSegment()
-  const manifest = `${ORDERS}/manifest.json`
+  const manifest = `${directoryOf(disk, 'orders')}/manifest.json`
   flip(disk, manifest, 40)
   const place = places[2] as Place
   flip(disk, path, place.at + 70)
@@ -237,7 +238,7 @@ verify('a damaged manifest is named, and the segments are checked without it', (
 verify('without a manifest a removed segment is named all the same', () => {
   const { disk, path, places } = storeWithSegment(1)
   disk.remove(path)
-  disk.remove(`${ORDERS}/manifest.json`)
+  disk.remove(`${directoryOf(disk, 'orders')}/manifest.json`)
   const { damages } = verifyStore(disk)
   const gone = [(places[0] as Place).offset, (places.at(-1) as Place).offset + 1]
   assert.is(damages.length, 2)
@@ -246,7 +247,7 @@ verify('without a manifest a removed segment is named all the same', () => {
 
 verify('a manifest of another stream is named', () => {
   const { disk } = smallStore()
-  const manifest = `${ORDERS}/manifest.json`
+  const manifest = `${directoryOf(disk, 'orders')}/manifest.json`
   const { body } = JSON.parse(disk.content(manifest).toString()) as { body: object }
   disk.put(manifest, encodeSealedJson({ ...body, stream: 'other' }))
   const { damages } = verifyStore(disk)
@@ -258,7 +259,7 @@ verify('a manifest of another stream is named', () => {
 
 verify('a manifest that checks and makes no sense is named', () => {
   const { disk } = smallStore()
-  const manifest = `${ORDERS}/manifest.json`
+  const manifest = `${directoryOf(disk, 'orders')}/manifest.json`
   const { body } = JSON.parse(disk.content(manifest).toString()) as { body: object }
   for (const sealed of [undefined, 1, [null], [{ number: 0 }]]) {
     disk.put(manifest, encodeSealedJson({ ...body, sealed }))
@@ -301,7 +302,13 @@ verify('a wrong and a missing index are notes', () => {
 verify('what belongs to no stream is a note, and so is what recovery has cut', () => {
   const { disk } = smallStore()
   disk.makeDirectory('streams/00')
-  const strangers = ['streams/00/x', 'x', `${ORDERS}/x`, 'journals/shard-00/x', 'quarantine/x.cut']
+  const strangers = [
+    'streams/00/x',
+    'x',
+    `${directoryOf(disk, 'orders')}/x`,
+    'journals/shard-00/x',
+    'quarantine/x.cut',
+  ]
   for (const path of strangers) disk.put(path, Buffer.alloc(1))
   const { damages, notes } = verifyStore(disk)
   assert.equal(damages, [])
@@ -317,7 +324,7 @@ verify('an entry of the catalogue that does not check is named', () => {
   assert.is(finding?.bytes?.[0], 0)
 })
 
-verify('a directory without a header is refused, as is a newer format', () => {
+verify('a directory without a header is refused, as is another format', () => {
   const refused = (disk: FlatDisk, reason: RegExp): void =>
     assert.throws(
       () => verifyStore(disk),
@@ -325,8 +332,8 @@ verify('a directory without a header is refused, as is a newer format', () => {
     )
   refused(new EmptyDisk(), /no data directory/)
   const { disk } = smallStore()
-  disk.put('varve.json', encodeSealedJson({ format: 3, shards: 1, createdAt: 0 }))
-  refused(disk, /newer/)
+  disk.put('varve.json', encodeSealedJson({ format: 2, shards: 1, createdAt: 0 }))
+  refused(disk, /it has format 2, this version reads 3/)
 })
 
 verify('a damaged header is named, and the rest is checked', () => {

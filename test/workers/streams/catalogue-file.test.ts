@@ -66,6 +66,7 @@ function entry(name: string, nextOffset: number): Buffer {
     config: '{}',
     streamId: name.padEnd(16, '.'),
     chainHead: GENESIS_HASH,
+    recordHash: GENESIS_HASH,
     createdAt: 1,
     lastTimestamp: 2,
     firstOffset: 0,
@@ -77,7 +78,7 @@ function entry(name: string, nextOffset: number): Buffer {
     closed: false,
     lastCheckpoint: 0,
     segmentSince: 0,
-    trimPoint: { offset: 0, hash: GENESIS_HASH },
+    trimPoint: { offset: 0, hash: GENESIS_HASH, recordHash: GENESIS_HASH },
     firstSegment: 0,
     producers: [],
   }
@@ -86,8 +87,8 @@ function entry(name: string, nextOffset: number): Buffer {
 }
 
 function commit(checkpointLsn: number, entries = 1): Buffer {
-  const rest = { journalFile: 1, blockNumber: 1, blockHash: GENESIS_HASH, timestamp: 1, entries }
-  return encodeCommitEntry({ checkpointLsn, ...rest })
+  const place = { checkpointLsn, journalFile: 1, blockNumber: 1, blockHash: GENESIS_HASH }
+  return encodeCommitEntry({ ...place, timestamp: 1, clockMicros: 1, entries })
 }
 
 catalogue.run()

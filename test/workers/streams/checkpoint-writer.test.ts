@@ -1,8 +1,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { manifestPath, streamPath } from '../../../src/shared/format/paths.ts'
+import { manifestPath } from '../../../src/shared/format/paths.ts'
 import { Random } from '../../support/random.ts'
-import { SimulatedDisk } from '../../support/simulated-disk.ts'
+import { directoriesOf, directoryOf } from '../../support/stream-directory.ts'
+import { Crash, SimulatedDisk } from '../../support/simulated-disk.ts'
 import { Clock, SimulatedShard } from '../../support/simulated-shard.ts'
 
 const checkpoint = suite('workers/streams/checkpoint-writer')
@@ -10,16 +11,16 @@ const checkpoint = suite('workers/streams/checkpoint-writer')
 checkpoint('a stream has no directory before its first record is stored', () => {
   const { shard, disk } = open()
   append(shard, 'a', 1)
-  assert.not.ok(disk.exists(streamPath('a')))
+  assert.equal(directoriesOf(disk, 'a'), [])
   shard.settle()
-  assert.ok(disk.exists(manifestPath(streamPath('a'))))
+  assert.ok(disk.exists(manifestPath(directoryOf(disk, 'a'))))
 })
 
 checkpoint('a damaged manifest stops neither its stream nor its shard', () => {
   const { shard, disk } = open()
   append(shard, 'a', 1)
   shard.settle()
-  disk.content(manifestPath(streamPath('a'))).fill(0x20, 3, 9)
+  disk.content(manifestPath(directoryOf(disk, 'a'))).fill(0x20, 3, 9)
   append(shard, 'a', 60) // rolls, so that the manifest is wanted
   append(shard, 'b', 1)
   shard.settle()
@@ -44,6 +45,49 @@ checkpoint('a deleted stream leaves no file, and its name is free at once', () =
   )
 })
 
+checkpoint('a stream deleted, made again and deleted before a write-back stops nothing', () => {
+  const { shard, disk } = open()
+  append(shard, 'x', 1)
+  shard.settle()
+  shard.remove('x', () => undefined)
+  append(shard, 'x', 1)
+  shard.remove('x', () => undefined)
+  shard.settle()
+  append(shard, 'y', 1)
+  shard.settle()
+  assert.not.ok(shard.hasFailed)
+  assert.equal([directoriesOf(disk, 'x'), shard.read('y').length], [[], 1])
+})
+
+checkpoint('what a crash leaves of a deleted stream goes at the next start', () => {
+  for (let steps = 1, left = 0; ; steps += 1) {
+    const { shard, disk } = open()
+    append(shard, 'x', 1)
+    shard.settle()
+    shard.remove('x', () => undefined)
+    disk.crashAt = disk.operations + steps
+    const hasEnded = !isCrash(() => shard.settle())
+    disk.cutPower()
+    if (directoriesOf(disk, 'x').length > 0) left += 1
+    const next = new SimulatedShard(disk, new Random(3), new Clock())
+    next.stop()
+    assert.equal([next.recovered.table.size, directoriesOf(disk, 'x')], [0, []], `step ${steps}`)
+    if (hasEnded) return assert.ok(left > 1)
+  }
+})
+
+checkpoint('two streams whose names read and hash alike share no directory', () => {
+  const { shard, disk } = open()
+  // Both leave the same readable part, and the first 64 bits of their SHA-256 are the same.
+  const [one, other] = ["x|'^(':|&~+|@'&!=", "x||,@(!'^,(*:),!&"] as const
+  append(shard, one, 3)
+  shard.settle()
+  append(shard, other, 1)
+  shard.settle()
+  assert.equal([shard.read(one).length, shard.read(other).length], [3, 1])
+  assert.is(directoriesOf(disk, 'x').length, 2)
+})
+
 checkpoint('a checkpoint frees the journal files below it', () => {
   const { shard, disk } = open()
   append(shard, 'a', 400)
@@ -64,6 +108,16 @@ function append(shard: SimulatedShard, stream: string, count: number): void {
     shard.advance()
     shard.flush()
     shard.advance()
+  }
+}
+
+function isCrash(act: () => void): boolean {
+  try {
+    act()
+    return false
+  } catch (error) {
+    if (error instanceof Crash) return true
+    throw error
   }
 }
 

@@ -1,18 +1,12 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { decodeManifest } from '../../../src/shared/format/manifest.ts'
-import {
-  indexPath,
-  manifestPath,
-  segmentPath,
-  streamPath,
-} from '../../../src/shared/format/paths.ts'
+import { indexPath, manifestPath, segmentPath } from '../../../src/shared/format/paths.ts'
 import { RecordKind, viewRecord } from '../../../src/shared/format/record.ts'
 import { Random } from '../../support/random.ts'
+import { directoryOf } from '../../support/stream-directory.ts'
 import { SimulatedDisk } from '../../support/simulated-disk.ts'
 import { Clock, SimulatedShard } from '../../support/simulated-shard.ts'
-
-const DIRECTORY = streamPath('a')
 
 /** Appends records one by one, and stores each before the next comes. */
 function appendStored(shard: SimulatedShard, count: number): void {
@@ -23,10 +17,11 @@ function appendStored(shard: SimulatedShard, count: number): void {
 }
 
 /** What the manifest says of sealed segments, and when their last data records came. */
-function sealedTimes(disk: SimulatedDisk): [stated: number | null, last: number][] {
-  const { sealed = [] } = decodeManifest(disk.content(manifestPath(DIRECTORY))) ?? {}
+function sealedTimes(disk: SimulatedDisk): [stated: number, last: number][] {
+  const directory = directoryOf(disk, 'a')
+  const { sealed = [] } = decodeManifest(disk.content(manifestPath(directory))) ?? {}
   return sealed.map(({ number, lastTimestamp }) => {
-    const bytes = disk.content(segmentPath(DIRECTORY, number))
+    const bytes = disk.content(segmentPath(directory, number))
     let last = 0
     for (let record = viewRecord(bytes, 0); record; record = viewRecord(bytes, record.end)) {
       if (record.kind === RecordKind.Data) last = record.timestamp
@@ -50,7 +45,7 @@ writer('it does so without an index too', () => {
   const shard = new SimulatedShard(disk, new Random(2), new Clock())
   appendStored(shard, 2)
   while (sealedTimes(disk).length === 0) {
-    const path = indexPath(DIRECTORY, 0)
+    const path = indexPath(directoryOf(disk, 'a'), 0)
     if (disk.exists(path)) disk.content(path).fill(0)
     appendStored(shard, 1)
   }
