@@ -109,6 +109,11 @@ export class Feed implements StreamListener {
     this.#position = position
   }
 
+  /** Who follows it now. */
+  get followers(): number {
+    return this.#followers.size
+  }
+
   add(follower: Follower): void {
     this.#followers.add(follower)
   }

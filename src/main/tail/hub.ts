@@ -1,6 +1,6 @@
 import { StoreError } from '../../shared/errors.ts'
 import type { StreamStore, StreamSubscription } from '../store.ts'
-import { Feed, type FanOut, type Follower } from './feed.ts'
+import { Feed, type Follower } from './feed.ts'
 
 /** A seat at a stream's feed; the feed goes on while anyone has one. */
 export type Seat = {
@@ -70,21 +70,21 @@ export class Hub {
   /** Resolves once a record at or past `offset` is durable, the stream ends, or `signal` aborts. */
   async waitFor(stream: string, offset: number, signal: AbortSignal): Promise<void> {
     const { feed, leave } = await this.join(stream)
-    try {
-      if (feed.position > offset || feed.isClosed || signal.aborted) return
-      await new Promise<void>(resolve => {
-        const follower: Follower = {
-          isLive: true,
-          position: offset,
-          onFanOut: (_fanOut: FanOut) => resolve(),
-          onEnd: () => resolve(),
-        }
-        feed.add(follower)
-        signal.addEventListener('abort', () => resolve(), { once: true })
-      })
-    } finally {
-      leave()
-    }
+    const isOver = feed.position > offset || feed.isClosed || feed.failure !== undefined
+    if (isOver || signal.aborted) return leave()
+    await new Promise<void>(resolve => {
+      // Others may keep the feed, and the signal may belong to a connection that is kept: whatever
+      // ends the wait takes the follower and the listener away.
+      const end = () => {
+        feed.remove(follower)
+        signal.removeEventListener('abort', end)
+        leave()
+        resolve()
+      }
+      const follower: Follower = { isLive: true, position: offset, onFanOut: end, onEnd: end }
+      feed.add(follower)
+      signal.addEventListener('abort', end)
+    })
   }
 
   /** Ends all that is followed, and lets no one follow any more. Idempotent. */

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { STREAM_CONFIG_DEFAULT } from '../../../src/shared/limits.ts'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -82,6 +83,39 @@ hub('subscribers of every speed have every record once and in order', async () =
       throw new Error(`seed ${seed}`, { cause: error })
     })
   }
+})
+
+hub('long polls leave nothing behind while another follower keeps the feed', async () => {
+  const store = new MemoryStore()
+  await store.append({ stream: 'a', ...batchOf('x') })
+  const hub = new Hub(store, () => 0, 100)
+  const { feed } = await hub.join('a') // stays
+  const { signal } = new AbortController() // of a connection that stays
+  for (let offset = 1; offset < 10; offset += 1) {
+    const polls = [1, 2, 3].map(() => hub.waitFor('a', offset, signal))
+    await until(() => feed.followers === 3)
+    await store.append({ stream: 'a', ...batchOf('x') })
+    await Promise.all(polls)
+  }
+  const cancelled = new AbortController()
+  const poll = hub.waitFor('a', 10, cancelled.signal)
+  await until(() => feed.followers === 1)
+  cancelled.abort()
+  await poll
+  const listeners = [signal, cancelled.signal].map(of => getEventListeners(of, 'abort').length)
+  assert.equal([feed.followers, hub.subscribers, listeners], [0, 1, [0, 0]])
+})
+
+hub('a long poll ends when the shard of its stream stops', async () => {
+  const store = new MemoryStore()
+  await store.append({ stream: 'a', ...batchOf('x') })
+  const hub = new Hub(store, () => 0, 100)
+  const poll = hub.waitFor('a', 1, new AbortController().signal)
+  await until(() => hub.subscribers === 1 && store.watches === 1)
+  await turn()
+  store.failSubscriptions()
+  await poll
+  assert.is(hub.subscribers, 0)
 })
 
 async function followUnevenly(seed: number): Promise<void> {
