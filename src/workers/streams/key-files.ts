@@ -1,9 +1,11 @@
 import { StoreError } from '../../shared/errors.ts'
 import { latin1ToHex } from '../../shared/format/bytes.ts'
 import {
+  journalNumber,
   KEYS_PATH,
   keyIdInName,
   publicKeyPath,
+  shardPath,
   SIGNING_KEY_PATH,
 } from '../../shared/format/paths.ts'
 import type { PublicKey } from '../../shared/protocol/streams.ts'
@@ -19,6 +21,7 @@ import type { Environment } from '../environment.ts'
 // - A private key is durable under its temporary name before its public key is: so a first start
 //   that stopped halfway is told from a private key that was lost, which is never made anew in
 //   silence.
+// - A store that was served had a key: once all are gone, no new identity is made in silence.
 // - A private key whose public key is not there is damaged or not ours: PEM has no checksum, so a
 //   flipped bit would be another key.
 
@@ -117,7 +120,23 @@ function makeFirst(disk: Disk, environment: Environment): Signer {
         'start with the key that was given, or make a new one with: varve keys rotate',
     )
   }
+  if (wasServed(disk)) {
+    throw refusal(
+      `${KEYS_PATH}/ has no key though this store was served before; restore it from a backup, ` +
+        'start with the key that was given, or make a new identity with: varve keys rotate ' +
+        '(what the lost keys signed can then be checked only with public keys kept elsewhere)',
+    )
+  }
   return putInPlace(disk, newSigner(environment))
+}
+
+/**
+ * Whether a start ever went beyond its key. The shards open later, and then each has a journal file
+ * of its own besides file 0 of the layout.
+ */
+function wasServed(disk: Disk): boolean {
+  const journal = shardPath(0)
+  return disk.exists(journal) && disk.list(journal).some(name => (journalNumber(name) ?? 0) > 0)
 }
 
 /** Goes on with a new key whose making was interrupted. */
@@ -152,9 +171,18 @@ function readSigningKey(disk: Disk): Signer {
   return signer
 }
 
-/** Makes the public key durable, again too: it may be known from the page cache alone. */
+/**
+ * Makes the public key durable. One that is in place is synced, because it may be known from the
+ * page cache alone, but not written: a start with a full disk needs no room for it.
+ */
 function registerPublicKey(disk: Disk, { keyId, publicKey }: Signer): void {
-  replaceFile(disk, publicKeyPath(keyId), Buffer.from(publicKeyToPem(publicKey)))
+  const path = publicKeyPath(keyId)
+  if (!disk.exists(path) || readPublicKey(disk, keyId) !== publicKey) {
+    replaceFile(disk, path, Buffer.from(publicKeyToPem(publicKey)))
+    return
+  }
+  withFile(disk, path, 'read', file => disk.sync(file))
+  disk.syncDirectory(KEYS_PATH)
 }
 
 function readPublicKey(disk: Disk, keyId: string): string | undefined {

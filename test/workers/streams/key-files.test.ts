@@ -2,8 +2,14 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { StoreError } from '../../../src/shared/errors.ts'
 import { latin1ToHex } from '../../../src/shared/format/bytes.ts'
-import { publicKeyPath, SIGNING_KEY_PATH } from '../../../src/shared/format/paths.ts'
+import {
+  journalPath,
+  publicKeyPath,
+  shardPath,
+  SIGNING_KEY_PATH,
+} from '../../../src/shared/format/paths.ts'
 import { Signer, verifySignature } from '../../../src/shared/signing.ts'
+import { DiskError, type FileMode } from '../../../src/workers/disk/disk.ts'
 import {
   listPublicKeys,
   loadSigningKey,
@@ -141,6 +147,47 @@ keyFiles('the public key of the key in use is repaired', () => {
 
   assert.is(listPublicKeys(disk, keyId).damaged.length, 0)
 })
+
+keyFiles('a store that was served gets no new identity in silence when keys/ is gone', () => {
+  const disk = new FlatDisk()
+  disk.makeDirectory(shardPath(0))
+  disk.put(journalPath(0, 0), Buffer.alloc(0))
+  const first = load(disk)
+  disk.put(journalPath(0, 7), Buffer.alloc(0))
+  disk.remove(SIGNING_KEY_PATH)
+  disk.remove(publicKeyPath(first.keyId))
+
+  assert.match(
+    refusalOf(() => load(disk)),
+    /keys\/ has no key though this store was served before/,
+  )
+  assert.equal(disk.list('keys'), [])
+  const { keyId } = rotateSigningKey(disk, environmentOf(2))
+  assert.is(load(disk).keyId, keyId)
+})
+
+keyFiles('a key that is in place is synced and not written, so that a full disk can start', () => {
+  const disk = new FlatDisk()
+  const own = load(disk)
+  load(disk, given.toPem())
+  const full = new FullDisk(disk)
+
+  assert.is(load(full).keyId, own.keyId)
+  assert.is(load(full, given.toPem()).keyId, given.keyId)
+  assert.is(full.paths().length, 3)
+})
+
+/** The files of another disk, and no room for more. */
+class FullDisk extends FlatDisk {
+  constructor(disk: FlatDisk) {
+    super(new Map(disk.paths().map(path => [path, disk.content(path)])), new Set(['keys']))
+  }
+
+  override open(path: string, mode: FileMode): number {
+    if (mode === 'create') throw new DiskError('ENOSPC', 'open', path)
+    return super.open(path, mode)
+  }
+}
 
 /** Runs `act` up to the `at`-th operation, then the power fails; whether it got to its end. */
 function interrupt(disk: SimulatedDisk, at: number, act: () => void): boolean {
