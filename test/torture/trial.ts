@@ -1,0 +1,105 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Random } from '../support/random.ts'
+
+/** How much is tried: what every run of CI can pay for, or a night's worth. */
+export type Size = {
+  readonly isLong: boolean
+  /** Rounds of the faults that draw their load: kills, power cuts, histories. */
+  readonly seeds: number
+  readonly seed: number
+}
+
+/**
+ * What can be wrong after a fault.
+ *
+ * - `lost`: an acknowledged or once read record is gone, or the answer hides that it may be
+ * - `wrong`: a record that nobody appended there, a repeat, half of a batch, a false answer
+ * - `refused`: nothing stands in the way, and yet the service does not start, read or append
+ * - `hurt`: a stream that the fault did not touch suffers from it
+ * - `slow`: a bound of time or memory is exceeded, hangs included
+ */
+export type FindingKind = 'lost' | 'wrong' | 'refused' | 'hurt' | 'slow'
+
+export type Finding = { readonly kind: FindingKind; readonly detail: string }
+
+/** One try of a fault. */
+export type Case = {
+  readonly name: string
+  /** Ends with findings on the trial; throws only when the try itself could not be made. */
+  readonly run: (trial: Trial) => Promise<void>
+}
+
+export type Need = 'root' | 'strace' | 'gcc' | 'mount' | 'prlimit'
+
+export type Fault = {
+  readonly name: string
+  /** One sentence for the table of docs/reliability.md. */
+  readonly title: string
+  readonly needs: readonly Need[]
+  cases(size: Size): readonly Case[]
+}
+
+/** Cases stop at this many findings of one kind: the first say what the rest would. */
+const FINDINGS_MAX = 200
+
+/** What one try has to work with, and what it found. */
+export class Trial {
+  readonly random: Random
+  readonly findings: Finding[] = []
+  /** Measurements worth a line in the report, e.g. the slowest start. */
+  readonly notes = new Map<string, number>()
+  readonly #directory: string
+  readonly #cleanUps: (() => unknown)[] = []
+
+  constructor(seed: number) {
+    this.random = new Random(seed)
+    this.#directory = mkdtempSync(join(tmpdir(), 'varve-torture-'))
+  }
+
+  /** A path of this try below its own temporary directory; the parent exists. */
+  path(name: string): string {
+    const path = join(this.#directory, name)
+    mkdirSync(join(path, '..'), { recursive: true })
+    return path
+  }
+
+  find(kind: FindingKind, detail: string): void {
+    if (this.findings.length < FINDINGS_MAX) this.findings.push({ kind, detail })
+  }
+
+  /** Keeps the largest `value` seen under `name`. */
+  note(name: string, value: number): void {
+    this.notes.set(name, Math.max(value, this.notes.get(name) ?? 0))
+  }
+
+  /** Runs `cleanUp` when the try has ended, whatever came of it; the last added runs first. */
+  defer(cleanUp: () => unknown): void {
+    this.#cleanUps.push(cleanUp)
+  }
+
+  async close(): Promise<void> {
+    for (const cleanUp of this.#cleanUps.reverse()) await cleanUp()
+    rmSync(this.#directory, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise(done => {
+    setTimeout(done, ms)
+  })
+}
+
+/** Repeats `attempt` until it gives something, at most for `limitMs`. */
+export async function until<Result>(
+  limitMs: number,
+  attempt: () => Promise<Result | undefined>,
+): Promise<Result | undefined> {
+  const endMs = performance.now() + limitMs
+  for (;;) {
+    const result = await attempt()
+    if (result !== undefined || performance.now() > endMs) return result
+    await sleep(50)
+  }
+}
