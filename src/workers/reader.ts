@@ -21,9 +21,13 @@ export default function answer(request: ReaderRequest): ReaderReply {
       const { message } = error
       return { kind: 'error', error: new StoreError('shard_failed', message).toPlain() }
     }
-    if (!(error instanceof DiskError)) throw error
+    if (!(error instanceof DiskError)) return { kind: 'defect', reason: explain(error) }
     return { kind: 'error', error: describe(request, error).toPlain() }
   }
+}
+
+function explain(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }
 
 /** A path reaches who starts the service, and no client. */

@@ -1,4 +1,5 @@
 import { Piscina } from 'piscina'
+import { crash } from '../../shared/assert.ts'
 import { StoreError } from '../../shared/errors.ts'
 import type { ReaderReply, ReaderRequest } from '../../shared/protocol/reader.ts'
 import type { ReadPlan, ShardOptions } from '../../shared/protocol/shard.ts'
@@ -11,19 +12,26 @@ import type {
 
 type Reply<Kind extends ReaderReply['kind']> = Extract<ReaderReply, { readonly kind: Kind }>
 
-/** The reader threads: they see files, never a shard's memory. */
+/** How often a request is given to a thread: again where the first one died of something. */
+const TRIES = 2
+
+/**
+ * The reader threads: they see files, never a shard's memory. One that dies takes no request along:
+ * each is tried once more on another thread, and then refused as retryable.
+ */
 export class Readers {
   readonly #data: string
-  readonly #pool: Piscina
+  readonly #threads: number
+  readonly #onDeath: (reason: string) => void
+  #pool: Piscina | undefined
+  #isClosed = false
 
-  constructor(data: string, threads: number) {
+  /** @param onDeath hears why a thread died */
+  constructor(data: string, threads: number, onDeath: (reason: string) => void) {
     this.#data = data
-    this.#pool = new Piscina({
-      filename: new URL('../../workers/reader.js', import.meta.url).href,
-      minThreads: threads,
-      maxThreads: threads,
-      atomics: 'disabled',
-    })
+    this.#threads = threads
+    this.#onDeath = onDeath
+    this.#pool = this.#start()
   }
 
   /** Opens the data directory, or lays out a new one. @throws StoreError invalid_request */
@@ -54,8 +62,47 @@ export class Readers {
     return [...keys]
   }
 
-  close(): Promise<void> {
-    return this.#pool.destroy()
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await this.#pool?.destroy()
+  }
+
+  #start(): Piscina {
+    const pool = new Piscina({
+      filename: new URL('../../workers/reader.js', import.meta.url).href,
+      minThreads: this.#threads,
+      maxThreads: this.#threads,
+      atomics: 'disabled',
+    })
+    // An idle thread died; without a listener the event would end the process.
+    pool.on('error', (error: unknown) => this.#onDeath(String(error)))
+    pool.on('workerDestroy', () => setImmediate(() => this.#dropEmpty(pool)))
+    return pool
+  }
+
+  /**
+   * Gives a pool up that has no thread left. It starts none any more after a thread that died while
+   * it came up, and would keep its requests for ever.
+   */
+  #dropEmpty(pool: Piscina): void {
+    if (this.#isClosed || pool !== this.#pool || pool.threads.length > 0) return
+    this.#pool = undefined
+    pool.destroy().catch(crash) // its requests are rejected, and tried again on the next pool
+  }
+
+  /** @throws StoreError overloaded when the threads die of it, shutting_down */
+  async #answer(request: ReaderRequest): Promise<ReaderReply> {
+    for (let tries = 0; tries < TRIES && !this.#isClosed; tries += 1) {
+      this.#pool ??= this.#start()
+      try {
+        return (await this.#pool.run(request)) as ReaderReply
+      } catch (error) {
+        if (!this.#isClosed) this.#onDeath(String(error))
+      }
+    }
+    throw this.#isClosed
+      ? new StoreError('shutting_down', 'the service is shutting down')
+      : new StoreError('overloaded', 'the threads that read died, repeat the request')
   }
 
   /** @throws StoreError as the reader has it */
@@ -63,8 +110,11 @@ export class Readers {
     kind: Kind,
     request: ReaderRequest,
   ): Promise<Reply<Kind>> {
-    const reply = (await this.#pool.run(request)) as ReaderReply
+    const reply = await this.#answer(request)
     if (reply.kind === 'error') throw StoreError.fromPlain(reply.error)
+    if (reply.kind === 'defect') {
+      throw new StoreError('internal', 'a read met a defect', {}, new Error(reply.reason))
+    }
     if (reply.kind !== kind) throw new StoreError('internal', `a reader answered ${reply.kind}`)
     return reply as Reply<Kind>
   }

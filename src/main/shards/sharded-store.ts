@@ -54,7 +54,8 @@ export type ShardedStoreOptions = {
   readonly engine: ShardOptions
   /** PKCS8 PEM of the key to sign with; undefined: that of the directory. */
   readonly signingKey: string | undefined
-  readonly onLog: (shard: number, event: Extract<ShardEvent, { kind: 'log' }>) => void
+  /** @param shard undefined: it is not about a shard */
+  readonly onLog: (shard: number | undefined, event: Extract<ShardEvent, { kind: 'log' }>) => void
   readonly onResharded: (report: ReshardReport) => void
   readonly onOpened: (shard: number, opened: ShardOpened) => void
   readonly onState: (status: ShardStatus) => void
@@ -95,7 +96,7 @@ export class ShardedStore implements StreamStore {
     this.#options = options
     this.#watches = new Watches(stream => this.#owner(stream))
     this.#transactions = this.#makeTransactions(0)
-    this.#readers = new Readers(options.data, options.readers)
+    this.#readers = new Readers(options.data, options.readers, reason => this.#logDeath(reason))
   }
 
   /** @throws StoreError invalid_request when the data directory cannot be used */
@@ -364,6 +365,11 @@ export class ShardedStore implements StreamStore {
       message,
       fields,
     })
+  }
+
+  #logDeath(reason: string): void {
+    const message = 'a reader thread died, its requests are tried again'
+    this.#options.onLog(undefined, { kind: 'log', level: 'error', message, fields: { reason } })
   }
 
   #onEvent(shard: number, event: HeardEvent): void {

@@ -72,3 +72,5 @@ export type ReaderReply =
       readonly damaged: readonly string[]
     }
   | { readonly kind: 'error'; readonly error: PlainError }
+  /** A defect of ours, for the log. */
+  | { readonly kind: 'defect'; readonly reason: string }
