@@ -4,14 +4,11 @@ import { latin1ToHex } from '../../shared/format/bytes.ts'
 import { compareNames } from '../../shared/format/name-order.ts'
 import { isTailOnly, selectFromTail } from '../../shared/format/read-page.ts'
 import { renderRecords } from '../../shared/format/render.ts'
-import type { ReshardReport } from '../../shared/protocol/reader.ts'
 import type {
   MutationValue,
   ReadPlan,
   ReadRange,
-  ShardEvent,
   ShardOpened,
-  ShardOptions,
   ShardStats,
 } from '../../shared/protocol/shard.ts'
 import type {
@@ -40,26 +37,9 @@ import { DamageList, damageOf } from './damage-list.ts'
 import type { FlushCounters } from './durable-waits.ts'
 import { Readers } from './readers.ts'
 import { type HeardEvent, ShardClient } from './shard-client.ts'
+import type { ShardedStoreOptions } from './store-options.ts'
 import { Transactions } from './transactions.ts'
 import { Watches } from './watches.ts'
-
-export type ShardedStoreOptions = {
-  readonly data: string
-  /** Undefined: what the directory has, or 1 for a new one. */
-  readonly shards: number | undefined
-  readonly readers: number
-  readonly inFlightBytesMax: number
-  /** From the start of a transaction to its decision; then it is aborted. */
-  readonly transactionTimeoutMs: number
-  readonly engine: ShardOptions
-  /** PKCS8 PEM of the key to sign with; undefined: that of the directory. */
-  readonly signingKey: string | undefined
-  /** @param shard undefined: it is not about a shard */
-  readonly onLog: (shard: number | undefined, event: Extract<ShardEvent, { kind: 'log' }>) => void
-  readonly onResharded: (report: ReshardReport) => void
-  readonly onOpened: (shard: number, opened: ShardOpened) => void
-  readonly onState: (status: ShardStatus) => void
-}
 
 export type StoreStats = ShardStats &
   FlushCounters & { readonly shard: number; readonly inFlightBytes: number }
