@@ -7,7 +7,7 @@ export type Sabotage = {
   /** Occurs in the file exactly once. */
   readonly find: string
   readonly replace: string
-  /** Parts of test paths, the likeliest first; when all of them pass, the file's whole area runs. */
+  /** Parts of test paths, the likeliest first; when all of them pass, the whole area runs. */
   readonly tests: readonly string[]
 }
 
