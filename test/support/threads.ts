@@ -1,8 +1,10 @@
+import { syncBuiltinESMExports } from 'node:module'
 import workerThreads, { type Worker } from 'node:worker_threads'
 
 /**
- * Every thread that a pool starts while `run` does, in order: so that a test can kill a real one.
- * A store starts its reader threads first, then one thread a shard.
+ * Every thread that this one starts while `run` does, in order: so that a test can kill a real one.
+ * A store starts its reader threads first, then one thread a shard; a shard its flusher, then the
+ * thread of its write-back.
  */
 export async function withThreads(run: (threads: readonly Worker[]) => Promise<void>) {
   const threads: Worker[] = []
@@ -13,9 +15,11 @@ export async function withThreads(run: (threads: readonly Worker[]) => Promise<v
       threads.push(this)
     }
   }
+  syncBuiltinESMExports()
   try {
     await run(threads)
   } finally {
     workerThreads.Worker = Original
+    syncBuiltinESMExports()
   }
 }

@@ -250,10 +250,9 @@ export class ShardClient {
     if (event.kind === 'answer') return this.#later?.take(event.later, event.result)
     if (event.kind === 'state') {
       const { state, detail } = event
+      const isDeath = state === 'failed' && this.#waits?.failure === FailureCode.Thread
+      if (isDeath && this.#pool !== undefined) return this.#restart(this.#pool, detail)
       this.#setStatus(detail === '' ? { shard, state } : { shard, state, detail })
-      if (state === 'failed' && this.#waits?.failure === FailureCode.Thread && this.#pool) {
-        this.#restart(this.#pool, detail)
-      }
     }
     this.#listener.onEvent(shard, event)
   }

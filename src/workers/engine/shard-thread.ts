@@ -159,7 +159,7 @@ export class Shard {
       if (kind === 'failed') this.#log('error', 'the flusher failed', { reason })
       else this.#log('warn', NO_DIRECT_IO, { errno, reason })
     })
-    flusher.on('error', error => this.#fail(FailureCode.Thread, `the flusher died: ${error}`))
+    this.#watchThread(flusher, 'flusher')
     return flusher
   }
 
@@ -178,10 +178,19 @@ export class Shard {
       this.#engine?.onResult(result)
       this.#setTimer()
     })
-    checkpointer.on('error', error =>
-      this.#fail(FailureCode.Thread, `the checkpointer died: ${error}`),
-    )
+    this.#watchThread(checkpointer, 'write-back')
     return checkpointer
+  }
+
+  /** A thread may also go without an error. One that goes when the shard is over was sent. */
+  #watchThread(thread: Worker, name: string): void {
+    const fail = (reason: string) => {
+      const engine = this.#engine
+      engine?.advance() // a flusher that leaves after a failed write has said so in shared memory
+      if (engine?.isOver === false) engine.fail(FailureCode.Thread, reason)
+    }
+    thread.on('error', error => fail(`the ${name} thread died: ${error}`))
+    thread.on('exit', code => fail(`the ${name} thread exited with code ${code}`))
   }
 
   #post(job: CheckpointerJob): void {
@@ -194,10 +203,6 @@ export class Shard {
 
   #log(level: 'warn' | 'error', message: string, fields: Record<string, string>): void {
     this.#emit({ kind: 'log', level, message, fields })
-  }
-
-  #fail(code: FailureCode, reason: string): void {
-    this.#engine?.fail(code, reason)
   }
 
   async #watchFlushes(engine: ShardEngine): Promise<void> {
