@@ -147,6 +147,12 @@ export const ServeConfig = z.strictObject({
     .describe('Request bodies held in memory at a time; past it requests get 503.'),
   inFlightBytesMax:     bytes(KIB, 16 * GIB).default(64 * MIB)
     .describe('Appended bytes on their way to disk, per shard; past it appends get 503.'),
+  requestIdleMs:        milliseconds(100, DAY_MS).default(10_000)
+    .describe('Longest time between two parts of a request body; past it the sender gets 408.'),
+  requestTimeoutMs:     milliseconds(100, DAY_MS).default(60_000)
+    .describe('Longest time from the start of a request to the end of its body; past it the sender gets 408.'),
+  responseIdleMs:       milliseconds(100, DAY_MS).default(30_000)
+    .describe('Time after which a client that takes none of the bytes sent to it is cut off.'),
   connectionsMax:       count(1, 1_000_000).default(10_000)
     .describe('Open TCP connections.'),
   subscriptionsMax:     count(1, 1_000_000).default(10_000)

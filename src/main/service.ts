@@ -13,6 +13,9 @@ import { addEngineGauges } from './observe/engine-metrics.ts'
 import { ShardedStore } from './shards/sharded-store.ts'
 import { streamDefaults } from './stream-defaults.ts'
 
+/** Longest time that a stop waits for requests under way. */
+const DRAIN_MS_MAX = 10_000
+
 /** The running service: its parts opened in order, and closed in reverse. */
 export class Service {
   readonly #lock: DirectoryLock
@@ -143,6 +146,11 @@ function httpConfig(config: ServeConfig): HttpConfig {
     headersBytesMax: config.headersBytesMax,
     requestBytesMax: config.requestBytesMax,
     bodyBudgetBytes: config.bodyBudgetBytes,
+    requestIdleMs: config.requestIdleMs,
+    requestTimeoutMs: config.requestTimeoutMs,
+    responseIdleMs: config.responseIdleMs,
+    // The rest is for the store, which has to make durable and store what was accepted.
+    drainMs: Math.min(DRAIN_MS_MAX, config.shutdownMs / 3),
     connectionsMax: config.connectionsMax,
     subscriptionsMax: config.subscriptionsMax,
     sessionsMax: config.sessionsMax,

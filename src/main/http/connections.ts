@@ -1,27 +1,135 @@
-import type { Server } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { StoreError } from '../../shared/errors.ts'
+import { Queue } from '../../shared/queue.ts'
+import { endWithProblem, type Malformed, toMalformed } from './failures.ts'
+
+// The connections of a server, each with what it was asked and has not answered.
+//
+// - At most PIPELINED_MAX requests of a connection are served at a time; the others wait, in order.
+// - What is wrong with a request whose body is under way is the answer to that request. What is
+//   wrong behind whole requests is said after their answers: an append that was applied is never
+//   answered with what followed it.
+// - A connection that was told its last answer is destroyed after a grace, whether the peer reads
+//   it or not; so is one whose peer takes nothing of what waits for it.
 
 /** Also the time that a new connection has to say something once the close has begun. */
 const POLL_MS = 100
+const PIPELINED_MAX = 16
+/** Requests that wait for their turn: of one connection, and of all. */
+const WAITING_MAX = 1000
+const WAITING_ALL_MAX = 20_000
+/** Time that a peer has to read a last answer. */
+const LAST_ANSWER_MS = 1000
 
-/**
- * The connections of a server, for its end: those without a request under way are closed, and so
- * is, after a time, what is left. Node's own close waits for a client that connected and is silent,
- * and for one whose last answer went out after the close began.
- */
+export type ConnectionLimits = {
+  /** Time after which a peer that takes none of the bytes that wait for it is cut off. */
+  readonly responseIdleMs: number
+  /** Milliseconds of a clock that never goes back. */
+  readonly now: () => number
+  /** Answers a request whose body is under way; false when nobody reads its body. */
+  readonly failBody: (request: IncomingMessage, failure: StoreError) => boolean
+  /** Hears of each connection that is cut off. */
+  readonly onCut: (reason: CutReason) => void
+}
+export type CutReason = 'slow_reader' | 'pipelining'
+
+type Connection = {
+  /** Requests whose response has not ended. */
+  unanswered: number
+  /** Of them, those that are being served. */
+  served: number
+  readonly waiting: Queue<() => void>
+  /** The last request, and whether it was answered. */
+  last: Exchange | undefined
+  malformed: Malformed | undefined
+  /** What the peer had taken when it was last looked at with bytes waiting, and since when. */
+  taken: string
+  takenAtMs: number
+}
+type Exchange = { readonly request: IncomingMessage; isServed: boolean; isAnswered: boolean }
+
 export class Connections {
-  readonly #server: Server
-  readonly #sockets = new Set<Socket>()
+  readonly #limits: ConnectionLimits
+  readonly #open = new Map<Socket, Connection>()
+  readonly #exchanges = new WeakMap<IncomingMessage, Exchange>()
+  #server: Server | undefined
+  #waiting = 0
 
-  constructor(server: Server) {
-    this.#server = server
-    server.on('connection', (socket: Socket) => {
-      this.#sockets.add(socket)
-      socket.once('close', () => this.#sockets.delete(socket))
-    })
+  constructor(limits: ConnectionLimits) {
+    this.#limits = limits
   }
 
-  /** Runs `close`, which stops the listening, and sees to it that it ends. */
+  /** Before anything else hears of the server's requests. */
+  attach(server: Server): void {
+    this.#server = server
+    server.on('connection', (socket: Socket) => this.#add(socket))
+    server.prependListener('request', (request, response) => this.#onRequest(request, response))
+    const timer = setInterval(() => this.sweep(), Math.max(1, this.#limits.responseIdleMs / 8))
+    timer.unref()
+    server.once('close', () => clearInterval(timer))
+  }
+
+  /** Whether requests of a connection wait for their answers. */
+  isBusy(socket: Socket): boolean {
+    return (this.#open.get(socket)?.unanswered ?? 0) > 0
+  }
+
+  /** Calls `serve` when it is the turn of `request` among those of its connection. */
+  enter(request: IncomingMessage, serve: () => void): void {
+    const connection = this.#open.get(request.socket)
+    const exchange = this.#exchanges.get(request)
+    if (connection === undefined || exchange === undefined) return serve() // an upgrade
+    const start = () => {
+      connection.served += 1
+      exchange.isServed = true
+      serve()
+    }
+    if (connection.served < PIPELINED_MAX) return start()
+    if (connection.waiting.length >= WAITING_MAX || this.#waiting >= WAITING_ALL_MAX) {
+      return this.#cut(request.socket, 'pipelining')
+    }
+    this.#waiting += 1
+    connection.waiting.push(start)
+  }
+
+  /** Takes what Node's HTTP parser, or its timer, has against a connection. */
+  onMalformed(error: Error & { readonly code?: string }, socket: Socket): void {
+    const connection = this.#open.get(socket)
+    if (connection === undefined || error.code === 'ECONNRESET' || !socket.writable) {
+      socket.destroy()
+      return
+    }
+    const malformed = toMalformed(error)
+    const { last } = connection
+    if (last !== undefined && !last.request.complete) {
+      // It has its answer: a second one would be taken for another request's.
+      if (last.isAnswered) return destroyLater(socket)
+      if (this.#limits.failBody(last.request, malformed.failure)) return
+    }
+    connection.malformed = malformed
+    this.#sayLast(socket, connection)
+  }
+
+  /** Cuts off the peers that have taken nothing of what waits for them for too long. */
+  sweep(): void {
+    const { responseIdleMs, now } = this.#limits
+    const nowMs = now()
+    for (const [socket, connection] of this.#open) {
+      const taken = socket.writableLength === 0 ? '' : progressOf(socket)
+      if (taken === '' || taken !== connection.taken) {
+        connection.taken = taken
+        connection.takenAtMs = nowMs
+      } else if (nowMs - connection.takenAtMs >= responseIdleMs) this.#cut(socket, 'slow_reader')
+    }
+  }
+
+  /**
+   * Runs `close`, which stops the listening, and sees to it that it ends: connections without a
+   * request under way are closed, and so is, after a time, what is left. Node's own close waits for
+   * a client that connected and is silent, and for one whose last answer went out after the close
+   * began.
+   */
   async drain(close: () => Promise<void>, graceMs: number): Promise<void> {
     const poll = setInterval(() => this.#closeIdle(), POLL_MS)
     const deadline = setTimeout(() => this.#closeAll(), graceMs)
@@ -33,12 +141,82 @@ export class Connections {
     }
   }
 
+  #add(socket: Socket): void {
+    const connection: Connection = {
+      unanswered: 0,
+      served: 0,
+      waiting: new Queue(),
+      last: undefined,
+      malformed: undefined,
+      taken: '',
+      takenAtMs: 0,
+    }
+    this.#open.set(socket, connection)
+    socket.once('close', () => {
+      this.#open.delete(socket)
+      this.#waiting -= connection.waiting.length
+      connection.waiting.clear()
+    })
+  }
+
+  #onRequest(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request
+    const connection = this.#open.get(socket)
+    if (connection === undefined) return
+    const exchange: Exchange = { request, isServed: false, isAnswered: false }
+    this.#exchanges.set(request, exchange)
+    connection.unanswered += 1
+    connection.last = exchange
+    response.once('close', () => {
+      exchange.isAnswered = true
+      connection.unanswered -= 1
+      if (exchange.isServed) this.#leave(socket, connection)
+      this.#sayLast(socket, connection)
+    })
+  }
+
+  #leave(socket: Socket, connection: Connection): void {
+    connection.served -= 1
+    if (socket.destroyed) return // what waits was never begun, and nobody waits for it
+    const next = connection.waiting.shift()
+    if (next === undefined) return
+    this.#waiting -= 1
+    next()
+  }
+
+  #sayLast(socket: Socket, { malformed, unanswered }: Connection): void {
+    if (malformed === undefined || unanswered > 0) return
+    if (socket.writable) endWithProblem(socket, malformed)
+    destroyLater(socket)
+  }
+
+  /** Once: what was read of a connection is still parsed to its end. */
+  #cut(socket: Socket, reason: CutReason): void {
+    if (socket.destroyed) return
+    socket.destroy()
+    this.#limits.onCut(reason)
+  }
+
   #closeIdle(): void {
-    this.#server.closeIdleConnections()
-    for (const socket of this.#sockets) if (socket.bytesRead === 0) socket.destroy()
+    this.#server?.closeIdleConnections()
+    for (const socket of this.#open.keys()) if (socket.bytesRead === 0) socket.destroy()
   }
 
   #closeAll(): void {
-    for (const socket of this.#sockets) socket.destroy()
+    for (const socket of this.#open.keys()) socket.destroy()
   }
+}
+
+function destroyLater(socket: Socket): void {
+  setTimeout(() => socket.destroy(), LAST_ANSWER_MS).unref()
+}
+
+/**
+ * What changes whenever the kernel takes bytes of `socket`. `bytesWritten` moves only with a whole
+ * write, which may be a page of 64 MiB; libuv's queue, which Node's own timeouts look at too, is
+ * behind a private member.
+ */
+function progressOf(socket: Socket): string {
+  const { _handle: handle } = socket as { _handle?: { readonly writeQueueSize?: number } | null }
+  return `${socket.bytesWritten - socket.writableLength} ${handle?.writeQueueSize ?? 0}`
 }

@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { type ErrorCode, ERRORS, type Outcome, StoreError } from '../../shared/errors.ts'
@@ -27,7 +28,7 @@ const FASTIFY_ERRORS: Readonly<Record<string, readonly [code: ErrorCode, detail:
 /** What a failure is to the caller. */
 export function toStoreError(error: unknown): StoreError {
   if (error instanceof StoreError) return error
-  const { code, validation, validationContext } = error as Partial<FastifyError>
+  const { code, validation, validationContext, statusCode } = error as Partial<FastifyError>
   if (validation !== undefined) {
     const faults = validation.map(({ instancePath, message }) =>
       `${instancePath} ${message}`.trim(),
@@ -36,12 +37,26 @@ export function toStoreError(error: unknown): StoreError {
   }
   const known = FASTIFY_ERRORS[code ?? '']
   if (known !== undefined) return new StoreError(known[0], known[1], {}, error)
+  // Of the files of the documentation: no such file, or a path that leads out of their folder.
+  if (statusCode === 403 || statusCode === 404) return nothingServed(error)
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    return new StoreError('invalid_request', 'the file cannot be served so', {}, error)
+  }
   return new StoreError(
     'internal',
     'an unexpected failure; the log of the service has it',
     {},
     error,
   )
+}
+
+function nothingServed(cause?: unknown): StoreError {
+  return new StoreError('not_found', 'nothing is served at this address', {}, cause)
+}
+
+/** Answers what a route passes on because it has nothing at the address. */
+export function answerNotFound(request: FastifyRequest, reply: FastifyReply): void {
+  sendProblem(nothingServed(), request, reply)
 }
 
 /** What a failure of the store's `append` is to the caller: it says what became of the append. */
@@ -78,6 +93,8 @@ export function sendProblem(
     request.log.error({ err: failure.cause ?? failure, code: failure.code }, 'a request failed')
   }
   if (status === 429 || status === 503) reply.header('retry-after', RETRY_AFTER_SECONDS)
+  // The rest of its body is read and thrown away, so that the client gets to read this.
+  if (failure.code === 'overloaded') reply.removeHeader('connection')
   // As bytes, or Fastify would add a charset, which the type does not have.
   const body = Buffer.from(JSON.stringify(toProblem(failure)))
   reply.code(status).header('content-type', PROBLEM_TYPE).send(body)
@@ -88,29 +105,63 @@ function isBadName(error: unknown, request: FastifyRequest): boolean {
   return code === 'FST_ERR_BAD_URL' && request.raw.url?.startsWith('/v1/streams/') === true
 }
 
-/** Malformed HTTP: nothing that was parsed can be trusted, so the connection ends with this. */
-export function answerMalformed(error: Error & { readonly code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const [status, phrase, detail] = MALFORMED[error.code ?? ''] ?? [
-    400,
-    'Bad Request',
-    'the request is not valid HTTP/1.1',
-  ]
-  const problem = { ...toProblem(new StoreError('invalid_request', detail)), status }
-  const body = JSON.stringify(problem)
+/** What is wrong with the bytes of a connection: HTTP that is not valid, or came too slowly. */
+export type Malformed = {
+  readonly status: number
+  readonly phrase: string
+  readonly failure: StoreError
+}
+
+export function toMalformed({ code = '' }: { readonly code?: string }): Malformed {
+  const [status, phrase, errorCode, detail] = MALFORMED[code] ?? NOT_HTTP
+  return { status, phrase, failure: new StoreError(errorCode, detail) }
+}
+
+/** Writes the last answer of a connection, past a parser that gave up, and ends its own side. */
+export function endWithProblem(socket: Socket, { status, phrase, failure }: Malformed): void {
+  const body = JSON.stringify({ ...toProblem(failure), status })
   socket.end(
     `HTTP/1.1 ${status} ${phrase}\r\nContent-Type: ${PROBLEM_TYPE}\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   )
 }
 
+type MalformedRow = readonly [status: number, phrase: string, code: ErrorCode, detail: string]
+
+const NOT_HTTP: MalformedRow = [
+  400,
+  'Bad Request',
+  'invalid_request',
+  'the request is not valid HTTP/1.1',
+]
+
 /** Statuses that HTTP has for failures before a request is whole. */
-const MALFORMED: Readonly<
-  Record<string, readonly [status: number, phrase: string, detail: string]>
-> = {
-  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout', 'the request took too long to arrive'],
-  HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large', 'the headers are too large'],
+const MALFORMED: Readonly<Record<string, MalformedRow>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: [
+    408,
+    'Request Timeout',
+    'request_timeout',
+    'the request took too long to arrive',
+  ],
+  HPE_HEADER_OVERFLOW: [
+    431,
+    'Request Header Fields Too Large',
+    'invalid_request',
+    'the headers are too large',
+  ],
+}
+
+/** A CONNECT: Node gives the connection away, and this service is no proxy. */
+export function refuseTunnel(socket: Socket): void {
+  const failure = new StoreError('method_not_allowed', 'CONNECT is not served')
+  socket.on('error', () => socket.destroy())
+  endWithProblem(socket, { status: 405, phrase: 'Method Not Allowed', failure })
+  socket.destroySoon()
+}
+
+/** An expectation that is not `100-continue`: the body was not read. */
+export function refuseExpectation(_request: IncomingMessage, response: ServerResponse): void {
+  const failure = new StoreError('expectation_failed', 'only Expect: 100-continue is understood')
+  const body = JSON.stringify(toProblem(failure))
+  response.writeHead(417, { 'content-type': PROBLEM_TYPE, connection: 'close' }).end(body)
 }

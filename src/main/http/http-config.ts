@@ -31,6 +31,13 @@ export type HttpConfig = AppendLimits & {
   readonly requestBytesMax: number
   /** Request bodies in memory at a time, bytes; at least `requestBytesMax`. */
   readonly bodyBudgetBytes: number
+  /** Longest time between two parts of a request body, and from a request's start to its end. */
+  readonly requestIdleMs: number
+  readonly requestTimeoutMs: number
+  /** Time after which a client that takes none of the bytes that wait for it is cut off. */
+  readonly responseIdleMs: number
+  /** Time that requests under way have at the end of the service. */
+  readonly drainMs: number
   /** Open TCP connections. */
   readonly connectionsMax: number
   /** WebSocket tails, event streams and long polls at a time. */
@@ -58,6 +65,10 @@ export const HTTP_CONFIG_DEFAULTS: HttpConfig = {
   headersBytesMax: HEADERS_BYTES_MAX,
   requestBytesMax: REQUEST_BYTES_MAX,
   bodyBudgetBytes: 256 * MIB,
+  requestIdleMs: 10_000,
+  requestTimeoutMs: 60_000,
+  responseIdleMs: 30_000,
+  drainMs: 10_000,
   connectionsMax: 10_000,
   subscriptionsMax: 5000,
   sessionsMax: SESSIONS_MAX,

@@ -2,15 +2,15 @@ import type { Metrics } from '../observe/metrics.ts'
 import type { Sessions } from '../session/sessions.ts'
 import type { StreamStore } from '../store.ts'
 import type { Hub } from '../tail/hub.ts'
-import type { BodyBudget } from './body-budget.ts'
 import type { HttpConfig } from './http-config.ts'
+import type { RequestBodies } from './request-bodies.ts'
 import type { Upgrades } from './upgrades.ts'
 
 /** What every route is given. */
 export type RouteContext = {
   readonly store: StreamStore
   readonly config: HttpConfig
-  readonly budget: BodyBudget
+  readonly bodies: RequestBodies
   readonly hub: Hub
   readonly sessions: Sessions
   /** For messages as long as a request body. */

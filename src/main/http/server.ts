@@ -1,4 +1,3 @@
-import type { AddressInfo } from 'node:net'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import websocket from '@fastify/websocket'
@@ -17,10 +16,12 @@ import { Hub } from '../tail/hub.ts'
 import { AppendAnswers } from './append-answer.ts'
 import { BodyBudget } from './body-budget.ts'
 import { Connections } from './connections.ts'
-import { answerMalformed, sendProblem } from './failures.ts'
+import { answerNotFound, sendProblem } from './failures.ts'
 import type { HttpConfig } from './http-config.ts'
 import { parseJson } from './json-envelope.ts'
 import { KnownPaths } from './known-paths.ts'
+import { Listeners } from './listeners.ts'
+import { RequestBodies } from './request-bodies.ts'
 import type { RouteContext } from './route-context.ts'
 import { appendRoute } from './routes/append.ts'
 import { checkpointRoutes } from './routes/checkpoints.ts'
@@ -32,20 +33,15 @@ import { tailRoute } from './routes/tail.ts'
 import { transactionRoute } from './routes/transactions.ts'
 import { verifyRoute } from './routes/verify.ts'
 import { addTrust, Trust } from './trust.ts'
-import { Upgrades } from './upgrades.ts'
+import { upgradableRequest, Upgrades } from './upgrades.ts'
 
-/** Until a request is whole (faults.md, Security); long polls and streams come after. */
-const TIMEOUTS = {
-  headersTimeout: 10_000,
-  requestTimeout: 30_000,
-  connectionsCheckingInterval: 5000,
-} as const
 /** Bodies of everything but appends. */
 const SMALL_BODY_BYTES_MAX = MIB
 /** Longer than any header section, so that a name's length is judged by its own rule. */
 const PARAM_LENGTH_MAX = 65_536
 /** What a subscriber sends is ignored, and closes the connection past this. */
 const WEBSOCKET_PAYLOAD_MAX = 4096
+const EMPTY = Buffer.alloc(0)
 const GOING_AWAY = 1001
 /** Time that a subscriber has to answer a close before its connection is cut. */
 const CLOSE_GRACE_MS = 1000
@@ -73,41 +69,53 @@ export type Server = {
 export async function openServer(parts: ServerParts): Promise<Server> {
   const { store, config } = parts
   const metrics = parts.metrics ?? new Metrics()
-  const budget = new BodyBudget(config.bodyBudgetBytes)
-  const hub = new Hub(store, () => performance.now(), config.subscriptionsMax)
-  const app = createApp(parts)
-  const connections = new Connections(app.server)
+  const now = () => performance.now()
+  const budget = new BodyBudget(config.bodyBudgetBytes, config.requestBytesMax)
+  const bodies = new RequestBodies(budget, config.requestIdleMs, now)
+  const hub = new Hub(store, now, config.subscriptionsMax)
+  const connections = new Connections({
+    responseIdleMs: config.responseIdleMs,
+    now,
+    failBody: (request, failure) => bodies.fail(request, failure),
+    onCut: reason => metrics.onCut(reason),
+  })
+  const requestClass = upgradableRequest(socket => connections.isBusy(socket))
+  const listeners = new Listeners(config, connections, requestClass)
+  const app = createApp(parts, listeners, connections)
   const upgrades = new Upgrades(app.server, config.requestBytesMax)
   const answers = new AppendAnswers()
   const sessions = new Sessions(
     { store, limits: config, budget, metrics, answers, log: app.log },
     config.sessionsMax,
   )
-  const context = { store, config, budget, hub, sessions, upgrades, metrics }
+  const context = { store, config, bodies, hub, sessions, upgrades, metrics }
   await addWebSockets(app, upgrades)
   // Hooks hold for what is registered after them.
+  app.addHook('onRequest', (request, _reply, done) => connections.enter(request.raw, done))
   addTrust(app, new Trust(config))
   addHooks(app, hub, metrics)
   await addDocs(app)
-  addParsers(app)
-  addGauges(context)
+  addParsers(app, bodies)
+  addGauges(context, budget)
   await addRoutes(app, context)
-  await app.listen({ host: config.host, port: config.port })
-  app.server.maxConnections = config.connectionsMax
-  const { address, port, family } = app.server.address() as AddressInfo
-  const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
+  const url = await listeners.listen(app, config)
   const close = async () => {
     hub.close()
     const closeApp = async () => {
       await sessions.close()
       await app.close()
     }
-    await connections.drain(closeApp, TIMEOUTS.requestTimeout)
+    await connections.drain(closeApp, config.drainMs)
+    bodies.close()
   }
   return { app, url, metrics, close }
 }
 
-function createApp({ logger }: ServerParts): FastifyInstance {
+function createApp(
+  { logger }: ServerParts,
+  listeners: Listeners,
+  connections: Connections,
+): FastifyInstance {
   const app = fastify({
     ...(logger === undefined ? { logger: false } : { loggerInstance: logger }),
     logController: new LogController({ disableRequestLogging: true }),
@@ -115,16 +123,15 @@ function createApp({ logger }: ServerParts): FastifyInstance {
     return503OnClosing: false, // the hook answers, as a problem
     forceCloseConnections: 'idle',
     bodyLimit: SMALL_BODY_BYTES_MAX,
-    requestTimeout: TIMEOUTS.requestTimeout,
-    // A request without Host is refused by the hook, as a problem.
-    http: { ...TIMEOUTS, requireHostHeader: false },
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
-    clientErrorHandler: answerMalformed,
+    serverFactory: listeners.create,
+    clientErrorHandler: (error, socket) => connections.onMalformed(error, socket),
     frameworkErrors: sendProblem,
   })
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
   app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply))
+  app.setNotFoundHandler(answerNotFound)
   return app
 }
 
@@ -155,14 +162,19 @@ async function addDocs(app: FastifyInstance): Promise<void> {
 }
 
 /** JSON.parse keeps `__proto__` and `constructor` the ordinary keys that they are. */
-function addParsers(app: FastifyInstance): void {
+function addParsers(app: FastifyInstance, bodies: RequestBodies): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
-    try {
-      done(null, body.length === 0 ? undefined : parseJson(body as Buffer, 'the body'))
-    } catch (error) {
-      done(error as Error)
-    }
+  app.addContentTypeParser('application/json', ({ raw }, _payload, done) => {
+    bodies.admit(raw, SMALL_BODY_BYTES_MAX)
+    bodies.read(raw, (failure, body = EMPTY) => {
+      bodies.release(raw)
+      try {
+        if (failure !== null) throw failure
+        done(null, body.length === 0 ? undefined : parseJson(body, 'the body'))
+      } catch (error) {
+        done(error as Error)
+      }
+    })
   })
 }
 
@@ -193,7 +205,7 @@ function addHooks(app: FastifyInstance, hub: Hub, metrics: Metrics): void {
   })
 }
 
-function addGauges({ metrics, budget, hub, sessions }: RouteContext): void {
+function addGauges({ metrics, hub, sessions }: RouteContext, budget: BodyBudget): void {
   metrics.addGauge({
     name: 'varve_request_body_bytes',
     help: 'Request bodies charged to the budget',

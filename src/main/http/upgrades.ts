@@ -1,9 +1,38 @@
-import type { IncomingMessage, Server } from 'node:http'
+import { IncomingMessage, type Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { StoreError } from '../../shared/errors.ts'
 
 const GOING_AWAY = 1001
+/** Addresses that serve WebSockets. */
+const WEBSOCKET_TARGET = /^\/v1\/(?:session|streams\/[^/?]+\/tail)(?:\?|$)/
+
+/**
+ * A class for the requests of a server that ignores Upgrade (RFC 9110 section 7.8) but on its
+ * WebSocket routes: other requests, with their bodies, are served as if they had not asked, e.g.
+ * those of clients that would rather speak HTTP/2. Node asks `upgrade` once the headers are parsed,
+ * and gives the connection away where it is true.
+ *
+ * @param isBusy whether a connection has requests to answer, so that it cannot change its protocol
+ */
+export function upgradableRequest(isBusy: (socket: Socket) => boolean): typeof IncomingMessage {
+  return class extends IncomingMessage {
+    // Not a private name: Node's constructor assigns `upgrade` before there is one.
+    declare isUpgradeAsked: boolean
+
+    get upgrade(): boolean {
+      const { method, url = '', headers, socket } = this
+      if (!this.isUpgradeAsked) return false
+      if (method === 'CONNECT') return true
+      const isWebSocket = method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket'
+      return isWebSocket && WEBSOCKET_TARGET.test(url) && !isBusy(socket)
+    }
+
+    set upgrade(isAsked: boolean | null) {
+      this.isUpgradeAsked = isAsked === true
+    }
+  }
+}
 
 /**
  * Upgrades to WebSockets whose messages may have another length than those of the plugin, which has

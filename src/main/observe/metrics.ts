@@ -32,6 +32,7 @@ export class Metrics {
     checkpoints:   this.#counter('varve_checkpoints_requested_total', 'Checkpoints that were asked for', []),
     reads:         this.#counter('varve_reads_total', 'Read pages served', []),
     readRecords:   this.#counter('varve_read_records_total', 'Records read', []),
+    connectionCuts: this.#counter('varve_connections_cut_total', 'Connections cut off, by reason', ['reason']),
     readBytes:     this.#counter('varve_read_bytes_total', 'Bytes of read pages, as rendered', []),
     sessionPauses: this.#counter('varve_session_pauses_total', 'Times that a session was not read for a while', []),
   }
@@ -144,6 +145,11 @@ export class Metrics {
     this.#metrics.reads.inc()
     this.#metrics.readRecords.inc(records)
     this.#metrics.readBytes.inc(bytes)
+  }
+
+  /** A connection was cut off. */
+  onCut(reason: string): void {
+    this.#metrics.connectionCuts.inc({ reason })
   }
 
   render(): Promise<string> {

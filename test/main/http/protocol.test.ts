@@ -69,13 +69,37 @@ protocol('a client that leaves within its body leaves nothing behind', () =>
     const { port, hostname } = new URL(url)
     const socket = connect(Number(port), hostname)
     socket.write(`${APPEND}Content-Length: 9\r\n\r\nx`)
-    await whenMetric('varve_request_body_bytes 9')
+    await whenMetric('varve_request_body_bytes 1')
     socket.destroy()
     await whenMetric('varve_request_body_bytes 0')
     assert.is((await append('a', 'text/plain', 'x')).body.firstOffset, 0)
   }),
 )
 
+protocol('what is not served below the documentation is a problem document too', () =>
+  withServer(async ({ url }) => {
+    for (const target of [
+      '/docs/static/..',
+      '/docs/static/../../package.json',
+      '/docs/static/%2e%2e/x',
+      '/docs/static/nothing.js',
+      '/docs/nothing',
+      '/docs/static/%00',
+    ]) {
+      const answer = await sendRaw(url, `GET ${target} HTTP/1.1\r\n${LOCAL}\r\n\r\n`)
+      assert.match(answer, /^HTTP\/1\.1 40[0-9] [^]*application\/problem\+json/, target)
+    }
+  }),
+)
+
+protocol('a tunnel is refused', () =>
+  withServer(async ({ url }) => {
+    const answer = await sendRaw(url, `CONNECT a:1 HTTP/1.1\r\n${LOCAL}\r\n\r\n`)
+    assert.match(answer, /^HTTP\/1\.1 405 [^]*"code":"method_not_allowed"/)
+  }),
+)
+
+const LOCAL = 'Host: localhost\r\nConnection: close'
 const POST_HEAD = 'POST /v1/streams/a/records HTTP/1.1\r\nHost: localhost\r\n'
 const APPEND = `${POST_HEAD}Content-Type: text/plain\r\n`
 

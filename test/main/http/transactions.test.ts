@@ -137,7 +137,8 @@ transactions('a body past the limit or past the budget is refused, and nothing s
       const long = await transact(server, { stream: 'a', records: [{ text: 'x'.repeat(200) }] })
       assert.equal([long.status, long.body.code], [413, 'body_too_large'])
       assert.is(long.body.outcome, 'not_applied')
-      const body = new Blob([JSON.stringify({ appends: [of('a')] })]).stream()
+      const text = JSON.stringify({ appends: [of('a')] }).padEnd(200)
+      const body = new Blob([text]).stream()
       const headers = { 'content-type': 'application/json' }
       const init: RequestInit = { body, duplex: 'half', headers }
       const unknown = await server.send('POST', URL, init)

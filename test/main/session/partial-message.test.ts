@@ -6,7 +6,7 @@ import { PartialMessage } from '../../../src/main/session/partial-message.ts'
 const partial = suite('main/session/partial-message')
 
 partial('what arrives is charged until the message is whole', () => {
-  const budget = new BodyBudget(1000)
+  const budget = new BodyBudget(1000, 1000)
   const message = new PartialMessage(budget)
   assert.ok(message.onChunk(300))
   assert.ok(message.onChunk(200))
@@ -17,7 +17,7 @@ partial('what arrives is charged until the message is whole', () => {
 })
 
 partial('nothing is charged for what does not fit', () => {
-  const budget = new BodyBudget(1000)
+  const budget = new BodyBudget(1000, 1000)
   const message = new PartialMessage(budget)
   assert.ok(message.onChunk(600))
   assert.not.ok(message.onChunk(401))
@@ -26,7 +26,7 @@ partial('nothing is charged for what does not fit', () => {
 })
 
 partial('control frames are no part of a message, wherever a read cuts them', () => {
-  const budget = new BodyBudget(1000)
+  const budget = new BodyBudget(1000, 1000)
   const message = new PartialMessage(budget)
   assert.ok(message.onChunk(100))
   assert.ok(message.onChunk(10))
@@ -36,7 +36,7 @@ partial('control frames are no part of a message, wherever a read cuts them', ()
 })
 
 partial('a control frame after a whole message gives nothing back', () => {
-  const budget = new BodyBudget(1000)
+  const budget = new BodyBudget(1000, 1000)
   const message = new PartialMessage(budget)
   message.complete()
   assert.ok(message.onChunk(110)) // its last 10 bytes begin a control frame

@@ -14,7 +14,6 @@ import type { AppendRequest } from '../../store.ts'
 import { AppendAnswers } from '../append-answer.ts'
 import { checkBatchBody, encodeJsonBody, encodeLoneBody, encodeNdjsonBody } from '../append-body.ts'
 import type { EncodedBatch } from '../append-checks.ts'
-import { BodyCharges } from '../body-budget.ts'
 import { sendProblem, toAppendFailure } from '../failures.ts'
 import type { AppendLimits } from '../http-config.ts'
 import { parseMediaType } from '../media-type.ts'
@@ -39,15 +38,14 @@ const JSON_TYPE = 'application/json; charset=utf-8'
 
 /** Answers only once the batch is as durable as the answer says. */
 export function appendRoute(context: RouteContext) {
-  const { store, config, budget, metrics } = context
-  const charges = new BodyCharges(budget, config.requestBytesMax)
+  const { store, config, bodies, metrics } = context
   const pending = new WeakMap<FastifyRequest, Encoder>()
   const answers = new AppendAnswers()
 
   function admit(request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void) {
     try {
       const encode = encoderOf(request.headers['content-type'])
-      charges.charge(request)
+      bodies.admit(request.raw, config.requestBytesMax)
       pending.set(request, encode)
       done()
     } catch (error) {
@@ -61,7 +59,7 @@ export function appendRoute(context: RouteContext) {
     const { stream, batch, count } = appendRequest
     const bytes = batch.length
     const result = await store.append(appendRequest).catch(rethrow)
-    charges.release(request)
+    bodies.release(request.raw)
     if (result.duplicate) metrics.onDuplicate()
     else metrics.onAppend(count, bytes, performance.now() - startedAt)
     reply.header('content-type', JSON_TYPE)
@@ -70,9 +68,9 @@ export function appendRoute(context: RouteContext) {
 
   return async (app: FastifyInstance): Promise<void> => {
     app.removeAllContentTypeParsers()
-    app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+    app.addContentTypeParser('*', (request, _payload, done) => bodies.read(request.raw, done))
     app.setErrorHandler((error, request, reply) => {
-      charges.release(request)
+      bodies.release(request.raw)
       sendProblem(error, request, reply, 'not_applied')
     })
     app.route({

@@ -4,7 +4,6 @@ import type { TransactionResult } from '../../../shared/protocol/streams.ts'
 import { Problem } from '../../../shared/schemas/problem.ts'
 import { TransactionAnswer, TransactionBody } from '../../../shared/schemas/transactions.ts'
 import type { TransactionAppend } from '../../store.ts'
-import { BodyCharges } from '../body-budget.ts'
 import { sendProblem, toAppendFailure } from '../failures.ts'
 import { parseMediaType } from '../media-type.ts'
 import { readProducer } from '../producer-headers.ts'
@@ -14,13 +13,11 @@ import { readTransaction } from '../transaction-body.ts'
 const EMPTY = Buffer.alloc(0)
 
 /** Appends to many streams, all of them or none. */
-export function transactionRoute({ store, config, budget, metrics }: RouteContext) {
-  const charges = new BodyCharges(budget, config.requestBytesMax)
-
+export function transactionRoute({ store, config, bodies, metrics }: RouteContext) {
   function admit(request: FastifyRequest, _reply: unknown, done: (error?: Error) => void): void {
     try {
       checkType(request.headers['content-type'])
-      charges.charge(request)
+      bodies.admit(request.raw, config.requestBytesMax)
       done()
     } catch (error) {
       done(error as Error)
@@ -45,9 +42,9 @@ export function transactionRoute({ store, config, budget, metrics }: RouteContex
 
   return async (app: FastifyInstance): Promise<void> => {
     app.removeAllContentTypeParsers()
-    app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+    app.addContentTypeParser('*', (request, _payload, done) => bodies.read(request.raw, done))
     app.setErrorHandler((error, request, reply) => {
-      charges.release(request)
+      bodies.release(request.raw)
       sendProblem(error, request, reply, 'not_applied')
     })
     app.route({
@@ -62,7 +59,7 @@ export function transactionRoute({ store, config, budget, metrics }: RouteContex
         checkAsked(request)
         const body = (request.body as Buffer | undefined) ?? EMPTY
         const result = await transact(readTransaction(body, config))
-        charges.release(request)
+        bodies.release(request.raw)
         return result
       },
     })
