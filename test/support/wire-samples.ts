@@ -19,8 +19,8 @@ export type Content = {
 export function encodeBatch(records: readonly Content[]): Buffer {
   const items = records.map(({ format, headers, body }) => {
     const header = Buffer.alloc(BATCH_ITEM_HEADER_BYTES)
-    encodeBatchItemHeader(header, 0, format, headers.length, body.length)
-    return Buffer.concat([header, Buffer.from(headers + body)])
+    encodeBatchItemHeader(header, 0, format, Buffer.byteLength(headers), Buffer.byteLength(body))
+    return Buffer.concat([header, Buffer.from(headers), Buffer.from(body)])
   })
   return Buffer.concat(items)
 }
