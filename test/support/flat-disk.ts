@@ -80,10 +80,6 @@ export class FlatDisk implements Disk {
 
   syncDirectory(): void {}
 
-  syncAll(): boolean {
-    return false
-  }
-
   exists(path: string): boolean {
     return this.#files.has(path) || this.#directories.has(path)
   }

@@ -149,10 +149,6 @@ export class SimulatedDisk implements Disk {
     this.#changes = this.#changes.filter(({ directory }) => directory !== path)
   }
 
-  syncAll(): boolean {
-    return false
-  }
-
   exists(path: string): boolean {
     return this.#names.has(path) || this.#directories.has(path)
   }

@@ -6,6 +6,7 @@ import type {
   Durability,
   Producer,
   ReadVerify,
+  StreamDamage,
 } from '../../src/shared/protocol/streams.ts'
 import { listCheckpoints } from '../../src/workers/streams/checkpoint-list.ts'
 import { encodeBatchItemHeader } from '../../src/shared/format/batch.ts'
@@ -102,6 +103,7 @@ export class SimulatedShard {
   readonly recovered: RecoveredShard
   /** What the engine has said. */
   readonly logged: Extract<ShardEvent, { kind: 'log' }>[] = []
+  readonly damage: StreamDamage[] = []
   readonly #shard: number
   readonly #random: Random
   readonly #clock: Clock
@@ -155,7 +157,10 @@ export class SimulatedShard {
       buffer,
       freeBytes: () => disk.freeBytes(),
       postJob: job => this.#jobs.push(job),
-      emit: event => event.kind === 'log' && this.logged.push(event),
+      emit: event => {
+        if (event.kind === 'log') this.logged.push(event)
+        if (event.kind === 'damage') this.damage.push(event.damage)
+      },
     })
   }
 

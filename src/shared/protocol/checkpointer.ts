@@ -1,7 +1,7 @@
 import type { CommitEntry } from '../format/catalogue.ts'
 import type { StoredTrimPoint } from '../format/checkpoint.ts'
 import type { JournalHeader } from '../format/journal-header.ts'
-import type { Retention } from './streams.ts'
+import type { Retention, StreamDamage } from './streams.ts'
 
 // What a shard asks of its checkpointer thread, one job after the other, and what comes back.
 
@@ -117,27 +117,44 @@ export type CheckpointDone = {
   readonly trimPoints: ReadonlyMap<number, StoredTrimPoint>
   /** The same streams; their files are still there. */
   readonly trimmed: readonly TrimmedStream[]
-  /** Manifests that could not be replaced, because what is there does not check. */
-  readonly damaged: readonly string[]
   readonly catalogueBytes: number
+} & Findings
+
+/** What a job met and went on with. */
+export type Findings = {
+  /** What cannot be read of streams, or not be stored. */
+  readonly damage: readonly StreamDamage[]
+  /** Anything else to be said: an index that cannot be written, a file that cannot be removed. */
+  readonly notes: readonly string[]
 }
 
 export type CheckpointerResult =
   | CheckpointDone
   /** `isReused`: it was one before. */
   | { readonly kind: 'prepare'; readonly file: JournalHeader; readonly isReused: boolean }
-  | { readonly kind: 'store'; readonly id: number; readonly extent: ExtentNumbers }
-  | { readonly kind: 'reindex' | 'index' }
-  | { readonly kind: 'release'; readonly segments: number }
+  | ({ readonly kind: 'store'; readonly id: number; readonly extent: ExtentNumbers } & Findings)
+  | { readonly kind: 'reindex' | 'index'; readonly notes: readonly string[] }
+  | ReleaseDone
   | RetentionDone
-  /** `final`: a sync failed, nothing may be written after it. Otherwise nothing of it holds. */
-  | {
-      readonly kind: 'failed'
-      readonly job: CheckpointerJob['kind']
-      /** Of a store job. */
-      readonly id?: number
-      readonly final: boolean
-      /** Whether room on the disk, or a file descriptor, was missing. */
-      readonly isForSpace: boolean
-      readonly reason: string
-    }
+  | FailedJob
+
+export type ReleaseDone = {
+  readonly kind: 'release'
+  /** How many went. */
+  readonly segments: number
+  readonly notes: readonly string[]
+}
+
+/** `final`: a sync failed, nothing may be written after it. Otherwise nothing of the job holds. */
+export type FailedJob = {
+  readonly kind: 'failed'
+  readonly job: CheckpointerJob['kind']
+  /** Of a store job. */
+  readonly id?: number
+  readonly final: boolean
+  /** Whether room on the disk, or a file descriptor, was missing. */
+  readonly isForSpace: boolean
+  readonly reason: string
+  /** Of the stream that it failed for, and of those before. */
+  readonly damage: readonly StreamDamage[]
+}

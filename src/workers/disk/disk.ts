@@ -26,10 +26,8 @@ export interface Disk {
   truncate(file: number, size: number): void
   /** Makes the file's bytes and size durable. A failure is final: faults.md, rule 3. */
   sync(file: number): void
-  /** Makes the names in a directory durable. */
+  /** Makes the names in a directory durable. One that cannot be opened fails as `open`. */
   syncDirectory(path: string): void
-  /** Makes everything durable that was written below the data directory; false where it cannot. */
-  syncAll(): boolean
   exists(path: string): boolean
   /** Names in a directory, in byte order. */
   list(path: string): string[]

@@ -44,10 +44,6 @@ export class RedirectedDisk implements Disk {
     this.#disk.syncDirectory(this.#at(path))
   }
 
-  syncAll(): boolean {
-    return this.#disk.syncAll()
-  }
-
   exists(path: string): boolean {
     return this.#disk.exists(this.#at(path))
   }

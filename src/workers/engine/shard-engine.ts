@@ -5,7 +5,7 @@ import type { JournalHeader } from '../../shared/format/journal-header.ts'
 import { IDLE_SEAL_MS } from '../../shared/limits.ts'
 import { ring } from '../../shared/memory/doorbell.ts'
 import { FailureCode, Word } from '../../shared/memory/journal-memory.ts'
-import type { CheckpointerResult } from '../../shared/protocol/checkpointer.ts'
+import type { CheckpointerResult, Findings } from '../../shared/protocol/checkpointer.ts'
 import type { Mutation, MutationResult, ShardStats } from '../../shared/protocol/shard.ts'
 import { DirectAppends, NO_ROOM, NOT_STORED } from './direct-appends.ts'
 import { DurableCommits } from './durable-commits.ts'
@@ -180,7 +180,7 @@ export class ShardEngine {
         this.#parts.buffer.offerFile(result.file, result.isReused)
         break
       case 'checkpoint':
-        for (const file of result.damaged) this.#logDamage(file)
+        this.#tell(result)
         this.#parts.arena.freeThrough(this.#parts.checkpoint.finish(result, this.#retention))
         // Whoever plans a read from here on does not want them.
         if (result.trimmed.length > 0) {
@@ -191,9 +191,11 @@ export class ShardEngine {
           : undefined
         break
       case 'store':
+        this.#tell(result)
         this.#directs.onStored(result.id, result.extent)
         break
       case 'release':
+        this.#tell(result)
         this.#retention.noteRemoved(result.segments)
         break
       case 'retention':
@@ -201,6 +203,7 @@ export class ShardEngine {
         break
       case 'reindex':
       case 'index':
+        this.#tell(result)
         break
       case 'failed':
         this.#onJobFailed(result)
@@ -310,13 +313,14 @@ export class ShardEngine {
     if (buffer.seal(BlockFlag.IdleSeal)) this.#unsealedSinceMs = undefined
   }
 
-  #logDamage(file: string): void {
-    this.#parts.emit({
-      kind: 'log',
-      level: 'error',
-      message: 'a manifest is damaged: sealed segments of its stream cannot be read',
-      fields: { file },
-    })
+  /** Says what a job met and went on with. */
+  #tell({ damage = [], notes = [] }: Partial<Findings>): void {
+    const { emit } = this.#parts
+    for (const one of damage) emit({ kind: 'damage', damage: one })
+    for (const reason of notes) {
+      const message = 'the write-back met a fault and went on'
+      emit({ kind: 'log', level: 'error', message, fields: { reason } })
+    }
   }
 
   /** Only a failed sync ends the shard: any other failed call leaves what the job began undone. */
@@ -324,6 +328,7 @@ export class ShardEngine {
     if (result.final) return this.fail(FailureCode.Checkpoint, result.reason)
     const { emit, checkpoint, environment } = this.#parts
     const { job, reason, isForSpace, id } = result
+    this.#tell(result)
     const now = environment.monotonicMs()
     if (this.#failures.note(job, { reason, isForSpace }, now)) {
       const level = isForSpace ? 'warn' : 'error'

@@ -11,6 +11,7 @@ import type { Disk } from '../disk/disk.ts'
 import { makeDirectories, readFully, replaceFile, withFile, writeFully } from '../disk/files.ts'
 import { JournalCheckpoint } from '../engine/journal-checkpoint.ts'
 import { TransactionLedger } from '../engine/transaction-ledger.ts'
+import { runSteps } from '../disk/sync-steps.ts'
 import type { Environment } from '../environment.ts'
 import {
   freeJournalFiles,
@@ -23,7 +24,7 @@ import { type CatalogueContent, readCatalogue, settleCatalogue } from '../stream
 import { StreamLog } from '../streams/stream-log.ts'
 import { StreamTable } from '../streams/stream-table.ts'
 import { TailArena } from '../streams/tail-arena.ts'
-import { removeStreams } from '../streams/removed-streams.ts'
+import { Removal } from '../streams/removal.ts'
 import { releaseSegments, trimmedLast } from '../streams/trimmed-segments.ts'
 import { type Block, JournalDamage, JournalWalk, type WalkEnd } from './journal-walk.ts'
 import { Replay, type ReplayedState } from './replay.ts'
@@ -87,8 +88,10 @@ export function recoverShard(
     const rebuilt = readNewest(disk, shard)?.damaged ?? [] // before the new epoch's file does it
     settleCatalogue(disk, shard, catalogue)
     freeJournalFiles(disk, shard, catalogue.commit.journalFile)
-    releaseSegments(disk, trimmedLast(catalogue.live, catalogue.lastCheckpointAt))
-    removeStreams(disk, catalogue.removed)
+    runSteps(disk, releaseSegments(disk, trimmedLast(catalogue.live, catalogue.lastCheckpointAt)))
+    const removal = new Removal(disk)
+    removal.removeStreams(catalogue.removed)
+    runSteps(disk, removal.settle())
     if (end.decision === 'cut') quarantine(disk, shard, end)
     writeAgain(disk, shard, unvouched)
     const journal = openEpoch(disk, environment, walk.file, end, options)

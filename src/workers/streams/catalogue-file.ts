@@ -9,10 +9,11 @@ import {
   type StreamEntry,
 } from '../../shared/format/catalogue.ts'
 import { assert } from '../../shared/assert.ts'
-import { cataloguePath } from '../../shared/format/paths.ts'
+import { cataloguePath, parentPath } from '../../shared/format/paths.ts'
 import { MIB } from '../../shared/limits.ts'
-import type { Disk } from '../disk/disk.ts'
+import { type Disk, DiskError } from '../disk/disk.ts'
 import { readFully, readWhole, replaceFile, withFile, writeFully } from '../disk/files.ts'
+import type { Steps } from '../disk/sync-steps.ts'
 
 /** A stream's entry that holds, and where it lies in the file. */
 export type LiveEntry = { readonly stream: StreamEntry; readonly at: number; readonly end: number }
@@ -128,20 +129,24 @@ export function readCatalogue(disk: Disk, shard: number): CatalogueContent | Cat
 }
 
 /**
- * Appends a checkpoint's entries, its commit last. Durable when it returns; then the checkpoint
- * holds.
+ * Appends a checkpoint's entries, its commit last. Durable when it ends; then the checkpoint holds.
+ * The directory is synced too: the file may have taken its place not long ago.
  */
-export function appendToCatalogue(
+export function* appendToCatalogue(
   disk: Disk,
   shard: number,
   position: number,
   entries: Buffer,
-): void {
-  withFile(disk, cataloguePath(shard), 'update', file => {
+): Steps<void> {
+  const path = cataloguePath(shard)
+  const file = disk.open(path, 'update')
+  try {
     if (disk.size(file) > position) disk.truncate(file, position)
     writeFully(disk, file, entries, position)
-    disk.sync(file)
-  })
+    yield { files: [file], directories: [parentPath(path)] }
+  } finally {
+    disk.close(file)
+  }
 }
 
 /**
@@ -159,29 +164,53 @@ export function settleCatalogue(disk: Disk, shard: number, content: CatalogueCon
   })
 }
 
+/** The length of a catalogue, and why it is not shorter, if that failed. */
+export type Compacted = { readonly bytes: number; readonly notes: readonly string[] }
+
 /**
- * Rewrites the catalogue with only what holds, once more than half of it does not.
- * Returns its length. The cost is paid for by the entries appended since the last time.
+ * Rewrites the catalogue with only what holds, once more than half of it does not. The cost is paid
+ * for by the entries appended since the last time. Whatever fails but a sync leaves one of the two
+ * files in place, whole: the commit holds already.
  */
-export function compactCatalogue(
+export function* compactCatalogue(
   disk: Disk,
   shard: number,
   bytes: number,
   streams: number,
-): number {
+): Steps<Compacted> {
   const liveGuess = streams * 256
-  if (bytes < COMPACT_FROM_BYTES || bytes < 2 * liveGuess) return bytes
-  const file = readWhole(disk, cataloguePath(shard))
+  if (bytes < COMPACT_FROM_BYTES || bytes < 2 * liveGuess) return { bytes, notes: [] }
+  const path = cataloguePath(shard)
+  let length = bytes
+  try {
+    const compacted = compact(readWhole(disk, path))
+    // A damaged one is left for the next start to name; what is appended behind it holds.
+    if (compacted === undefined || 2 * compacted.length > bytes) return { bytes, notes: [] }
+    const file = disk.open(`${path}.tmp`, 'create')
+    try {
+      writeFully(disk, file, compacted, 0)
+      yield { files: [file], directories: [] }
+    } finally {
+      disk.close(file)
+    }
+    disk.rename(`${path}.tmp`, path)
+    length = compacted.length
+    // A crash may bring the old file back until then; appends to the new one wait for it too.
+    yield { files: [], directories: [parentPath(path)] }
+    return { bytes: length, notes: [] }
+  } catch (error) {
+    if (!(error instanceof DiskError) || error.isSync) throw error
+    return { bytes: length, notes: [`the catalogue was not compacted: ${error.message}`] }
+  }
+}
+
+function compact(file: Buffer): Buffer | undefined {
   const content = parseCatalogue(file)
-  // A damaged one is left for the next start to name; what is appended behind it holds.
-  if (!('live' in content)) return bytes
-  const entries = content.live.map(({ at, end }) => file.subarray(at, end))
+  if (!('live' in content)) return undefined
   const { decisions, removed } = content
+  const entries = content.live.map(({ at, end }) => file.subarray(at, end))
   const last = [...removed.map(encodeRemovedEntry), ...decisions.map(encodeDecisionEntry)]
   const kept = entries.concat(last)
   const commit = encodeCommitEntry({ ...content.commit, entries: kept.length })
-  const compacted = Buffer.concat([...kept, commit])
-  if (2 * compacted.length > bytes) return bytes
-  replaceFile(disk, cataloguePath(shard), compacted)
-  return compacted.length
+  return Buffer.concat([...kept, commit])
 }

@@ -14,26 +14,33 @@ import type { StoredTrimPoint } from '../../shared/format/checkpoint.ts'
 import {
   decodeManifest,
   encodeManifest,
+  type Manifest,
   MANIFEST_FORMAT,
   type SegmentRange,
 } from '../../shared/format/manifest.ts'
-import { manifestPath, parentPath, STREAMS_PATH, streamPath } from '../../shared/format/paths.ts'
+import { manifestPath, parentPath, streamPath } from '../../shared/format/paths.ts'
 import { viewRecord } from '../../shared/format/record.ts'
 import {
   type CheckpointDone,
   type CheckpointJob,
   EXTENT_NUMBERS,
   type ExtentNumbers,
+  type Findings,
   type StoreJob,
   StreamFlag,
   type TrimmedStream,
 } from '../../shared/protocol/checkpointer.ts'
-import type { Disk } from '../disk/disk.ts'
-import { readWhole, removeTree, withFile, writeFully } from '../disk/files.ts'
+import type { StreamDamage } from '../../shared/protocol/streams.ts'
+import { type Disk, DiskError } from '../disk/disk.ts'
+import { readWhole, removeTree, writeFully } from '../disk/files.ts'
+import { OpenFiles } from '../disk/open-files.ts'
+import type { Steps } from '../disk/sync-steps.ts'
 import { freeJournalFiles } from '../journal/journal-files.ts'
 import { appendToCatalogue, compactCatalogue } from './catalogue-file.ts'
-import { removeStreams } from './removed-streams.ts'
-import { type SegmentTarget, SegmentWriter } from './segment-writer.ts'
+import { rebuildSealed } from './manifest-rebuild.ts'
+import { makeStreamDirectory, setAside } from './missing-files.ts'
+import { Removal } from './removal.ts'
+import { type LostRange, type SegmentTarget, SegmentWriter } from './segment-writer.ts'
 
 // Carries out a journal checkpoint. The order is the point; each step is durable before the next:
 //
@@ -46,55 +53,60 @@ import { type SegmentTarget, SegmentWriter } from './segment-writer.ts'
 // A crash before 3 leaves bytes past the extents of the last commit, which the journal writes
 // again, and manifests that may name segments past them, which count for nothing. So a manifest
 // goes on naming the segments that its own checkpoint lets go: the commit decides, not it.
-
-/** From so many names to sync on, one sync of the file system is cheaper. */
-const SYNC_ALL_FROM = 16
+//
+// What is wrong with one stream's files stays with it. A segment that is missing is made again, a
+// manifest is built again, an index is left. Only a call that fails for a stream's own records
+// stops the job: it is sent again, for nothing of it holds. After 3 only a failed sync does.
 
 /** An entry as it will be, and the bytes of the segments that it no longer has. */
 type Stored = { readonly stored: StreamEntry; readonly freedBytes: number }
 
-export class CheckpointWriter {
+type StoredFrames = Pick<CheckpointJob, 'entries' | 'frames' | 'chunks'>
+
+export class CheckpointWriter implements Findings {
   readonly #disk: Disk
   readonly #shard: number
-  readonly #files = new Set<string>()
+  readonly #files: OpenFiles
   readonly #directories = new Set<string>()
-  readonly #manifests: string[] = []
-  readonly #damaged: string[] = []
+  /** New manifests that wait for their place, and whose they are. */
+  readonly #manifests = new Map<string, StreamEntry>()
+  /** The stream at work, and where its records begin that are not stored yet. */
+  #current: { readonly entry: StreamEntry; readonly firstOffset: number } | undefined
   #target: SegmentTarget = 'records and index'
   readonly #trimmed: TrimmedStream[] = []
+  readonly damage: StreamDamage[] = []
+  readonly notes: string[] = []
 
   constructor(disk: Disk, shard: number) {
     this.#disk = disk
     this.#shard = shard
+    this.#files = new OpenFiles(disk)
   }
 
-  /**
-   * @throws DiskError; the checkpoint does not hold then, unless it came from freeing what it freed
-   */
-  run(job: CheckpointJob): CheckpointDone {
+  /** @throws DiskError; the checkpoint does not hold then, unless it came from a sync */
+  *run(job: CheckpointJob): Steps<CheckpointDone> {
     const extents: number[] = []
     const trimPoints = new Map<number, StoredTrimPoint>()
     const entries: Buffer[] = job.removed.map(({ streamId }) => encodeRemovedEntry(streamId))
-    for (const { stored, freedBytes } of this.#storeAll(job)) {
+    for (const { stored, freedBytes } of yield* this.#storeAll(job)) {
       if (freedBytes > 0) trimPoints.set(extents.length / EXTENT_NUMBERS, stored.trimPoint)
       extents.push(...extentNumbers(stored, freedBytes))
       entries.push(encodeEntry(stored))
     }
     entries.push(...job.decisions.map(encodeDecisionEntry))
     assert(extents.length % EXTENT_NUMBERS === 0, 'an extent has so many numbers')
-    const catalogueBytes = this.#commit(job, entries)
-    removeStreams(
-      this.#disk,
-      job.removed.map(({ streamId }) => streamId),
-    )
-    freeJournalFiles(this.#disk, this.#shard, job.commit.journalFile)
+    const commit = encodeCommitEntry({ ...job.commit, entries: entries.length })
+    const addition = Buffer.concat([...entries, commit])
+    yield* appendToCatalogue(this.#disk, this.#shard, job.catalogueBytes, addition)
+    const catalogueBytes = yield* this.#tidyUp(job, job.catalogueBytes + addition.length)
     return {
       kind: 'checkpoint',
       extents: Float64Array.from(extents),
       trimPoints,
       trimmed: this.#trimmed,
       catalogueBytes,
-      damaged: this.#damaged,
+      damage: this.damage,
+      notes: this.notes,
     }
   }
 
@@ -102,9 +114,9 @@ export class CheckpointWriter {
    * Brings one stream's segments up to date, durable when it returns, and leaves the catalogue as
    * it is. @throws DiskError
    */
-  store(job: StoreJob): ExtentNumbers {
+  *store(job: StoreJob): Steps<ExtentNumbers> {
     this.#target = 'records'
-    const [only] = this.#storeAll(job)
+    const [only] = yield* this.#storeAll(job)
     assert(only !== undefined, 'a store job is about a stream')
     return extentNumbers(only.stored, only.freedBytes)
   }
@@ -134,57 +146,72 @@ export class CheckpointWriter {
       endsWithCheckpoint: (flags & StreamFlag.EndsWithCheckpoint) !== 0,
     }
     const directory = streamPath(entry.name, entry.streamId)
-    return new SegmentWriter(this.#disk, directory, start, entry, target)
+    return new SegmentWriter(this.#disk, this.#files, directory, start, entry, target)
   }
 
-  #storeAll({ entries, frames, chunks }: Pick<CheckpointJob, 'entries' | 'frames' | 'chunks'>) {
+  /** Durable when it returns. */
+  *#storeAll({ entries, frames, chunks }: StoredFrames): Steps<Stored[]> {
     const bytes = Buffer.from(entries.buffer, entries.byteOffset, entries.length)
     const memory = chunks.map(chunk => Buffer.from(chunk))
     const all: Stored[] = []
-    let frameAt = 0
-    for (let at = 0; at < bytes.length; ) {
-      const entry = decodeEntry(bytes, at)
-      assert(entry?.type === EntryType.Stream, 'a job carries stream entries')
-      const flags = frames[frameAt] as number
-      const count = frames[frameAt + 1] as number
-      const slices = sliceFrames(memory, frames.subarray(frameAt + 2, frameAt + 2 + 3 * count))
-      all.push(this.#store(entry.stream, slices, flags))
-      frameAt += 2 + 3 * count
-      at = entry.end
+    try {
+      let frameAt = 0
+      for (let at = 0; at < bytes.length; ) {
+        const entry = decodeEntry(bytes, at)
+        assert(entry?.type === EntryType.Stream, 'a job carries stream entries')
+        const flags = frames[frameAt] as number
+        const count = frames[frameAt + 1] as number
+        const slices = sliceFrames(memory, frames.subarray(frameAt + 2, frameAt + 2 + 3 * count))
+        all.push(yield* this.#store(entry.stream, slices, flags))
+        frameAt += 2 + 3 * count
+        at = entry.end
+      }
+      yield* this.#files.sync()
+      for (const [path, entry] of this.#manifests) {
+        this.#current = { entry, firstOffset: entry.nextOffset }
+        this.#disk.rename(`${path}.tmp`, path)
+        this.#directories.add(parentPath(path))
+      }
+      this.#current = undefined
+      yield { files: [], directories: [...this.#directories] }
+    } catch (error) {
+      this.#blame(error)
+      throw error
+    } finally {
+      this.#files.close()
     }
-    this.#settle()
-    for (const path of this.#manifests) this.#disk.rename(`${path}.tmp`, path)
-    for (const path of this.#manifests) this.#directories.add(parentPath(path))
-    this.#settle()
     return all
   }
 
-  #store(entry: StreamEntry, frames: readonly Buffer[], flags: number): Stored {
-    const added = frames.reduce((sum, frame) => sum + frame.length, 0)
+  *#store(entry: StreamEntry, frames: readonly Buffer[], flags: number): Steps<Stored> {
     const directory = streamPath(entry.name, entry.streamId)
     const isNew = isUnstored(entry)
     if (isNew && frames.length === 0) return { stored: entry, freedBytes: 0 } // no directory yet
-    if (isNew) this.#makeDirectory(directory)
     const writer = this.#writerFor(entry, frames, flags, this.#target)
-    for (const frame of frames) writer.append(frame)
+    this.#current = { entry, firstOffset: writer.nextOffset }
+    if (isNew) this.#makeDirectory(directory)
+    for (const frame of frames) {
+      if (this.#files.areMany) yield* this.#files.sync()
+      writer.append(frame)
+    }
     writer.flush()
     assert(
       writer.nextOffset === entry.nextOffset,
       'the frames of a job reach the end that it names',
     )
-    for (const path of writer.files) this.#files.add(path)
     // The segment before ended with the last checkpoint: this one's name is new.
     if (entry.segmentBytes === 0) this.#directories.add(directory)
+    for (const path of writer.directories) this.#directories.add(path)
+    for (const range of writer.lost) this.#noteLost(entry, range)
+    this.notes.push(...writer.notes)
+    const added = frames.reduce((sum, frame) => sum + frame.length, 0)
     const recordHash = writer.recordHash(entry.chainHead)
     const recordBytes = entry.recordBytes + added
     const stored = { ...entry, ...writer.end, recordHash, recordBytes }
-    const isStale = (flags & StreamFlag.ManifestStale) !== 0
+    const isStale = (flags & StreamFlag.ManifestStale) !== 0 || writer.directories.length > 0
     if (!isNew && !isStale && writer.rolled.length === 0) return { stored, freedBytes: 0 }
-    const sealed = this.#sealedBefore(directory, entry)
-    if (sealed !== undefined) return this.#list(directory, stored, [...sealed, ...writer.rolled])
-    // One damaged manifest must not stop its shard: it stays as it is, for reads to name.
-    this.#damaged.push(manifestPath(directory))
-    return { stored, freedBytes: 0 }
+    const sealed = isNew ? [] : this.#sealedBefore(directory, entry)
+    return this.#list(directory, stored, [...sealed, ...writer.rolled])
   }
 
   /** Writes the manifest, and lets go the segments that are trimmed whole. */
@@ -213,29 +240,36 @@ export class CheckpointWriter {
   }
 
   #makeDirectory(directory: string): void {
-    const parent = parentPath(directory)
-    if (!this.#disk.exists(parent)) {
-      this.#disk.makeDirectory(parent)
-      this.#directories.add(STREAMS_PATH)
-    }
     // One that exists is left from a checkpoint that did not come to its commit.
     if (this.#disk.exists(directory)) removeTree(this.#disk, directory)
-    this.#disk.makeDirectory(directory)
-    this.#directories.add(parent)
-    this.#directories.add(directory)
+    for (const path of makeStreamDirectory(this.#disk, directory)) this.#directories.add(path)
   }
 
-  /** The sealed segments that the manifest names and the catalogue keeps; undefined: damaged. */
-  #sealedBefore(directory: string, entry: StreamEntry): readonly SegmentRange[] | undefined {
-    if (isUnstored(entry)) return []
+  /** The sealed segments that the catalogue keeps, from the manifest, or without one from them. */
+  #sealedBefore(directory: string, entry: StreamEntry): readonly SegmentRange[] {
+    const known = this.#readManifest(directory, entry)
+    if (known !== undefined) {
+      return known.sealed.filter(
+        ({ number }) => number >= entry.firstSegment && number < entry.segment,
+      )
+    }
+    const { sealed, lost } = rebuildSealed(this.#disk, directory, entry)
+    const missing = lost.length === 0 ? '' : ', without those that are lost'
+    this.notes.push(`${manifestPath(directory)} was damaged: built again from segments${missing}`)
+    for (const range of lost) this.#noteLost(entry, range)
+    return sealed
+  }
+
+  #readManifest(directory: string, entry: StreamEntry): Manifest | undefined {
     const path = manifestPath(directory)
-    const manifest = this.#disk.exists(path)
-      ? decodeManifest(readWhole(this.#disk, path))
-      : undefined
-    if (manifest?.streamId !== latin1ToHex(entry.streamId)) return undefined
-    return manifest.sealed.filter(
-      ({ number }) => number >= entry.firstSegment && number < entry.segment,
-    )
+    try {
+      const manifest = decodeManifest(readWhole(this.#disk, path))
+      return manifest?.streamId === latin1ToHex(entry.streamId) ? manifest : undefined
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error
+      if (error.code === 'EISDIR') setAside(this.#disk, path)
+      return undefined
+    }
   }
 
   #writeManifest(directory: string, entry: StreamEntry, sealed: readonly SegmentRange[]): void {
@@ -256,31 +290,36 @@ export class CheckpointWriter {
       sealed,
       active: { number: entry.segment, firstOffset: entry.segmentFirstOffset },
     })
-    const temporary = `${path}.tmp`
-    withFile(this.#disk, temporary, 'create', file => writeFully(this.#disk, file, content, 0))
-    this.#files.add(temporary)
-    this.#manifests.push(path)
+    writeFully(this.#disk, this.#files.open(`${path}.tmp`, 'create'), content, 0)
+    this.#manifests.set(path, entry)
   }
 
-  /** Makes durable what was written and named so far. */
-  #settle(): void {
-    const names = this.#files.size + this.#directories.size
-    if (names < SYNC_ALL_FROM || !this.#disk.syncAll()) {
-      for (const path of this.#files) {
-        withFile(this.#disk, path, 'update', file => this.#disk.sync(file))
-      }
-      for (const path of this.#directories) this.#disk.syncDirectory(path)
-    }
-    this.#files.clear()
-    this.#directories.clear()
+  /** Removes what the commit let go of, and compacts the catalogue. Returns its length. */
+  *#tidyUp(job: CheckpointJob, bytes: number): Steps<number> {
+    const removal = new Removal(this.#disk)
+    removal.removeStreams(job.removed.map(({ streamId }) => streamId))
+    yield* removal.settle()
+    removal.attempt(() => freeJournalFiles(this.#disk, this.#shard, job.commit.journalFile))
+    const compacted = yield* compactCatalogue(this.#disk, this.#shard, bytes, job.streams)
+    this.notes.push(...removal.notes, ...compacted.notes)
+    return compacted.bytes
   }
 
-  #commit(job: CheckpointJob, entries: Buffer[]): number {
-    const commit = encodeCommitEntry({ ...job.commit, entries: entries.length })
-    const addition = Buffer.concat([...entries, commit])
-    appendToCatalogue(this.#disk, this.#shard, job.catalogueBytes, addition)
-    const bytes = job.catalogueBytes + addition.length
-    return compactCatalogue(this.#disk, this.#shard, bytes, job.streams)
+  #noteLost(entry: StreamEntry, range: LostRange): void {
+    const { name: stream, streamId, firstOffset: kept } = entry
+    const { nextOffset, reason } = range
+    const firstOffset = Math.max(kept, range.firstOffset)
+    if (firstOffset >= nextOffset) return
+    this.damage.push({ stream, streamId: latin1ToHex(streamId), firstOffset, nextOffset, reason })
+  }
+
+  /** Names the stream whose records cannot be stored, unless it is for want of room. */
+  #blame(error: unknown): void {
+    if (!(error instanceof DiskError) || error.isSync || error.isForSpace) return
+    if (this.#current === undefined) return
+    const { entry, firstOffset } = this.#current
+    const reason = `the write-back cannot store it, and tries again: ${error.message}`
+    this.#noteLost(entry, { firstOffset, nextOffset: entry.nextOffset, reason })
   }
 }
 

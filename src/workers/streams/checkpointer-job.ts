@@ -1,5 +1,11 @@
-import type { CheckpointerJob, CheckpointerResult } from '../../shared/protocol/checkpointer.ts'
+import type {
+  CheckpointerJob,
+  CheckpointerResult,
+  FailedJob,
+} from '../../shared/protocol/checkpointer.ts'
+import type { StreamDamage } from '../../shared/protocol/streams.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
+import { runSteps, type Steps } from '../disk/sync-steps.ts'
 import { prepareJournalFile } from '../journal/journal-files.ts'
 import { CheckpointWriter } from './checkpoint-writer.ts'
 import { rebuildIndex } from './offset-index.ts'
@@ -7,32 +13,66 @@ import { planRetention } from './retention-job.ts'
 import { releaseSegments } from './trimmed-segments.ts'
 
 /**
- * Carries out one job of a shard's checkpointer; a disk that fails is a result, not an exception.
+ * Returns the steps of one job of a shard's checkpointer; a disk that fails is a result, not an
+ * exception.
  */
-export function runJob(disk: Disk, shard: number, job: CheckpointerJob): CheckpointerResult {
+export function* jobSteps(
+  disk: Disk,
+  shard: number,
+  job: CheckpointerJob,
+): Steps<CheckpointerResult> {
+  const writer = new CheckpointWriter(disk, shard)
   try {
     switch (job.kind) {
       case 'checkpoint':
-        return new CheckpointWriter(disk, shard).run(job)
-      case 'store':
-        return { kind: 'store', id: job.id, extent: new CheckpointWriter(disk, shard).store(job) }
+        return yield* writer.run(job)
+      case 'store': {
+        const extent = yield* writer.store(job)
+        const { damage, notes } = writer
+        return { kind: 'store', id: job.id, extent, damage, notes }
+      }
       case 'index':
-        new CheckpointWriter(disk, shard).index(job.of)
-        return { kind: 'index' }
+        return { kind: 'index', notes: asNotes(() => writer.index(job.of)) }
       case 'prepare':
         return { ...job, isReused: prepareJournalFile(disk, job.file) }
       case 'retention':
         return planRetention(disk, job.streams, job.nowMicros)
       case 'release':
-        return { kind: 'release', segments: releaseSegments(disk, job.trimmed) }
-      case 'reindex':
-        rebuildIndex(disk, job.directory, job.segment, job.bytes)
-        return { kind: 'reindex' }
+        return yield* releaseSegments(disk, job.trimmed)
+      case 'reindex': {
+        const { directory, segment, bytes } = job
+        const notes = asNotes(() => rebuildIndex(disk, directory, segment, bytes))
+        return { kind: 'reindex', notes }
+      }
     }
   } catch (error) {
     if (!(error instanceof DiskError)) throw error
-    const { isSync: final, isForSpace, message: reason } = error
-    const failure = { kind: 'failed', job: job.kind, final, isForSpace, reason } as const
-    return job.kind === 'store' ? { ...failure, id: job.id } : failure
+    return failure(job, error, writer.damage)
+  }
+}
+
+/** Carries out one job, each sync after the other. */
+export function runJob(disk: Disk, shard: number, job: CheckpointerJob): CheckpointerResult {
+  return runSteps(disk, jobSteps(disk, shard, job))
+}
+
+function failure(
+  job: CheckpointerJob,
+  error: DiskError,
+  damage: readonly StreamDamage[],
+): FailedJob {
+  const { isSync: final, isForSpace, message: reason } = error
+  const failed = { kind: 'failed', job: job.kind, final, isForSpace, reason, damage } as const
+  return job.kind === 'store' ? { ...failed, id: job.id } : failed
+}
+
+/** An index is a cache: what cannot be written of it is said, and built again when it is missed. */
+function asNotes(act: () => void): string[] {
+  try {
+    act()
+    return []
+  } catch (error) {
+    if (error instanceof DiskError) return [error.message]
+    throw error
   }
 }

@@ -16,7 +16,7 @@ export type CheckpointPlace = {
   readonly offset: number
 }
 
-/** Of a sealed one. In format 1 they ended without a checkpoint, and did not say when. */
+/** Of a sealed one: it ends with the checkpoint that says so. */
 export function extentOf(range: SegmentRange): SegmentExtent {
-  return { ...range, endsWithCheckpoint: range.lastTimestamp !== null }
+  return { ...range, endsWithCheckpoint: true }
 }

@@ -6,14 +6,17 @@ import { entryPosition, indexEntry } from '../../shared/format/index-page.ts'
 import type { SegmentRange } from '../../shared/format/manifest.ts'
 import { segmentPath } from '../../shared/format/paths.ts'
 import {
+  claimedRecordBytes,
   RECORD_HEADER_BYTES,
   RecordKind,
   type RecordView,
   viewRecord,
 } from '../../shared/format/record.ts'
 import { MIB } from '../../shared/limits.ts'
-import type { Disk } from '../disk/disk.ts'
+import { type Disk, DiskError } from '../disk/disk.ts'
 import { readFully, withFile, writeFully } from '../disk/files.ts'
+import type { OpenFiles } from '../disk/open-files.ts'
+import { isMissing, makeStreamDirectory, setAside } from './missing-files.ts'
 import { extendIndex, lookUp, scanEntries } from './offset-index.ts'
 
 /** Where a stream's segments end. */
@@ -29,17 +32,28 @@ export type SegmentEnd = {
  */
 export type SegmentTarget = 'records and index' | 'records' | 'index'
 
+/** Stored records that are not there any more, half-open. */
+export type LostRange = {
+  readonly firstOffset: number
+  readonly nextOffset: number
+  readonly reason: string
+}
+
 /** Bytes collected before they go to the file in one write. */
 const WRITE_BYTES = MIB
 
 /**
  * Appends records to a stream's segments, in large writes and without syncing, and rolls to the
- * next segment behind the checkpoint that says so. Whoever calls it syncs `files`.
+ * next segment behind the checkpoint that says so. Whoever calls it syncs files and directories.
+ *
+ * A segment that is missing or too short is made again, with a hole of zeros for what is lost: its
+ * records do not check, so the damage stays named, and the stream goes on behind it.
  *
  * Invariant: bytes below the end that it was given are never touched.
  */
 export class SegmentWriter {
   readonly #disk: Disk
+  readonly #files: OpenFiles
   readonly #directory: string
   readonly #streamId: string
   readonly #target: SegmentTarget
@@ -58,11 +72,16 @@ export class SegmentWriter {
   #endsWithData = false
   /** Segments that were sealed on the way. */
   readonly rolled: SegmentRange[] = []
-  /** Paths written to. */
-  readonly files = new Set<string>()
+  /** Stored records that were found missing on the way. */
+  readonly lost: LostRange[] = []
+  /** Directories whose names changed, in order not to lose what is made again. */
+  readonly directories: string[] = []
+  /** What could not be written of an index, which is a cache. */
+  readonly notes: string[] = []
 
   constructor(
     disk: Disk,
+    files: OpenFiles,
     directory: string,
     stream: {
       readonly id: string
@@ -77,6 +96,7 @@ export class SegmentWriter {
   ) {
     this.#target = target
     this.#disk = disk
+    this.#files = files
     this.#directory = directory
     this.#streamId = stream.id
     this.#followsCheckpoint = stream.endsWithCheckpoint
@@ -143,19 +163,61 @@ export class SegmentWriter {
   }
 
   #writeRecords(): void {
+    const file = this.#open()
+    const size = this.#disk.size(file)
+    // Bytes past the end are an earlier try of a checkpoint that did not come to its commit.
+    if (size > this.#bytes) this.#disk.truncate(file, this.#bytes)
+    if (size < this.#bytes) this.#noteLost(file, size)
+    writeFully(this.#disk, file, Buffer.concat(this.#pending), this.#bytes)
+  }
+
+  /** Opens the segment to write; makes it again where it is missing. */
+  #open(): number {
     const path = segmentPath(this.#directory, this.#segment)
     const mode = this.#bytes === 0 ? 'create' : 'update'
-    withFile(this.#disk, path, mode, file => {
-      // Bytes past the end are an earlier try of a checkpoint that did not come to its commit.
-      if (this.#disk.size(file) > this.#bytes) this.#disk.truncate(file, this.#bytes)
-      writeFully(this.#disk, file, Buffer.concat(this.#pending), this.#bytes)
+    try {
+      return this.#files.open(path, mode)
+    } catch (error) {
+      if (!isMissing(error)) throw error
+    }
+    this.directories.push(...makeStreamDirectory(this.#disk, this.#directory))
+    setAside(this.#disk, path)
+    return this.#files.open(path, 'create')
+  }
+
+  /** Notes that of the bytes that count only the first `size` are there. */
+  #noteLost(file: number, size: number): void {
+    const entries = this.#scan(size)
+    const last = entryPosition(entries.at(-1) ?? 0)
+    const header = readFully(this.#disk, file, last, RECORD_HEADER_BYTES)
+    const isWhole = last + claimedRecordBytes(header, 0) <= size
+    this.lost.push({
+      firstOffset: this.#firstOffset + Math.max(0, isWhole ? entries.length : entries.length - 1),
+      nextOffset: this.#nextOffset - this.#entries.length,
+      reason:
+        size === 0
+          ? `segment ${this.#segment} was missing, and was made again`
+          : `segment ${this.#segment} was cut short after ${size} bytes`,
     })
-    this.files.add(path)
+  }
+
+  #scan(bytes: number): number[] {
+    try {
+      return scanEntries(this.#disk, this.#directory, this.#segment, bytes)
+    } catch (error) {
+      if (isUnreadable(error)) return []
+      throw error
+    }
   }
 
   #writeIndex(): void {
     const ordinal = this.#nextOffset - this.#entries.length - this.#firstOffset
-    extendIndex(this.#disk, this.#directory, this.#segment, ordinal, this.#entries)
+    try {
+      extendIndex(this.#disk, this.#directory, this.#segment, ordinal, this.#entries)
+    } catch (error) {
+      if (!isUnreadable(error)) throw error
+      this.notes.push(error.message)
+    }
   }
 
   #take(records: Buffer): void {
@@ -197,13 +259,22 @@ export class SegmentWriter {
     this.#bytes = 0
   }
 
-  /** Of the last data record that an earlier journal checkpoint stored. */
+  /** Of the last data record that an earlier journal checkpoint stored; undefined: unreadable. */
   #storedTimestamp(): number | undefined {
+    try {
+      return this.#readTimestamp()
+    } catch (error) {
+      if (isUnreadable(error)) return undefined
+      throw error
+    }
+  }
+
+  #readTimestamp(): number | undefined {
     const disk = this.#disk
     const last = this.#nextOffset - 1 - this.#firstOffset
     const position =
       lookUp(disk, this.#directory, this.#segment, last) ??
-      scanEntries(disk, this.#directory, this.#segment, this.#bytes).map(entryPosition)[last]
+      this.#scan(this.#bytes).map(entryPosition)[last]
     if (position === undefined) return undefined
     const path = segmentPath(this.#directory, this.#segment)
     const header = withFile(disk, path, 'read', file =>
@@ -212,4 +283,9 @@ export class SegmentWriter {
     const record = viewRecord(header, 0)
     return record?.offset === this.#nextOffset - 1 ? record.timestamp : undefined
   }
+}
+
+/** Whether the disk did not give or take something that can do without. */
+function isUnreadable(error: unknown): error is DiskError {
+  return error instanceof DiskError && !error.isSync
 }

@@ -16,19 +16,6 @@ checkpoint('a stream has no directory before its first record is stored', () => 
   assert.ok(disk.exists(manifestPath(directoryOf(disk, 'a'))))
 })
 
-checkpoint('a damaged manifest stops neither its stream nor its shard', () => {
-  const { shard, disk } = open()
-  append(shard, 'a', 1)
-  shard.settle()
-  disk.content(manifestPath(directoryOf(disk, 'a'))).fill(0x20, 3, 9)
-  append(shard, 'a', 60) // rolls, so that the manifest is wanted
-  append(shard, 'b', 1)
-  shard.settle()
-  assert.not.ok(shard.hasFailed)
-  assert.is(shard.read('b').length, 1)
-  assert.throws(() => shard.read('a'), /manifest is damaged/)
-})
-
 checkpoint('a deleted stream leaves no file, and its name is free at once', () => {
   const { shard, disk } = open()
   append(shard, 'a', 3)

@@ -1,0 +1,128 @@
+import { latin1ToHex } from '../../shared/format/bytes.ts'
+import type { StreamEntry } from '../../shared/format/catalogue.ts'
+import { chainHashOf } from '../../shared/format/chain.ts'
+import { CHECKPOINT_RECORD_BYTES, decodeCheckpointBody } from '../../shared/format/checkpoint.ts'
+import { entryPosition } from '../../shared/format/index-page.ts'
+import type { SegmentRange } from '../../shared/format/manifest.ts'
+import { segmentPath } from '../../shared/format/paths.ts'
+import {
+  decodeRecord,
+  RECORD_HEADER_BYTES,
+  type RecordView,
+  viewRecord,
+} from '../../shared/format/record.ts'
+import { type Disk, DiskError } from '../disk/disk.ts'
+import { readFully, withFile } from '../disk/files.ts'
+import { scanEntries } from './offset-index.ts'
+import type { LostRange } from './segment-writer.ts'
+
+// A manifest holds nothing that the segments do not: where one is lost, its list of sealed segments
+// is built again from them. A segment that is lost too keeps its place in the list, with the range
+// that its neighbours leave for it, so that reads go on to name it.
+
+/** The sealed segments of a stream as its files tell them. */
+export type RebuiltSegments = {
+  readonly sealed: SegmentRange[]
+  /** What of them cannot be told, or is not there. */
+  readonly lost: LostRange[]
+}
+
+/** What a segment's file says of it. */
+type Found = {
+  readonly number: number
+  /** Undefined where there is no file, or none that can be read. */
+  readonly bytes: number | undefined
+  readonly first: RecordView | undefined
+  /** From the checkpoint that ends it; undefined where that is damaged. */
+  readonly seal: Omit<SegmentRange, 'number' | 'firstOffset' | 'bytes'> | undefined
+}
+
+/** @param entry as it stands in the catalogue: how far the segments reach */
+export function rebuildSealed(disk: Disk, directory: string, entry: StreamEntry): RebuiltSegments {
+  const { firstSegment, segment, streamId } = entry
+  const all = Array.from({ length: segment - firstSegment + 1 }, (_, at) =>
+    inspect(disk, directory, firstSegment + at, streamId),
+  )
+  const sealed: SegmentRange[] = []
+  const lost: LostRange[] = []
+  let firstOffset = entry.trimPoint.offset
+  for (const [at, { number, bytes, seal }] of all.slice(0, -1).entries()) {
+    const range = { number, firstOffset, bytes: bytes ?? 0 }
+    const known = seal !== undefined && seal.nextOffset >= firstOffset
+    const end = known ? seal : endOf(all.slice(at + 1), entry)
+    sealed.push({ ...range, ...end })
+    if (!known) {
+      const reason = bytes === undefined ? 'is missing' : 'does not end with its checkpoint'
+      lost.push({ ...range, nextOffset: end.nextOffset, reason: `segment ${number} ${reason}` })
+    }
+    firstOffset = end.nextOffset
+  }
+  return { sealed: withBytes(sealed, all, entry), lost: lost.filter(isSome) }
+}
+
+/** Where a segment ends that does not say so itself: where the next one that can be read begins. */
+function endOf(next: readonly Found[], entry: StreamEntry): NonNullable<Found['seal']> {
+  const first = next.find(found => found.first !== undefined)?.first
+  const isAtHead = first === undefined && entry.segmentBytes === 0
+  const chainHead = isAtHead ? entry.chainHead : (first?.previousHash ?? '')
+  return {
+    nextOffset: first?.offset ?? entry.segmentFirstOffset,
+    chainHead: latin1ToHex(chainHead),
+    recordHash: '',
+    lastTimestamp: first?.timestamp ?? entry.lastTimestamp,
+  }
+}
+
+/** The catalogue knows the bytes of all: what is missing goes to the first that is lost. */
+function withBytes(
+  sealed: readonly SegmentRange[],
+  all: readonly Found[],
+  { recordBytes, segmentBytes }: StreamEntry,
+): SegmentRange[] {
+  const missing = all.findIndex(({ bytes }) => bytes === undefined)
+  const known = sealed.reduce((sum, { bytes }) => sum + bytes, segmentBytes)
+  const rest = Math.max(0, recordBytes - known)
+  return sealed.map((range, at) => (at === missing ? { ...range, bytes: rest } : range))
+}
+
+function isSome({ firstOffset, nextOffset }: LostRange): boolean {
+  return nextOffset > firstOffset
+}
+
+function inspect(disk: Disk, directory: string, number: number, streamId: string): Found {
+  const path = segmentPath(directory, number)
+  try {
+    return withFile(disk, path, 'read', file => {
+      const bytes = disk.size(file)
+      const view = (at: number) => viewRecord(readFully(disk, file, at, RECORD_HEADER_BYTES), 0)
+      const last = Math.max(0, bytes - CHECKPOINT_RECORD_BYTES)
+      const content = readFully(disk, file, last, CHECKPOINT_RECORD_BYTES)
+      const record = decodeRecord(content, 0)
+      const isSeal = record && decodeCheckpointBody(content, record)?.isLastOfSegment === true
+      if (!isSeal) return { number, bytes, first: view(0), seal: undefined }
+      const chainHead = latin1ToHex(chainHashOf(streamId, content, record))
+      const entries = scanEntries(disk, directory, number, bytes)
+      const data = lastData(view, entries, record)
+      const seal = { nextOffset: record.offset, chainHead, ...data }
+      return { number, bytes, first: view(0), seal }
+    })
+  } catch (error) {
+    if (!(error instanceof DiskError) || error.isSync) throw error
+    return { number, bytes: undefined, first: undefined, seal: undefined }
+  }
+}
+
+/** What the last data record before the checkpoint `seal` says, as far as it can be found. */
+function lastData(
+  view: (at: number) => RecordView | undefined,
+  entries: readonly number[],
+  seal: RecordView,
+): Pick<SegmentRange, 'recordHash' | 'lastTimestamp'> {
+  const position = entryPosition(entries.at(-1) ?? 0)
+  const data = view(position)
+  const next = data?.offset === seal.offset - 1 ? view(position + data.end) : undefined
+  if (data === undefined || next === undefined) {
+    return { recordHash: '', lastTimestamp: seal.timestamp }
+  }
+  return { recordHash: latin1ToHex(next.previousHash), lastTimestamp: data.timestamp }
+}

@@ -1,0 +1,84 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { DiskError } from '../../../src/workers/disk/disk.ts'
+import { NodeDisk } from '../../../src/workers/disk/node-disk.ts'
+import { runStepsTogether, type SyncStep } from '../../../src/workers/disk/sync-steps.ts'
+
+/** The name is what syncfs through a program once stumbled over. */
+async function withDisk(use: (disk: NodeDisk, data: string) => Promise<void>): Promise<void> {
+  const data = mkdtempSync(join(tmpdir(), 'varve-disk-usage-'))
+  try {
+    await use(new NodeDisk(data), data)
+  } finally {
+    rmSync(data, { recursive: true })
+  }
+}
+
+async function failureOf(disk: NodeDisk, step: SyncStep): Promise<DiskError> {
+  try {
+    await disk.syncTogether(step)
+  } catch (error) {
+    if (error instanceof DiskError) return error
+    throw error
+  }
+  throw new Error('the sync succeeds')
+}
+
+const node = suite('workers/disk/node-disk')
+
+node('many files and directories are synced in one step', () =>
+  withDisk(async (disk, data) => {
+    const names = Array.from({ length: 40 }, (_, at) => `file-${at}`)
+    for (const name of names) mkdirSync(join(data, `${name}.d`))
+    const files = names.map(name => disk.open(name, 'create'))
+    for (const file of files) disk.write(file, Buffer.from('x'), 0)
+    await disk.syncTogether({ files, directories: ['', ...names.map(name => `${name}.d`)] })
+    for (const file of files) disk.close(file)
+  }),
+)
+
+node('a failed sync is final, even beside a directory that cannot be opened', () =>
+  withDisk(async disk => {
+    const file = disk.open('file', 'create')
+    disk.close(file)
+    const error = await failureOf(disk, { files: [file], directories: ['missing'] })
+    assert.equal([error.isSync, error.operation, error.code], [true, 'sync', 'EBADF'])
+  }),
+)
+
+node('a directory that cannot be opened to be synced is no failed sync', () =>
+  withDisk(async disk => {
+    const error = await failureOf(disk, { files: [], directories: ['missing'] })
+    assert.equal([error.isSync, error.operation], [false, 'open'])
+    assert.throws(
+      () => disk.syncDirectory('missing'),
+      (one: unknown) => one instanceof DiskError && !one.isSync,
+    )
+  }),
+)
+
+node('steps go on only when what they wait for has been synced', async () => {
+  const seen: string[] = []
+  function* steps() {
+    yield { files: [1], directories: [] }
+    seen.push('behind the first')
+    try {
+      yield { files: [2], directories: [] }
+    } catch {
+      seen.push('failed')
+    }
+    return 3
+  }
+  const result = await runStepsTogether(async ({ files }) => {
+    await Promise.resolve()
+    seen.push(`sync ${files.join()}`)
+    if (files.includes(2)) throw new DiskError('EIO', 'sync', 'x')
+  }, steps())
+  assert.is(result, 3)
+  assert.equal(seen, ['sync 1', 'behind the first', 'sync 2', 'failed'])
+})
+
+node.run()
