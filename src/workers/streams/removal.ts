@@ -63,17 +63,26 @@ export class Removal {
     }
   }
 
-  /** Does what may fail without harm. */
+  /** Does what may fail without harm; a second time where it fails, and only then it is noted. */
   attempt(act: () => void): void {
     try {
       act()
     } catch (error) {
-      this.#note(error)
+      this.#check(error)
+      try {
+        act()
+      } catch (again) {
+        this.#note(again)
+      }
     }
   }
 
   #note(error: unknown): void {
+    this.notes.push(this.#check(error).message)
+  }
+
+  #check(error: unknown): DiskError {
     if (!(error instanceof DiskError) || error.isSync) throw error
-    this.notes.push(error.message)
+    return error
   }
 }
