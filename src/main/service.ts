@@ -146,6 +146,7 @@ function httpConfig(config: ServeConfig): HttpConfig {
     headersBytesMax: config.headersBytesMax,
     requestBytesMax: config.requestBytesMax,
     bodyBudgetBytes: config.bodyBudgetBytes,
+    readBudgetBytes: config.readBudgetBytes,
     requestIdleMs: config.requestIdleMs,
     requestTimeoutMs: config.requestTimeoutMs,
     responseIdleMs: config.responseIdleMs,

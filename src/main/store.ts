@@ -89,21 +89,30 @@ export interface StreamStore {
   /** Answers once everything accepted before it is durable, on every shard. */
   barrier(): Promise<void>
 
-  read(stream: string, request: ReadRequest): Promise<ReadPage>
+  /** @param signal of a client that has gone: what was not begun for it may be refused */
+  read(stream: string, request: ReadRequest, signal?: AbortSignal): Promise<ReadPage>
   /**
    * Signs the stream as it is now. Where nothing came since it was last asked for, that one is the
    * answer.
    */
   checkpoint(stream: string): Promise<Checkpoint>
   /** Checkpoints at or above the offset `from`, ascending, about `limit` of them. */
-  checkpoints(stream: string, range: { from: number; limit: number }): Promise<CheckpointPage>
+  checkpoints(
+    stream: string,
+    range: { from: number; limit: number },
+    signal?: AbortSignal,
+  ): Promise<CheckpointPage>
   /** Every key whose checkpoints may be met. */
   keys(): Promise<PublicKey[]>
   /**
    * Checks the chain over `[from, to)`, from the nearest checkpoint at or below `from`, from the
    * trim point, or from the first record.
    */
-  verify(stream: string, range: { from?: number; to?: number }): Promise<VerifyReport>
+  verify(
+    stream: string,
+    range: { from?: number; to?: number },
+    signal?: AbortSignal,
+  ): Promise<VerifyReport>
   subscribe(stream: string, listener: StreamListener): Promise<StreamSubscription>
 
   status(): ShardStatus[]

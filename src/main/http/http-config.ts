@@ -31,6 +31,8 @@ export type HttpConfig = AppendLimits & {
   readonly requestBytesMax: number
   /** Request bodies in memory at a time, bytes; at least `requestBytesMax`. */
   readonly bodyBudgetBytes: number
+  /** Read pages in memory at a time, bytes. */
+  readonly readBudgetBytes: number
   /** Longest time between two parts of a request body, and from a request's start to its end. */
   readonly requestIdleMs: number
   readonly requestTimeoutMs: number
@@ -65,6 +67,7 @@ export const HTTP_CONFIG_DEFAULTS: HttpConfig = {
   headersBytesMax: HEADERS_BYTES_MAX,
   requestBytesMax: REQUEST_BYTES_MAX,
   bodyBudgetBytes: 256 * MIB,
+  readBudgetBytes: 256 * MIB,
   requestIdleMs: 10_000,
   requestTimeoutMs: 60_000,
   responseIdleMs: 30_000,

@@ -21,6 +21,8 @@ import type { HttpConfig } from './http-config.ts'
 import { parseJson } from './json-envelope.ts'
 import { KnownPaths } from './known-paths.ts'
 import { Listeners } from './listeners.ts'
+import { ReadBudget } from './read-budget.ts'
+import { Reads } from './reads.ts'
 import { RequestBodies } from './request-bodies.ts'
 import type { RouteContext } from './route-context.ts'
 import { appendRoute } from './routes/append.ts'
@@ -88,7 +90,9 @@ export async function openServer(parts: ServerParts): Promise<Server> {
     { store, limits: config, budget, metrics, answers, log: app.log },
     config.sessionsMax,
   )
-  const context = { store, config, bodies, hub, sessions, upgrades, metrics }
+  const readBudget = new ReadBudget(config.readBudgetBytes, config.recordBytesMax)
+  const reads = new Reads(store, readBudget, config.recordBytesMax)
+  const context = { store, config, bodies, reads, hub, sessions, upgrades, metrics }
   await addWebSockets(app, upgrades)
   // Hooks hold for what is registered after them.
   app.addHook('onRequest', (request, _reply, done) => connections.enter(request.raw, done))
@@ -96,7 +100,7 @@ export async function openServer(parts: ServerParts): Promise<Server> {
   addHooks(app, hub, metrics)
   await addDocs(app)
   addParsers(app, bodies)
-  addGauges(context, budget)
+  addGauges(context, budget, readBudget)
   await addRoutes(app, context)
   const url = await listeners.listen(app, config)
   const close = async () => {
@@ -205,11 +209,25 @@ function addHooks(app: FastifyInstance, hub: Hub, metrics: Metrics): void {
   })
 }
 
-function addGauges({ metrics, hub, sessions }: RouteContext, budget: BodyBudget): void {
+function addGauges(
+  { metrics, hub, sessions }: RouteContext,
+  budget: BodyBudget,
+  readBudget: ReadBudget,
+): void {
   metrics.addGauge({
     name: 'varve_request_body_bytes',
     help: 'Request bodies charged to the budget',
     collect: async () => [{ value: budget.used }],
+  })
+  metrics.addGauge({
+    name: 'varve_read_page_bytes',
+    help: 'Read pages charged to the budget',
+    collect: async () => [{ value: readBudget.used }],
+  })
+  metrics.addGauge({
+    name: 'varve_reads_waiting',
+    help: 'Reads that wait for room in the budget',
+    collect: async () => [{ value: readBudget.waiting }],
   })
   metrics.addGauge({
     name: 'varve_subscribers',

@@ -10,6 +10,8 @@ import type {
   VerifyReport,
 } from '../../shared/protocol/streams.ts'
 
+import { WaitingLine } from './waiting-line.ts'
+
 type Reply<Kind extends ReaderReply['kind']> = Extract<ReaderReply, { readonly kind: Kind }>
 
 /** How often a request is given to a thread: again where the first one died of something. */
@@ -23,6 +25,8 @@ export class Readers {
   readonly #data: string
   readonly #threads: number
   readonly #onDeath: (reason: string) => void
+  /** Before the pool, which ends the thread of a task that is given up. */
+  readonly #line: WaitingLine
   #pool: Piscina | undefined
   #isClosed = false
 
@@ -30,6 +34,7 @@ export class Readers {
   constructor(data: string, threads: number, onDeath: (reason: string) => void) {
     this.#data = data
     this.#threads = threads
+    this.#line = new WaitingLine(threads)
     this.#onDeath = onDeath
     this.#pool = this.#start()
   }
@@ -43,18 +48,29 @@ export class Readers {
     return this.#run('opened', { kind: 'open', data: this.#data, shards, options, signingKey })
   }
 
-  read(plan: ReadPlan, request: ReadRequest): Promise<Reply<'page'>> {
-    return this.#run('page', { kind: 'read', data: this.#data, plan, request })
+  /** @param signal of a client that has gone: a read that waits for a thread is given up */
+  read(plan: ReadPlan, request: ReadRequest, signal?: AbortSignal): Promise<Reply<'page'>> {
+    return this.#run('page', { kind: 'read', data: this.#data, plan, request }, signal)
   }
 
-  async verify(plan: ReadPlan, from: number, to: number): Promise<VerifyReport> {
+  async verify(
+    plan: ReadPlan,
+    from: number,
+    to: number,
+    signal?: AbortSignal,
+  ): Promise<VerifyReport> {
     const request = { kind: 'verify', data: this.#data, plan, from, to } as const
-    return (await this.#run('verified', request)).report
+    return (await this.#run('verified', request, signal)).report
   }
 
-  async checkpoints(plan: ReadPlan, from: number, limit: number): Promise<CheckpointPage> {
+  async checkpoints(
+    plan: ReadPlan,
+    from: number,
+    limit: number,
+    signal?: AbortSignal,
+  ): Promise<CheckpointPage> {
     const request = { kind: 'checkpoints', data: this.#data, plan, from, limit } as const
-    return (await this.#run('checkpoints', request)).page
+    return (await this.#run('checkpoints', request, signal)).page
   }
 
   async keys(activeKeyId: string): Promise<PublicKey[]> {
@@ -109,8 +125,9 @@ export class Readers {
   async #run<Kind extends ReaderReply['kind']>(
     kind: Kind,
     request: ReaderRequest,
+    signal?: AbortSignal,
   ): Promise<Reply<Kind>> {
-    const reply = await this.#answer(request)
+    const reply = await this.#line.run(() => this.#answer(request), signal)
     if (reply.kind === 'error') throw StoreError.fromPlain(reply.error)
     if (reply.kind === 'defect') {
       throw new StoreError('internal', 'a read met a defect', {}, new Error(reply.reason))

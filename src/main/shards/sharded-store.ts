@@ -173,10 +173,11 @@ export class ShardedStore implements StreamStore {
   async checkpoints(
     stream: string,
     { from, limit }: { from: number; limit: number },
+    signal?: AbortSignal,
   ): Promise<CheckpointPage> {
     const plan = await this.#plan(stream, WHOLE_STREAM)
     return this.#whileTrimmed(stream, WHOLE_STREAM, plan, current =>
-      this.#readers.checkpoints(current, from, limit),
+      this.#readers.checkpoints(current, from, limit, signal),
     )
   }
 
@@ -188,7 +189,7 @@ export class ShardedStore implements StreamStore {
     await Promise.all(this.#shards.map(shard => shard.mutate({ kind: 'barrier' })))
   }
 
-  async read(stream: string, request: ReadRequest): Promise<ReadPage> {
+  async read(stream: string, request: ReadRequest, signal?: AbortSignal): Promise<ReadPage> {
     const { verify } = request
     const range: ReadRange = {
       from: request.from,
@@ -208,7 +209,7 @@ export class ShardedStore implements StreamStore {
       return { firstOffset, nextOffset, tailOffset, closed, count: records.length, payload }
     }
     const { page, staleIndex } = await this.#whileTrimmed(stream, range, plan, current =>
-      this.#readers.read(current, request),
+      this.#readers.read(current, request, signal),
     )
     if (staleIndex !== undefined) {
       const { streamId } = plan
@@ -217,11 +218,15 @@ export class ShardedStore implements StreamStore {
     return page
   }
 
-  async verify(stream: string, range: { from?: number; to?: number }): Promise<VerifyReport> {
+  async verify(
+    stream: string,
+    range: { from?: number; to?: number },
+    signal?: AbortSignal,
+  ): Promise<VerifyReport> {
     for (let plan = await this.#plan(stream, WHOLE_STREAM); ; ) {
       const to = Math.min(range.to ?? plan.nextOffset, plan.nextOffset)
       const from = Math.max(range.from ?? plan.firstOffset, plan.firstOffset)
-      const report = await this.#readers.verify(plan, Math.min(from, to), to)
+      const report = await this.#readers.verify(plan, Math.min(from, to), to, signal)
       if (report.ok) return report
       const current = await this.#plan(stream, WHOLE_STREAM)
       if (!wasTrimmed(plan, current)) {

@@ -15,7 +15,7 @@ import type { RouteContext } from '../route-context.ts'
 const URL = '/v1/streams/:stream/checkpoints'
 
 /** Signs a stream as it is now, lists what was signed, and the keys that signed. */
-export function checkpointRoutes({ store, metrics }: RouteContext): FastifyPluginAsyncZod {
+export function checkpointRoutes({ store, reads, metrics }: RouteContext): FastifyPluginAsyncZod {
   return async app => {
     const params = StreamParams
     const written = { params, response: { 200: Checkpoint, '4xx': Problem } }
@@ -26,9 +26,11 @@ export function checkpointRoutes({ store, metrics }: RouteContext): FastifyPlugi
     })
     const response = { 200: CheckpointList, '4xx': Problem }
     const listed = { params, querystring: CheckpointListQuery, response }
-    app.get(URL, { schema: listed }, async ({ params, query }) => {
+    app.get(URL, { schema: listed }, async ({ params, query }, reply) => {
       const stream = checkStreamName(params.stream)
-      const { checkpoints, next } = await store.checkpoints(stream, query)
+      const { checkpoints, next } = await reads.whole(reply.raw, signal =>
+        store.checkpoints(stream, query, signal),
+      )
       return { stream, checkpoints: checkpoints.map(viewCheckpoint), next }
     })
     app.get('/v1/keys', { schema: { response: { 200: KeyList } } }, async () => ({

@@ -1,6 +1,8 @@
+import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { StoreError } from '../../../shared/errors.ts'
+import { KIB } from '../../../shared/limits.ts'
 import { checkStreamName } from '../../../shared/format/stream-name.ts'
 import type { ReadPage, ReadRequest } from '../../../shared/protocol/streams.ts'
 import { Problem } from '../../../shared/schemas/problem.ts'
@@ -16,6 +18,8 @@ const PAGE_TYPES = {
   'application/x-ndjson': 'ndjson',
   'application/vnd.varve.batch': 'batch',
 } as const
+/** A page that is longer is sent in parts: a copy would double it. */
+const COPIED_BYTES_MAX = 256 * KIB
 type PageType = keyof typeof PAGE_TYPES
 const RECORD_TYPES = [
   'application/json',
@@ -26,7 +30,7 @@ const READ_TYPES = [...RECORD_TYPES, 'text/event-stream'] as const
 
 /** Reads pages, single records, and live event streams. Only durable records are ever shown. */
 export function readRoutes(context: RouteContext): FastifyPluginAsyncZod {
-  const { store, metrics } = context
+  const { reads, metrics } = context
   return async app => {
     const records = '/v1/streams/:stream/records'
     // Payloads are rendered already: the answers' schemas are for the document.
@@ -70,8 +74,8 @@ export function readRoutes(context: RouteContext): FastifyPluginAsyncZod {
         const { verify } = request.query
         const encoding = PAGE_TYPES[type]
         const bounds = { direction: 'forward', limit: 1, maxBytes: 1 } as const
-        const page = await store
-          .read(stream, { from, verify, encoding, ...bounds })
+        const page = await reads
+          .page(reply.raw, stream, { from, verify, encoding, ...bounds })
           .catch((error: unknown) => {
             throw isBeyondEnd(error) ? recordNotFound(from) : error
           })
@@ -101,13 +105,13 @@ function readRequest(query: ReadQuery, type: PageType): ReadRequest {
 
 /** At the end of an open stream waits, as long as the client stays, for a record to come. */
 async function readOrWait(
-  { store, hub }: RouteContext,
+  { reads, hub }: RouteContext,
   stream: string,
   request: ReadRequest,
   waitMs: number,
   reply: FastifyReply,
 ): Promise<ReadPage> {
-  const page = await store.read(stream, request)
+  const page = await reads.page(reply.raw, stream, request)
   const isAtEnd = page.count === 0 && page.nextOffset === page.tailOffset && !page.closed
   if (!isAtEnd || waitMs === 0 || request.direction === 'backward') return page
   const left = new AbortController()
@@ -122,7 +126,7 @@ async function readOrWait(
   }
   if (hub.isClosed) reply.header('connection', 'close')
   // From where the first read stood: `end` would be past the record that was waited for.
-  return hub.isClosed ? page : store.read(stream, continued(request, page))
+  return hub.isClosed ? page : reads.page(reply.raw, stream, continued(request, page))
 }
 
 function continued({ since, ...request }: ReadRequest, { nextOffset }: ReadPage): ReadRequest {
@@ -148,7 +152,13 @@ function sendPage(
   const opening =
     `{"stream":${JSON.stringify(envelopeOf)},"firstOffset":${firstOffset},` +
     `"nextOffset":${nextOffset},"tailOffset":${tailOffset},"closed":${closed},"records":[`
-  return reply.send(Buffer.concat([Buffer.from(opening), payload, Buffer.from(']}')]))
+  const parts = [Buffer.from(opening), payload, Buffer.from(']}')]
+  if (payload.length < COPIED_BYTES_MAX) return reply.send(Buffer.concat(parts))
+  reply.header(
+    'content-length',
+    parts.reduce((sum, { length }) => sum + length, 0),
+  )
+  return reply.send(Readable.from(parts))
 }
 
 function isBeyondEnd(error: unknown): boolean {

@@ -6,7 +6,7 @@ import { VerifyAnswer, VerifyQuery } from '../../../shared/schemas/verify.ts'
 import type { RouteContext } from '../route-context.ts'
 
 /** Checks a stream's chain and reports; a broken chain is an answer, not a failure. */
-export function verifyRoute({ store }: RouteContext): FastifyPluginAsyncZod {
+export function verifyRoute({ store, reads }: RouteContext): FastifyPluginAsyncZod {
   return async app => {
     app.get(
       '/v1/streams/:stream/verify',
@@ -17,11 +17,14 @@ export function verifyRoute({ store }: RouteContext): FastifyPluginAsyncZod {
           response: { 200: VerifyAnswer, '4xx': Problem },
         },
       },
-      async ({ params, query: { from, to } }) =>
-        store.verify(checkStreamName(params.stream), {
+      async ({ params, query: { from, to } }, reply) => {
+        const stream = checkStreamName(params.stream)
+        const range = {
           ...(from === undefined ? {} : { from }),
           ...(to === undefined ? {} : { to }),
-        }),
+        }
+        return reads.whole(reply.raw, signal => store.verify(stream, range, signal))
+      },
     )
   }
 }
