@@ -1,6 +1,5 @@
 import { EventEmitter } from 'node:events'
 import type { Server } from 'node:http'
-import { Socket } from 'node:net'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Connections } from '../../../src/main/http/connections.ts'
@@ -101,7 +100,13 @@ connections('who takes anything of a long write, or has nothing to take, is not 
   const open = new Connections({ ...limits, onCut: reason => cuts.push(reason) })
   const server = new EventEmitter() as Server
   open.attach(server)
-  const socket = Object.assign(new Socket(), { _handle: { writeQueueSize: MIB } })
+  const socket = Object.assign(new EventEmitter(), {
+    _handle: { writeQueueSize: MIB },
+    destroyed: false,
+    destroy: () => {
+      socket.destroyed = true
+    },
+  })
   let waiting = MIB
   Object.defineProperties(socket, {
     writableLength: { get: () => waiting },
