@@ -9,16 +9,16 @@ import { SABOTAGES } from './sabotages.ts'
 // Applies the sabotages one by one to a copy of this project, and runs the tests until one fails.
 // A sabotage that no test notices is a hole in the tests. The last line is `N caught of M`.
 //
-//   node dist/test/sabotage/run.js [--only N,N-N] [--named] [--json]
+//   node dist/test/sabotage/run.js [--only N,N-N] [--named] [--json] [--limit-ms N]
 //
 // --only runs those of these numbers; --named stops at the tests that a sabotage names; --json
-// prints one row for each in JSON.
+// prints one row for each in JSON; --limit-ms is how long a test file may take.
 
 /** What a copy consists of, node_modules aside. */
 const COPIED = ['src', 'test', 'types', 'load-tests', 'package.json', 'tsconfig.json'] as const
 /** Seeds of a simulated history: what is caught at all is caught soon. */
-const SEEDS = '1500'
-const TEST_LIMIT_MS = 100_000
+const SEEDS = '800'
+const TEST_LIMIT_MS = 120_000
 /** What runs when none of the named tests has noticed anything. */
 const AREAS: readonly (readonly [folder: string, tests: readonly string[]])[] = [
   ['src/workers/', ['workers/', 'integrity/', 'main/', 'e2e/']],
@@ -35,7 +35,14 @@ type Outcome = {
   readonly seconds: number
 }
 
-type Options = { readonly namedOnly: boolean; readonly isJson: boolean }
+type Options = {
+  readonly namedOnly: boolean
+  readonly isJson: boolean
+  readonly limitMs: string
+}
+
+/** A test file that did not pass. */
+type Failure = { readonly file: string; readonly isTimeout: boolean }
 
 async function runAll(numbers: readonly number[], options: Options): Promise<boolean> {
   const copy = mkdtempSync(join(tmpdir(), 'varve-sabotage-'))
@@ -74,8 +81,12 @@ async function runOne(copy: string, number: number, options: Options): Promise<O
   try {
     if ((await compile(copy)) !== 0) return result('it does not compile', false)
     for (const test of testsOf(sabotage, options)) {
-      const failed = await failingTest(copy, test)
-      if (failed !== undefined) return result(failed, true)
+      const failed = await failingTest(copy, test, options)
+      if (failed === undefined) continue
+      if (failed.isTimeout && sabotage.hangs !== true) {
+        return result(`${failed.file} ran too long`, false)
+      }
+      return result(failed.file, true)
     }
     return result(null, true)
   } finally {
@@ -97,15 +108,23 @@ function compile(copy: string): Promise<number> {
 }
 
 /** The first test file that fails; undefined when all whose paths have the part pass. */
-async function failingTest(copy: string, part: string): Promise<string | undefined> {
-  let failed: string | undefined
+async function failingTest(
+  copy: string,
+  part: string,
+  { limitMs }: Options,
+): Promise<Failure | undefined> {
+  let file: string | undefined
+  let isTimeout: boolean | undefined
   const path = join('dist', 'test', 'run.js')
-  const args = [path, join('dist', 'test'), part, '--limit-ms', String(TEST_LIMIT_MS)]
+  const args = [path, join('dist', 'test'), part, '--limit-ms', limitMs]
   const code = await run(copy, args, line => {
-    failed ??= /^FAIL (\S+)/.exec(line)?.[1]
-    return failed === undefined
+    // The line after it says why.
+    if (file !== undefined) isTimeout ??= /^ {5}ran longer than/.test(line)
+    file ??= /^FAIL (\S+)/.exec(line)?.[1]
+    return isTimeout === undefined
   })
-  return failed ?? (code === 0 ? undefined : part)
+  if (file === undefined) return code === 0 ? undefined : { file: part, isTimeout: false }
+  return { file, isTimeout: isTimeout === true }
 }
 
 /** Runs Node in the copy; `onLine` says whether to go on. Returns the exit code, 1 for a signal. */
@@ -154,7 +173,12 @@ const { values } = parseArgs({
     only: { type: 'string' },
     named: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
+    'limit-ms': { type: 'string', default: String(TEST_LIMIT_MS) },
   },
 })
-const options = { namedOnly: values.named, isJson: values.json }
+const options: Options = {
+  namedOnly: values.named,
+  isJson: values.json,
+  limitMs: values['limit-ms'],
+}
 process.exitCode = (await runAll(parseNumbers(values.only), options)) ? 0 : 1

@@ -9,6 +9,8 @@ export type Sabotage = {
   readonly replace: string
   /** Parts of test paths, the likeliest first; when all of them pass, the whole area runs. */
   readonly tests: readonly string[]
+  /** Whether tests notice it by never ending; or one that runs too long has noticed nothing. */
+  readonly hangs?: boolean
 }
 
 const CRASH = 'integrity/crash'
