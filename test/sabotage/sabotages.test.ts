@@ -24,7 +24,10 @@ sabotages('every sabotage changes something, and has a name of its own', () => {
 
 sabotages('every test that a sabotage names is there', () => {
   const missing = SABOTAGES.flatMap(({ tests }) => tests).filter(
-    part => !existsSync(part.endsWith('/') ? `test/${part}` : `test/${part.replace(/\.test$/, '')}.test.ts`),
+    part =>
+      !existsSync(
+        part.endsWith('/') ? `test/${part}` : `test/${part.replace(/\.test$/, '')}.test.ts`,
+      ),
   )
   assert.equal(missing, [])
 })

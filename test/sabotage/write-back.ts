@@ -8,9 +8,53 @@ export const WRITE_BACK: readonly Sabotage[] = [
   {
     what: 'the catalogue is not synced',
     file: CATALOGUE,
-    find: 'writeFully(disk, file, entries, position)\n    disk.sync(file)',
-    replace: 'writeFully(disk, file, entries, position)',
+    find: 'yield { files: [file], directories: [parentPath(path)] }',
+    replace: 'yield { files: [], directories: [parentPath(path)] }',
     tests: [CRASH],
+  },
+  {
+    what: 'a catalogue that was made smaller is not synced',
+    file: CATALOGUE,
+    find: 'writeFully(disk, file, compacted, 0)\n      yield { files: [file], directories: [] }',
+    replace: 'writeFully(disk, file, compacted, 0)',
+    tests: ['workers/streams/catalogue-file', CRASH],
+  },
+  {
+    what: 'segments and manifests are not synced',
+    file: WRITER,
+    find: '      yield* this.#files.sync()\n      for (const [path',
+    replace: '      for (const [path',
+    tests: [CRASH],
+  },
+  {
+    what: 'the names of segments and manifests are not synced',
+    file: WRITER,
+    find: 'yield { files: [], directories: [...this.#directories] }',
+    replace: '',
+    tests: [CRASH],
+  },
+  {
+    what: 'the name of a new segment is not synced',
+    file: WRITER,
+    find: 'if (entry.segmentBytes === 0) this.#directories.add(directory)',
+    replace: '',
+    tests: [CRASH],
+  },
+  {
+    what: 'journal files are freed before the commit that makes them needless',
+    file: WRITER,
+    find: '    const extents: number[] = []\n',
+    replace:
+      '    const extents: number[] = []\n' +
+      '    freeJournalFiles(this.#disk, this.#shard, job.commit.journalFile)\n',
+    tests: [CRASH],
+  },
+  {
+    what: 'a manifest of another stream is believed',
+    file: WRITER,
+    find: 'return manifest?.streamId === latin1ToHex(entry.streamId) ? manifest : undefined',
+    replace: 'return manifest',
+    tests: ['workers/streams/'],
   },
   {
     what: 'the commit that is written again is not synced',
