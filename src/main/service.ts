@@ -101,7 +101,7 @@ function logOpened(log: Logger, shard: number, { report, refused }: ShardOpened)
     log.warn({ shard, files: report.rebuilt }, 'files were damaged or missing and are made anew')
   }
   if (report !== null) log.info({ shard, ...report }, 'shard recovered')
-  else
+  else if (refused !== null)
     log.error(
       { shard, reason: refused },
       'journal refused: the shard serves what is stored, and only reads',

@@ -2,10 +2,8 @@ import { StoreError } from '../shared/errors.ts'
 import type { ShardReply, ShardRequest } from '../shared/protocol/shard.ts'
 import { crash, unreachable } from '../shared/assert.ts'
 import { DiskError } from './disk/disk.ts'
-import { planRead } from './engine/read-planner.ts'
 import { Shard } from './engine/shard-thread.ts'
 import { JournalDamage } from './recovery/journal-walk.ts'
-import { existing } from './streams/stream-table.ts'
 
 let shard: Shard | undefined
 
@@ -38,16 +36,16 @@ function serve(request: ShardRequest): unknown {
     shard = new Shard(request)
     return shard.opened
   }
-  const { table } = open()
+  const { streams } = open()
   switch (request.kind) {
     case 'mutate':
       return open().mutate(request.mutations, request.bytes)
     case 'plan':
-      return planRead(table.durable(request.stream), request.range)
+      return streams.plan(request.stream, request.range)
     case 'info':
-      return existing(table.durable(request.stream)).info()
+      return streams.info(request.stream)
     case 'list':
-      return table.list(request.prefix, request.after, request.limit)
+      return streams.list(request.prefix, request.after, request.limit)
     case 'watch':
       return open().watch(request.stream, request.watch)
     case 'unwatch':
@@ -56,6 +54,8 @@ function serve(request: ShardRequest): unknown {
       return open().reindex(request.stream, request.streamId, request.segment, request.bytes)
     case 'stats':
       return open().engine.stats()
+    case 'begin':
+      return open().begin()
     case 'stop':
       return open().stop()
     default:

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { appendText, readTexts } from '../support/client.ts'
+import { appendText } from '../support/client.ts'
 import { startServer, withDirectory } from '../support/server.ts'
 
 const COUNT = 200
@@ -46,7 +46,17 @@ damage('a refused journal leaves what is stored readable, and says so', async ()
     rmSync(join(data, 'journals/shard-00/newest.json'))
     rmSync(join(data, 'journals/copies/shard-00.newest.json'))
     const server = await startServer({ data })
-    assert.is((await readTexts(server.url, 's')).length, COUNT)
+    const at = (query: string) => fetch(`${server.url}/v1/streams/s/records${query}`)
+    assert.is((await at(`?limit=${COUNT}`)).status, 200)
+    assert.is((await at(`/${COUNT - 1}`)).status, 200)
+    const hidden = [`?from=${COUNT}`, `/${COUNT}`, `?limit=${COUNT + 1}`, '/9999']
+    for (const query of hidden) {
+      const answer = await at(query)
+      const { code, knownNextOffset } = (await answer.json()) as Record<string, unknown>
+      assert.equal([answer.status, code, knownNextOffset], [503, 'shard_failed', COUNT], query)
+    }
+    assert.is((await fetch(`${server.url}/v1/streams/other`)).status, 503)
+    assert.is((await fetch(`${server.url}/v1/streams`)).status, 503)
     const refused = (await (await appendText(server.url, 's', 'x')).json()) as { outcome: string }
     assert.is(refused.outcome, 'not_applied')
     assert.is((await fetch(`${server.url}/v1/ready`)).status, 503)

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { type MessagePort, MessageChannel } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { crash } from '../../shared/assert.ts'
@@ -46,6 +47,8 @@ type Query = Exclude<ShardRequest, { kind: 'open' | 'mutate' | 'stop' }>
 /** Starts of a shard within `RESTART_WINDOW_MS` after which it stays down. */
 const RESTARTS_MAX = 3
 const RESTART_WINDOW_MS = 60_000
+/** How long after it had no room for its journal a shard tries again. */
+const ROOM_RETRY_MS = 1000
 /** Every request is taken at once: order and back-pressure are the engine's. */
 const CONCURRENT_TASKS = 1_000_000
 
@@ -68,6 +71,7 @@ export class ShardClient {
   #inFlightBytes = 0
   #restartsMs: number[] = []
   #isClosing = false
+  #isWaiting = false
 
   private constructor(options: ShardClientOptions, listener: ShardListener) {
     this.#options = options
@@ -93,6 +97,11 @@ export class ShardClient {
     return (
       this.#waits?.flushCounters ?? { flushes: 0, flushedBytes: 0, writeSeconds: 0, syncSeconds: 0 }
     )
+  }
+
+  /** Whether it can be read, and waits for room to take changes. */
+  get isWaiting(): boolean {
+    return this.#isWaiting
   }
 
   get inFlightBytes(): number {
@@ -207,11 +216,36 @@ export class ShardClient {
     const waits = new DurableWaits(viewJournalMemory(opened.memory, engine.slotBytes))
     this.#waits = waits
     this.#later = new LaterAnswers((entry, result) => settle(entry, result, waits))
+    this.#take(opened)
+    if (this.#isWaiting) this.#awaitRoom(pool).catch(crash)
+  }
+
+  #take(opened: ShardOpened): void {
+    const { shard } = this.#options
+    const { refused, waiting } = opened
+    this.#isWaiting = waiting !== null
     this.#listener.onOpened(shard, opened)
-    const isRefused = opened.refused !== null
-    this.#setStatus(
-      isRefused ? { shard, state: 'read_only', detail: opened.refused } : { shard, state: 'ready' },
-    )
+    if (refused !== null) this.#setStatus({ shard, state: 'read_only', detail: refused })
+    else if (waiting !== null) this.#setStatus({ shard, state: 'disk_full', detail: waiting })
+    else this.#setStatus({ shard, state: 'ready' })
+  }
+
+  /** Lets the shard try again until there is room for its journal. */
+  async #awaitRoom(pool: Piscina): Promise<void> {
+    for (;;) {
+      await setTimeout(ROOM_RETRY_MS, undefined, { ref: false })
+      if (this.#isClosing || pool !== this.#pool) return
+      try {
+        const opened = await this.query<ShardOpened>({ kind: 'begin' })
+        if (this.#isClosing || pool !== this.#pool) return
+        if (opened.waiting === null) return this.#take(opened)
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error
+        if (this.#isClosing || pool !== this.#pool) return // a thread that died is started again
+        const { shard } = this.#options
+        return this.#setStatus({ shard, state: 'failed', detail: error.message })
+      }
+    }
   }
 
   #startSend(entries: readonly TurnEntry[]): void {

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { crash } from '../../shared/assert.ts'
 import { StoreError } from '../../shared/errors.ts'
 import { latin1ToHex } from '../../shared/format/bytes.ts'
 import { compareNames } from '../../shared/format/name-order.ts'
@@ -38,7 +38,7 @@ import type { FlushCounters } from './durable-waits.ts'
 import { Readers } from './readers.ts'
 import { type HeardEvent, ShardClient } from './shard-client.ts'
 import type { ShardedStoreOptions } from './store-options.ts'
-import { Transactions } from './transactions.ts'
+import { randomTransactionId, startTimer, Transactions } from './transactions.ts'
 import { Watches } from './watches.ts'
 
 export type StoreStats = ShardStats &
@@ -92,7 +92,8 @@ export class ShardedStore implements StreamStore {
       onEvent: (shard: number, event: HeardEvent) => store.#onEvent(shard, event),
       onOpened: (shard: number, found: ShardOpened) => {
         options.onOpened(shard, found)
-        transactions.onOpened(shard, found.transactions)
+        // One that waits for room opens later: what it has to settle waits with it.
+        if (found.waiting === null) transactions.onOpened(shard, found.transactions)
       },
       onState: (status: ShardStatus) => store.#onState(status),
     }
@@ -101,7 +102,9 @@ export class ShardedStore implements StreamStore {
         ShardClient.open({ ...options, shard, signingKey }, listener),
       ),
     )
-    await transactions.start()
+    const started = transactions.start()
+    if (store.#shards.some(({ isWaiting }) => isWaiting)) started.catch(crash)
+    else await started
     return store
   }
 
@@ -223,12 +226,14 @@ export class ShardedStore implements StreamStore {
     range: { from?: number; to?: number },
     signal?: AbortSignal,
   ): Promise<VerifyReport> {
-    for (let plan = await this.#plan(stream, WHOLE_STREAM); ; ) {
+    const { to: below } = range
+    const whole = below === undefined ? WHOLE_STREAM : { ...WHOLE_STREAM, below }
+    for (let plan = await this.#plan(stream, whole); ; ) {
       const to = Math.min(range.to ?? plan.nextOffset, plan.nextOffset)
       const from = Math.max(range.from ?? plan.firstOffset, plan.firstOffset)
       const report = await this.#readers.verify(plan, Math.min(from, to), to, signal)
       if (report.ok) return report
-      const current = await this.#plan(stream, WHOLE_STREAM)
+      const current = await this.#plan(stream, whole)
       if (!wasTrimmed(plan, current)) {
         const { offset, reason } = report.failure ?? { offset: from, reason: 'unknown' }
         this.#noteDamage({
@@ -257,7 +262,9 @@ export class ShardedStore implements StreamStore {
 
   /** Numbers for the metrics, one set a shard that runs. */
   async stats(): Promise<StoreStats[]> {
-    const running = this.#shards.filter(({ status }) => RUNNING.has(status.state))
+    const running = this.#shards.filter(
+      ({ status, isWaiting }) => RUNNING.has(status.state) && !isWaiting,
+    )
     return Promise.all(
       running.map(async client => ({
         ...(await client.query<ShardStats>({ kind: 'stats' })),
@@ -274,6 +281,9 @@ export class ShardedStore implements StreamStore {
   }
 
   async #close(): Promise<void> {
+    for (const { isWaiting, status } of this.#shards) {
+      if (isWaiting) this.#transactions.onGone(status.shard)
+    }
     await this.#transactions.close()
     await Promise.all(this.#shards.map(shard => shard.close()))
     this.#watches.endAll()
@@ -376,16 +386,4 @@ function wasTrimmed(plan: ReadPlan, current: ReadPlan): boolean {
 
 function identityOf({ stream, streamId }: ReadPlan): Pick<StreamDamage, 'stream' | 'streamId'> {
   return { stream, streamId: latin1ToHex(streamId) }
-}
-
-function startTimer(ms: number, callback: () => void): () => void {
-  const timer = setTimeout(callback, ms)
-  return () => clearTimeout(timer)
-}
-
-/** 53 bits, not zero. */
-function randomTransactionId(): number {
-  const bytes = randomBytes(8)
-  const id = (bytes.readUInt32LE(0) % 2 ** 21) * 2 ** 32 + bytes.readUInt32LE(4)
-  return id === 0 ? randomTransactionId() : id
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { crash } from '../../shared/assert.ts'
 import { StoreError } from '../../shared/errors.ts'
 import type { FoundTransactions, InDoubt, TransactionOutcome } from '../../shared/protocol/shard.ts'
@@ -333,3 +334,15 @@ function expired(): StoreError {
 }
 
 function noted(): void {}
+
+/** 53 bits, not zero. */
+export function randomTransactionId(): number {
+  const bytes = randomBytes(8)
+  const id = (bytes.readUInt32LE(0) % 2 ** 21) * 2 ** 32 + bytes.readUInt32LE(4)
+  return id === 0 ? randomTransactionId() : id
+}
+
+export function startTimer(ms: number, callback: () => void): () => void {
+  const timer = setTimeout(callback, ms)
+  return () => clearTimeout(timer)
+}

@@ -139,6 +139,8 @@ export type ReadRange = {
   readonly limit: number
   readonly maxBytes: number
   readonly since: number | undefined
+  /** Only records below this offset are asked for; undefined: those that `from` and `limit` say. */
+  readonly below?: number
   /** Take all of the tail below the range's end, so that a chain from the first record has it. */
   readonly wholeTail: boolean
   /** Take the tail from the nearest checkpoint in it at or below the range's start, if any. */
@@ -218,6 +220,8 @@ export type ShardRequest =
       readonly bytes: number
     }
   | { readonly kind: 'stats' }
+  /** To a shard that waits for room; answered as `open` is. */
+  | { readonly kind: 'begin' }
   | { readonly kind: 'stop' }
 
 /** What recovery did at the last start of a shard; for the log. */
@@ -256,7 +260,12 @@ export type ShardOpened = {
   readonly report: RecoveryReport | null
   /** Why the journal was refused; the shard then only reads. */
   readonly refused: string | null
-  /** Null where the journal was refused. */
+  /**
+   * Why no change is taken yet: there is no room for a journal file. Everything can be read;
+   * `begin` tries again.
+   */
+  readonly waiting: string | null
+  /** Null where the journal was refused, or has to wait for room. */
   readonly transactions: FoundTransactions | null
 }
 

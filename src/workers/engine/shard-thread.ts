@@ -21,17 +21,20 @@ import type {
 import type { CheckpointerData } from '../checkpointer.ts'
 import { Signer } from '../../shared/signing.ts'
 import { explainDirectIo, tryDirectIo } from '../disk/direct-io.ts'
+import { DiskError } from '../disk/disk.ts'
 import { NodeDisk } from '../disk/node-disk.ts'
 import { systemEnvironment } from '../environment.ts'
 import type { FlusherData, FlusherMessage } from '../flusher.ts'
 import { LogBuffer } from '../journal/log-buffer.ts'
-import { recoverShard } from '../recovery/open-shard.ts'
+import { type BegunShard, ShardRecovery } from '../recovery/open-shard.ts'
 import { ShardEngine } from './shard-engine.ts'
-import { existing, type StreamTable } from '../streams/stream-table.ts'
+import { IncompleteStreams, VisibleStreams } from './visible-streams.ts'
 
 type OpenRequest = Extract<ShardRequest, { kind: 'open' }>
 
 const NO_DIRECT_IO = 'no direct I/O: the journal goes through the page cache'
+
+const NO_ROOM = 'there is no room on the disk for a journal file'
 
 /** Longest a timer can be, ms. */
 const TIMER_MS_MAX = 2 ** 31 - 1
@@ -42,9 +45,11 @@ const TIMER_MS_MAX = 2 ** 31 - 1
 export class Shard {
   readonly opened: ShardOpened
   readonly #request: OpenRequest
+  readonly #disk: NodeDisk
   readonly #memory: JournalMemory
-  readonly #table: StreamTable
-  readonly #engine: ShardEngine | undefined
+  readonly #recovery: ShardRecovery
+  readonly #streams: VisibleStreams | IncompleteStreams
+  #engine: ShardEngine | undefined
   #checkpointer: Worker | undefined
   #timer: NodeJS.Timeout | undefined
   #laterCount = 0
@@ -52,51 +57,74 @@ export class Shard {
   constructor(request: OpenRequest) {
     this.#request = request
     const { data, shard, options } = request
-    const disk = new NodeDisk(data)
-    const recovered = recoverShard(disk, systemEnvironment, shard, options)
-    this.#table = recovered.table
+    this.#disk = new NodeDisk(data)
+    this.#recovery = ShardRecovery.read(this.#disk, systemEnvironment, shard, options)
     this.#memory = createJournalMemory(options.slotBytes)
-    const { report, refused, transactions } = recovered
-    this.opened = { memory: this.#memory.memory, report, refused, transactions }
-    if (recovered.journal === null) return
-    if (options.directIo) this.#tryDirectIo(disk)
+    const { refused, state } = this.#recovery
+    this.#streams =
+      refused === null ? new VisibleStreams(state.table) : new IncompleteStreams(state.table)
+    if (refused === null) this.#recovery.settle()
+    this.opened = this.begin()
+  }
+
+  /** Begins to take changes, if there is room for a journal file. @throws DiskError */
+  begin(): ShardOpened {
+    const { memory } = this.#memory
+    const { refused } = this.#recovery
+    const closed = { memory, report: null, refused, waiting: null, transactions: null }
+    if (refused !== null) return closed
+    try {
+      const begun = this.#recovery.begin()
+      this.#run(begun)
+      const { report, transactions } = begun
+      return { memory, report, refused: null, waiting: null, transactions }
+    } catch (error) {
+      if (!(error instanceof DiskError) || !error.isForSpace || error.isSync) throw error
+      return { ...closed, waiting: NO_ROOM }
+    }
+  }
+
+  #run(begun: BegunShard): void {
+    const { shard, options } = this.#request
+    if (options.directIo) this.#tryDirectIo(this.#disk)
     const flusher = this.#startFlusher()
     this.#checkpointer = this.#startCheckpointer()
     const capacity = options.journalFileBytes - PAGE_BYTES
     const buffer = new LogBuffer(
       this.#memory,
       capacity,
-      recovered.journal,
+      begun.journal,
       block => flusher.postMessage(block),
       () => systemEnvironment.monotonicMs(),
     )
-    this.#engine = new ShardEngine({
-      ...recovered,
+    const engine = new ShardEngine({
+      ...this.#recovery.state,
       shard,
       options,
       environment: systemEnvironment,
-      signer: signerOf(request.signingKey),
+      signer: signerOf(this.#request.signingKey),
       memory: this.#memory,
       buffer,
-      freeBytes: () => disk.freeBytes(),
+      freeBytes: () => this.#disk.freeBytes(),
       postJob: job => this.#post(job),
       emit: event => this.#emit(event),
     })
-    this.#watchFlushes(this.#engine).catch(crash)
+    this.#engine = engine
+    this.#watchFlushes(engine).catch(crash)
   }
 
   /** The streams as readers may see them now. */
-  get table(): StreamTable {
+  get streams(): VisibleStreams | IncompleteStreams {
     this.#engine?.catchUp()
-    return this.#table
+    return this.#streams
   }
 
-  /** The engine. @throws StoreError shard_failed while the shard only reads */
+  /** The engine. @throws StoreError shard_failed, disk_full while the shard only reads */
   get engine(): ShardEngine {
     if (this.#engine !== undefined) return this.#engine
-    throw new StoreError('shard_failed', 'the journal is damaged, the shard only reads', {
-      outcome: 'not_applied',
-    })
+    const outcome = { outcome: 'not_applied' }
+    if (this.#recovery.refused === null) throw new StoreError('disk_full', NO_ROOM, outcome)
+    throw new StoreError('shard_failed', 'the journal is damaged, the shard only reads', outcome)
   }
 
   /** Resolves when each of the mutations is answered, or waits for a transaction. */
@@ -131,7 +159,7 @@ export class Shard {
   /** Begins a watch; a shard that only reads has nothing to announce. */
   watch(stream: string, watch: number): { nextOffset: number } {
     if (this.#engine !== undefined) return this.#engine.watch(stream, watch)
-    return { nextOffset: existing(this.#table.durable(stream)).durableNextOffset }
+    return { nextOffset: this.#streams.end(stream) }
   }
 
   unwatch(watch: number): void {

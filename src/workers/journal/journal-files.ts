@@ -13,7 +13,7 @@ import {
 } from '../../shared/format/paths.ts'
 import { decodeSealedJson, encodeSealedJson } from '../../shared/format/sealed-json.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
-import type { Disk } from '../disk/disk.ts'
+import { type Disk, DiskError } from '../disk/disk.ts'
 import {
   readFully,
   withFile,
@@ -46,6 +46,9 @@ export function prepareJournalFile(disk: Disk, header: JournalHeader): boolean {
   const directory = shardPath(header.shard)
   const spare = takeSpare(disk, header)
   const path = spare ?? `${directory}/prepared.tmp`
+  const bytes = PAGE_BYTES + header.capacity
+  // Asked first, so that a full disk is not filled to its last byte and written to for nothing.
+  if (spare === undefined && disk.freeBytes() < bytes) throw new DiskError('ENOSPC', 'write', path)
   withFile(disk, path, spare === undefined ? 'create' : 'update', file => {
     if (spare === undefined) writeZeros(disk, file, PAGE_BYTES, header.capacity)
     writeFully(disk, file, encodeJournalHeader(header), 0)

@@ -1,3 +1,4 @@
+import { assert } from '../../shared/assert.ts'
 import type { JournalHeader } from '../../shared/format/journal-header.ts'
 import { journalPath, QUARANTINE_PATH, shardPath } from '../../shared/format/paths.ts'
 import { blockBytes } from '../../shared/format/block.ts'
@@ -27,7 +28,7 @@ import { TailArena } from '../streams/tail-arena.ts'
 import { Removal } from '../streams/removal.ts'
 import { releaseSegments, trimmedLast } from '../streams/trimmed-segments.ts'
 import { type Block, JournalDamage, JournalWalk, type WalkEnd } from './journal-walk.ts'
-import { Replay, type ReplayedState } from './replay.ts'
+import { Replay, type ReplayCounts, type ReplayedState } from './replay.ts'
 
 // A start of a shard is always a recovery. Its steps, each durable before the next:
 //
@@ -45,15 +46,17 @@ import { Replay, type ReplayedState } from './replay.ts'
 // Where 2 finds that something durable is missing nothing is written at all: the shard then serves
 // what the catalogue and its segments hold.
 
+/** What a shard needs to take changes, each step durable. */
+export type BegunShard = {
+  readonly journal: JournalEnd
+  readonly report: RecoveryReport
+  readonly transactions: FoundTransactions
+}
+
 /** A shard's state as recovery found or made it. */
 export type RecoveredShard = ReplayedState &
   (
-    | {
-        readonly journal: JournalEnd
-        readonly report: RecoveryReport
-        readonly refused: null
-        readonly transactions: FoundTransactions
-      }
+    | (BegunShard & { readonly refused: null })
     | {
         readonly journal: null
         readonly report: null
@@ -61,6 +64,124 @@ export type RecoveredShard = ReplayedState &
         readonly transactions: null
       }
   )
+
+/** The recovery of one shard in its three parts: reading, settling, and the new epoch. */
+export class ShardRecovery {
+  readonly #disk: Disk
+  readonly #environment: Environment
+  readonly #shard: number
+  readonly #options: ShardOptions
+  readonly #startedMs: number
+  readonly #catalogue: CatalogueContent
+  #walked: Walked | undefined
+  /** The streams: up to the journal's end, or, where it was refused, as the catalogue has them. */
+  state: ReplayedState
+  /** Why the journal was refused: then nothing may be written. */
+  refused: string | null = null
+
+  private constructor(
+    disk: Disk,
+    environment: Environment,
+    shard: number,
+    options: ShardOptions,
+    catalogue: CatalogueContent,
+  ) {
+    this.#disk = disk
+    this.#environment = environment
+    this.#shard = shard
+    this.#options = options
+    this.#startedMs = environment.monotonicMs()
+    this.#catalogue = catalogue
+    this.state = loadCatalogue(catalogue)
+  }
+
+  /**
+   * Reads a shard from disk, and writes nothing.
+   * @throws DiskError @throws JournalDamage when its catalogue is damaged
+   */
+  static read(
+    disk: Disk,
+    environment: Environment,
+    shard: number,
+    options: ShardOptions,
+  ): ShardRecovery {
+    const catalogue = readCatalogue(disk, shard)
+    if (!('live' in catalogue)) {
+      const { damagedAt, damagedTo } = catalogue
+      throw new JournalDamage(`the catalogue is damaged in bytes ${damagedAt} to ${damagedTo}`)
+    }
+    const recovery = new ShardRecovery(disk, environment, shard, options, catalogue)
+    recovery.#walk()
+    return recovery
+  }
+
+  #walk(): void {
+    const replay = new Replay(this.#shard, this.state)
+    try {
+      const found = walkJournal(this.#disk, this.#shard, this.#catalogue, this.#options, replay)
+      const { end } = found
+      if (end.decision === 'refuse') {
+        const at = `journal file ${end.file.number}, byte ${end.position}`
+        throw new JournalDamage(`${at}: block ${end.blockNumber + 1} was durable and is not there`)
+      }
+      this.#walked = { ...found, counts: replay.counts }
+    } catch (error) {
+      if (!(error instanceof JournalDamage)) throw error
+      this.refused = error.message
+      this.state = loadCatalogue(this.#catalogue)
+    }
+  }
+
+  /**
+   * Makes durable again what was read, and frees what the last write-back let go: it may take no
+   * more room than there is. After it the streams may be read. @throws DiskError
+   */
+  settle(): void {
+    const { live, lastCheckpointAt, commit, removed } = this.#catalogue
+    settleCatalogue(this.#disk, this.#shard, this.#catalogue)
+    freeJournalFiles(this.#disk, this.#shard, commit.journalFile)
+    runSteps(this.#disk, releaseSegments(this.#disk, trimmedLast(live, lastCheckpointAt)))
+    const removal = new Removal(this.#disk)
+    removal.removeStreams(removed)
+    runSteps(this.#disk, removal.settle())
+    writeAgain(this.#disk, this.#shard, this.#found.unvouched)
+  }
+
+  /**
+   * Opens the epoch of this life; may be tried again after a failure for space. @throws DiskError
+   */
+  begin(): BegunShard {
+    const { walk, end, counts } = this.#found
+    const rebuilt = readNewest(this.#disk, this.#shard)?.damaged ?? []
+    if (end.decision === 'cut') quarantine(this.#disk, this.#shard, end)
+    const journal = openEpoch(this.#disk, this.#environment, walk.file, end, this.#options)
+    const { ledger, table } = this.state
+    const report: RecoveryReport = {
+      streams: table.size,
+      ...counts,
+      cutBytes: end.cutBytes,
+      inDoubt: ledger.stagedCount,
+      epoch: journal.file.epoch,
+      rebuilt,
+      milliseconds: Math.round(this.#environment.monotonicMs() - this.#startedMs),
+    }
+    return { journal, report, transactions: ledger.found() }
+  }
+
+  get #found(): Walked {
+    assert(this.#walked !== undefined, 'nothing is written where the journal is refused')
+    return this.#walked
+  }
+}
+
+/** A journal that was read to its end. */
+type Walked = {
+  readonly walk: JournalWalk
+  readonly end: WalkEnd
+  /** Blocks that no later block vouches for. */
+  readonly unvouched: readonly Block[]
+  readonly counts: ReplayCounts
+}
 
 /**
  * Opens a shard from disk. @throws DiskError @throws JournalDamage when its catalogue is damaged
@@ -71,45 +192,12 @@ export function recoverShard(
   shard: number,
   options: ShardOptions,
 ): RecoveredShard {
-  const started = environment.monotonicMs()
-  const catalogue = readCatalogue(disk, shard)
-  if (!('live' in catalogue)) {
-    const { damagedAt, damagedTo } = catalogue
-    throw new JournalDamage(`the catalogue is damaged in bytes ${damagedAt} to ${damagedTo}`)
-  }
-  const state = loadCatalogue(catalogue)
-  try {
-    const replay = new Replay(shard, state)
-    const { walk, end, unvouched } = walkJournal(disk, shard, catalogue, options, replay)
-    if (end.decision === 'refuse') {
-      const at = `journal file ${end.file.number}, byte ${end.position}`
-      throw new JournalDamage(`${at}: block ${end.blockNumber + 1} was durable and is not there`)
-    }
-    const rebuilt = readNewest(disk, shard)?.damaged ?? [] // before the new epoch's file does it
-    settleCatalogue(disk, shard, catalogue)
-    freeJournalFiles(disk, shard, catalogue.commit.journalFile)
-    runSteps(disk, releaseSegments(disk, trimmedLast(catalogue.live, catalogue.lastCheckpointAt)))
-    const removal = new Removal(disk)
-    removal.removeStreams(catalogue.removed)
-    runSteps(disk, removal.settle())
-    if (end.decision === 'cut') quarantine(disk, shard, end)
-    writeAgain(disk, shard, unvouched)
-    const journal = openEpoch(disk, environment, walk.file, end, options)
-    const report: RecoveryReport = {
-      streams: state.table.size,
-      ...replay.counts,
-      cutBytes: end.cutBytes,
-      inDoubt: state.ledger.stagedCount,
-      epoch: journal.file.epoch,
-      rebuilt,
-      milliseconds: Math.round(environment.monotonicMs() - started),
-    }
-    return { ...state, journal, report, refused: null, transactions: state.ledger.found() }
-  } catch (error) {
-    if (!(error instanceof JournalDamage)) throw error
-    const refused = error.message
-    return { ...loadCatalogue(catalogue), journal: null, report: null, refused, transactions: null }
-  }
+  const recovery = ShardRecovery.read(disk, environment, shard, options)
+  const { state, refused } = recovery
+  if (refused !== null)
+    return { ...state, journal: null, report: null, refused, transactions: null }
+  recovery.settle()
+  return { ...state, ...recovery.begin(), refused: null }
 }
 
 /** Why a shard would be refused; undefined when it would not. Changes nothing. */
@@ -149,7 +237,7 @@ function walkJournal(
   { commit }: CatalogueContent,
   options: ShardOptions,
   replay: Replay,
-): { walk: JournalWalk; end: WalkEnd; unvouched: Block[] } {
+): Omit<Walked, 'counts'> {
   const start = {
     lsn: commit.checkpointLsn,
     journalFile: commit.journalFile,

@@ -8,8 +8,8 @@ import {
   shardPath,
 } from '../../../src/shared/format/paths.ts'
 import { listJournalFiles, readNewest } from '../../../src/workers/journal/journal-files.ts'
-import { recoverShard } from '../../../src/workers/recovery/open-shard.ts'
-import type { FlatDisk } from '../../support/flat-disk.ts'
+import { recoverShard, ShardRecovery } from '../../../src/workers/recovery/open-shard.ts'
+import { FlatDisk } from '../../support/flat-disk.ts'
 import { SMALL_OPTIONS, StoreMaker } from '../../support/inspected-store.ts'
 import { Random } from '../../support/random.ts'
 import { Clock } from '../../support/simulated-shard.ts'
@@ -92,6 +92,35 @@ recovery('every start opens a new file with a higher epoch', () => {
   assert.is(second.journal?.file.epoch, (first.journal?.file.epoch ?? 0) + 1)
   assert.is(second.table.durable('a')?.durableNextOffset, 4)
 })
+
+recovery('a full disk leaves everything readable, and room lets the epoch begin', () => {
+  const disk = new FullDisk(storeOf(6, 2))
+  const environment = new Clock().environment(new Random(3))
+  const begun = ShardRecovery.read(disk, environment, 0, SMALL_OPTIONS)
+  begun.settle()
+  assert.is(begun.refused, null)
+  assert.is(begun.state.table.durable('a')?.durableNextOffset, 8)
+  for (const path of disk.paths()) if (path.endsWith('.spare')) disk.remove(path)
+  for (let attempt = 0; attempt < 2; attempt += 1) {
+    assert.throws(() => begun.begin(), /ENOSPC/)
+  }
+  disk.free = 1e9
+  assert.is(begun.begin().report.records, 2)
+  assert.is(open(disk).table.durable('a')?.durableNextOffset, 8, 'the next start finds it')
+})
+
+/** A disk without room. */
+class FullDisk extends FlatDisk {
+  free = 0
+
+  constructor(from: FlatDisk) {
+    super(new Map(from.paths().map(path => [path, from.content(path)])))
+  }
+
+  override freeBytes(): number {
+    return this.free
+  }
+}
 
 /** `stored` records in segments, up to 2 more in the journal alone: a small file holds no more. */
 function storeOf(stored: number, journaled: number): FlatDisk {

@@ -1,0 +1,92 @@
+import { StoreError } from '../../shared/errors.ts'
+import type { ReadPlan, ReadRange } from '../../shared/protocol/shard.ts'
+import type { StreamInfo } from '../../shared/protocol/streams.ts'
+import type { StreamLog } from '../streams/stream-log.ts'
+import { existing, type StreamTable } from '../streams/stream-table.ts'
+import { planRead } from './read-planner.ts'
+
+/** What a shard answers about its streams, as readers may see them. */
+export class VisibleStreams {
+  readonly #table: StreamTable
+
+  constructor(table: StreamTable) {
+    this.#table = table
+  }
+
+  /** @throws StoreError stream_not_found, trimmed or beyond_end */
+  plan(stream: string, range: ReadRange): ReadPlan {
+    return planRead(this.#table.durable(stream), range)
+  }
+
+  /** @throws StoreError stream_not_found */
+  info(stream: string): StreamInfo {
+    return existing(this.#table.durable(stream)).info()
+  }
+
+  list(prefix: string, after: string, limit: number): StreamInfo[] {
+    return this.#table.list(prefix, after, limit)
+  }
+
+  /** Where a watch of the stream begins. @throws StoreError stream_not_found */
+  end(stream: string): number {
+    return existing(this.#table.durable(stream)).durableNextOffset
+  }
+}
+
+/**
+ * The same of a shard whose journal was refused. It knows what catalogue and segments hold. The
+ * lost part of the journal may hold more of any stream: records, a close, a delete, or all of it.
+ * So an answer is given only where more records cannot change it. Any other is shard_failed with
+ * what is known, and never a missing stream, an end or an empty page.
+ */
+export class IncompleteStreams {
+  readonly #table: StreamTable
+
+  constructor(table: StreamTable) {
+    this.#table = table
+  }
+
+  /**
+   * Plans a read whose records all lie below the known end of the stream.
+   * @throws StoreError shard_failed with `knownNextOffset`, trimmed
+   */
+  plan(stream: string, range: ReadRange): ReadPlan {
+    const log = this.#table.durable(stream)
+    if (log !== undefined && isBelow(range, log)) return planRead(log, range)
+    throw mayBeMore(log)
+  }
+
+  /** @throws StoreError shard_failed */
+  info(stream: string): never {
+    throw mayBeMore(this.#table.durable(stream))
+  }
+
+  /** @throws StoreError shard_failed */
+  list(): never {
+    throw mayBeMore(undefined)
+  }
+
+  /** @throws StoreError shard_failed */
+  end(stream: string): never {
+    throw mayBeMore(this.#table.durable(stream))
+  }
+}
+
+function mayBeMore(log: StreamLog | undefined): StoreError {
+  const lost = 'part of the journal of this shard is missing'
+  const next = 'repair the data directory with: varve repair'
+  if (log === undefined) {
+    return new StoreError('shard_failed', `${lost}, and there may be more streams; ${next}`)
+  }
+  const knownNextOffset = log.durableNextOffset
+  const known = `the stream is known up to offset ${knownNextOffset}`
+  return new StoreError('shard_failed', `${lost}: ${known}; ${next}`, { knownNextOffset })
+}
+
+function isBelow({ from, direction, limit, since, below }: ReadRange, log: StreamLog): boolean {
+  const known = log.durableNextOffset
+  if (below !== undefined) return below <= known
+  if (since !== undefined || from === 'end') return false
+  const first = from === 'start' ? log.durableFirstOffset : from
+  return (direction === 'forward' ? first + limit : first) <= known
+}
