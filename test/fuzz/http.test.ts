@@ -15,8 +15,8 @@ http(
       const server = await startServer({ data })
       try {
         const target = { url: server.url, pid: server.pid, data }
-        assert.equal((await fuzzHttp(target, { requests: 1500, seed: SEED })).failures, [])
-        assert.equal((await fuzzSockets(target, { requests: 150, seed: SEED })).failures, [])
+        assert.equal((await fuzzHttp(target, { requests: 800, seed: SEED })).failures, [])
+        assert.equal((await fuzzSockets(target, { requests: 100, seed: SEED })).failures, [])
       } finally {
         await server.kill()
       }
