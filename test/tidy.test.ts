@@ -73,7 +73,7 @@ const MODULE_DOORS: readonly (readonly [module: RegExp, path: readonly string[]]
   ],
   [/^(node:)?process$/, ['src/main/index.ts']],
   // The service spawns nothing: no program may decide durability or exclusion.
-  [/^(node:)?(child_process|cluster)$/, ['src/workers/disk/node-disk.ts']],
+  [/^(node:)?(child_process|cluster)$/, []],
 ]
 
 const RULES: readonly Rule[] = [

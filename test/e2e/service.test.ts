@@ -81,13 +81,13 @@ service('a port in use leaves no new directory behind', async () => {
 
 service('a directory of a newer format is refused', async () => {
   await withDirectory(async data => {
-    const newer = '{"format":3,"shards":1,"createdAt":0}'
+    const newer = '{"format":4,"shards":1,"createdAt":0}'
     const { crc32 } = await import('node:zlib')
     const sum = crc32(newer).toString(16).padStart(8, '0')
     writeFileSync(join(data, 'varve.json'), `{"crc32":"${sum}","body":${newer}}\n`)
     const { status, output } = serveOnce(data)
     assert.is.not(status, 0)
-    assert.match(output, /format 3/)
+    assert.match(output, /format 4/)
   })
 })
 

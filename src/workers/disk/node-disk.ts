@@ -10,6 +10,7 @@ const FLAGS: Readonly<Record<FileMode, number | undefined>> = {
   direct: directFlags(),
   create: fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_TRUNC,
 }
+const MISSING: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR'])
 const FILE_MODE = 0o600
 const DIRECTORY_MODE = 0o700
 /** More would only wait: Node has four threads for all of them, if no more are asked for. */
@@ -125,7 +126,16 @@ export class NodeDisk implements Disk {
   }
 
   exists(path: string): boolean {
-    return this.#do('exists', path, full => fs.existsSync(full))
+    return this.#do('look up', path, full => {
+      try {
+        fs.statSync(full)
+        return true
+      } catch (error) {
+        // What cannot be looked at (EACCES, EIO) is not taken for missing.
+        if (!MISSING.has(errno(error))) throw error
+        return false
+      }
+    })
   }
 
   list(path: string): string[] {

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
@@ -80,5 +80,15 @@ node('steps go on only when what they wait for has been synced', async () => {
   assert.is(result, 3)
   assert.equal(seen, ['sync 1', 'behind the first', 'sync 2', 'failed'])
 })
+
+node('what cannot be looked at is not taken for missing', () =>
+  withDisk(async (disk, data) => {
+    symlinkSync('loop', join(data, 'loop'))
+    writeFileSync(join(data, 'file'), '')
+    const found = ['file', 'none', 'file/below'].map(path => disk.exists(path))
+    assert.equal(found, [true, false, false])
+    assert.throws(() => disk.exists('loop'), /look up loop: ELOOP/)
+  }),
+)
 
 node.run()
