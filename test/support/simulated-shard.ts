@@ -31,6 +31,7 @@ import type {
 import { StoreError } from '../../src/shared/errors.ts'
 import { Signer } from '../../src/shared/signing.ts'
 import { planRead } from '../../src/workers/engine/read-planner.ts'
+import { TrustedClock } from '../../src/workers/engine/trusted-clock.ts'
 import { ShardEngine } from '../../src/workers/engine/shard-engine.ts'
 import { tryDirectIo } from '../../src/workers/disk/direct-io.ts'
 import type { Environment } from '../../src/workers/environment.ts'
@@ -149,6 +150,9 @@ export class SimulatedShard {
     this.#buffer = buffer
     this.#engine = new ShardEngine({
       ...this.recovered,
+      clock: new TrustedClock(environment, this.recovered.checkpoint.clockMicros, message =>
+        this.logged.push({ kind: 'log', level: 'warn', message, fields: {} }),
+      ),
       shard,
       options,
       environment: this.#interrupted(environment, interruptChance),
@@ -369,14 +373,20 @@ export class SimulatedShard {
 /** Time that passes only when told to. */
 export class Clock {
   #ms = 1_000_000
+  #wallAheadMs = 0
 
   pass(ms: number): void {
     this.#ms += ms
   }
 
+  /** The system's clock is set, which takes no time. */
+  jump(ms: number): void {
+    this.#wallAheadMs += ms
+  }
+
   environment(random: Random): Environment {
     return {
-      nowMicros: () => this.#ms * 1000,
+      nowMicros: () => (this.#ms + this.#wallAheadMs) * 1000,
       monotonicMs: () => this.#ms,
       randomBytes: count => random.bytes(count),
     }

@@ -44,7 +44,7 @@ export class Appender {
     const { table, environment, options } = this.#parts
     const found = table.assigned(append.stream)
     const now = environment.nowMicros()
-    const repeat = found && this.#repeated(found, append, now)
+    const repeat = found && this.#repeated(found, append)
     if (repeat !== undefined) return repeat
     if (found === undefined) {
       table.checkMayCreate(options)
@@ -75,13 +75,14 @@ export class Appender {
   }
 
   /** The first answer, where the producer sent this batch before. */
-  #repeated(log: StreamLog, append: Append, now: number): Accepted | undefined {
+  #repeated(log: StreamLog, append: Append): Accepted | undefined {
     const { producer } = append
     if (producer === undefined || log.producers === undefined) {
       if ((producer?.seq ?? 0) !== 0) throw newProducer()
       return undefined
     }
-    const expiredBefore = now - this.#parts.options.producerExpirySeconds * SECOND
+    const { clock, options } = this.#parts
+    const expiredBefore = clock.now() - options.producerExpirySeconds * SECOND
     const result = log.producers.check(producer, expiredBefore)
     if (result === undefined) return undefined
     const durability = append.durability ?? log.config.durability

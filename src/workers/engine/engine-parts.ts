@@ -7,6 +7,7 @@ import type { LogBuffer } from '../journal/log-buffer.ts'
 import type { StreamTable } from '../streams/stream-table.ts'
 import type { TailArena } from '../streams/tail-arena.ts'
 import type { JournalCheckpoint } from './journal-checkpoint.ts'
+import type { TrustedClock } from './trusted-clock.ts'
 import type { TransactionLedger } from './transaction-ledger.ts'
 
 /** What an engine is made of; shard-thread.ts puts it together, and the simulation does. */
@@ -14,6 +15,8 @@ export type EngineParts = {
   readonly shard: number
   readonly options: ShardOptions
   readonly environment: Environment
+  /** For ages; the environment's gives the times of records. */
+  readonly clock: TrustedClock
   /** Signs checkpoints. */
   readonly signer: Signer
   readonly memory: JournalMemory

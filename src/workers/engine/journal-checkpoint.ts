@@ -24,7 +24,15 @@ type StreamEnd = Pick<
 >
 
 /** What the last checkpoint left. */
-export type CheckpointMark = { readonly lsn: number; readonly catalogueBytes: number }
+export type CheckpointMark = {
+  readonly lsn: number
+  readonly catalogueBytes: number
+  /** The trusted clock then. */
+  readonly clockMicros: number
+}
+
+/** When a checkpoint is made: by the system's clock and by the trusted one, µs since 1970. */
+export type CheckpointTime = { readonly timestamp: number; readonly clockMicros: number }
 
 /** Hears what a checkpoint did to a stream's segments. */
 type StoredListener = {
@@ -33,6 +41,7 @@ type StoredListener = {
 
 type Running = {
   readonly mark: BlockMark
+  readonly clockMicros: number
   readonly logs: readonly StreamLog[]
   /** Per log: how far it will be stored. */
   readonly ends: readonly StreamEnd[]
@@ -60,6 +69,11 @@ export class JournalCheckpoint {
     return this.#last.lsn
   }
 
+  /** The trusted clock at the last commit, µs since 1970. */
+  get clockMicros(): number {
+    return this.#last.clockMicros
+  }
+
   get isRunning(): boolean {
     return this.#running !== undefined
   }
@@ -84,7 +98,7 @@ export class JournalCheckpoint {
    */
   start(
     mark: BlockMark,
-    nowMicros: number,
+    { timestamp, clockMicros }: CheckpointTime,
     streams: number,
     producerExpirySeconds: number,
     decisions: readonly number[],
@@ -93,9 +107,9 @@ export class JournalCheckpoint {
     const logs = [...this.#dirty]
     const removed = [...this.#removed]
     const frames = new FrameList()
-    const expiredBefore = nowMicros - producerExpirySeconds * 1e6
+    const expiredBefore = clockMicros - producerExpirySeconds * 1e6
     const entries = encodeEntries(logs, frames, mark.endLsn, expiredBefore)
-    this.#running = { mark, logs, ends: logs.map(endOf), removed }
+    this.#running = { mark, clockMicros, logs, ends: logs.map(endOf), removed }
     this.#dirty = new Set()
     this.#removed = new Set()
     return {
@@ -110,8 +124,8 @@ export class JournalCheckpoint {
         journalFile: mark.file,
         blockNumber: mark.number,
         blockHash: mark.hash,
-        timestamp: nowMicros,
-        clockMicros: nowMicros,
+        timestamp,
+        clockMicros,
       },
       catalogueBytes: this.#last.catalogueBytes,
       streams,
@@ -141,7 +155,8 @@ export class JournalCheckpoint {
       log.catalogued = true
     }
     this.#running = undefined
-    this.#last = { lsn: running.mark.endLsn, catalogueBytes: done.catalogueBytes }
+    const { mark, clockMicros } = running
+    this.#last = { lsn: mark.endLsn, catalogueBytes: done.catalogueBytes, clockMicros }
     this.count += 1
     return this.#last.lsn
   }

@@ -114,7 +114,7 @@ export class RetentionKeeper {
 
   #goOn(pass: Pass): void {
     const asked: StreamLog[] = []
-    const now = this.#parts.environment.nowMicros()
+    const now = this.#parts.clock.now()
     for (let log = pass.rest.pop(); log !== undefined; log = pass.rest.pop()) {
       if (this.#isIdleTooLong(log, now)) this.#trimAll(pass, log)
       else if (this.#mayLetGo(log, now) && asked.push(log) === JOB_STREAMS_MAX) break

@@ -1,7 +1,6 @@
 import { assert } from '../../shared/assert.ts'
 import { StoreError } from '../../shared/errors.ts'
 import { BlockFlag } from '../../shared/format/block.ts'
-import type { JournalHeader } from '../../shared/format/journal-header.ts'
 import { IDLE_SEAL_MS } from '../../shared/limits.ts'
 import { ring } from '../../shared/memory/doorbell.ts'
 import { FailureCode, Word } from '../../shared/memory/journal-memory.ts'
@@ -11,11 +10,13 @@ import { DirectAppends, NO_ROOM, NOT_STORED } from './direct-appends.ts'
 import { DurableCommits } from './durable-commits.ts'
 import type { EngineParts } from './engine-parts.ts'
 import { MutationQueue } from './mutation-queue.ts'
+import { NextFile } from './next-file.ts'
 import { RetentionKeeper } from './retention-keeper.ts'
 import { SealPolicy } from './seal-policy.ts'
 import { statsOf } from './shard-stats.ts'
 import { SpaceGuard } from './space-guard.ts'
 import { StallWatch } from './stall-watch.ts'
+import { COMMIT_MICROS_MAX } from './trusted-clock.ts'
 import { Watchers } from './watchers.ts'
 import { WriteBackFailures } from './write-back-failures.ts'
 
@@ -43,8 +44,8 @@ export class ShardEngine {
   readonly #commits: DurableCommits
   #stage: Stage = 'running'
   #stopped: (() => void)[] = []
-  #preparing: number | undefined
   readonly #failures = new WriteBackFailures()
+  readonly #nextFile: NextFile
   readonly #stall: StallWatch
   #dirtySinceMs: number | undefined
   /** When the last data block became durable; undefined when an idle seal has vouched for it. */
@@ -59,6 +60,7 @@ export class ShardEngine {
     this.#seals = new SealPolicy(parts.options)
     this.#space = new SpaceGuard(parts.freeBytes, parts.options.diskReserveBytes)
     this.#directs = new DirectAppends(parts)
+    this.#nextFile = new NextFile(parts, this.#failures)
     this.#stall = new StallWatch(parts.options.stallMs)
     this.#queue = new MutationQueue(parts, this.#seals, this.#space, this.#directs, this.#failures)
     this.#retention = new RetentionKeeper(parts, this.#queue)
@@ -134,7 +136,7 @@ export class ShardEngine {
     this.#wantCheckpoint(now)
     this.#queue.drain(now, commit => this.#commits.push(commit))
     if (buffer.hasFrames && this.#seals.isDue(now, buffer.isFlusherIdle)) this.#seal()
-    this.#wantFile(now)
+    this.#nextFile.advance(now)
     this.#wantIdleSeal(now)
     this.#moveStage()
     if (buffer.isFlusherIdle || isBlocked) this.#stall.noteProgress(now)
@@ -151,11 +153,10 @@ export class ShardEngine {
   /** When to call `advance` next though nothing happens until then, ms; undefined: never. */
   get deadline(): number | undefined {
     if (this.isOver) return undefined
-    const { buffer, environment, options } = this.#parts
+    const { buffer, environment } = this.#parts
     const times = [
-      this.#isCheckpointHeld // until a job ends, or a block is flushed
-        ? undefined
-        : add(this.#dirtySinceMs, options.checkpointIntervalMs, this.#failures.retryAtMs),
+      // While one is held a job that ends, or a block that is flushed, moves it on.
+      ...(this.#isCheckpointHeld ? [] : this.#checkpointDeadlines),
       this.#failures.deadline,
       this.#retention.deadline,
       this.#queue.length > 0 || this.#space.isFull
@@ -170,14 +171,22 @@ export class ShardEngine {
     return known.length === 0 ? undefined : Math.min(...known)
   }
 
+  get #checkpointDeadlines(): (number | undefined)[] {
+    const { environment, options } = this.#parts
+    const { retryAtMs } = this.#failures
+    return [
+      add(this.#dirtySinceMs, options.checkpointIntervalMs, retryAtMs),
+      add(environment.monotonicMs(), this.#clockMs, retryAtMs),
+    ]
+  }
+
   /** Takes what the checkpointer thread answers. */
   onResult(result: CheckpointerResult): void {
     if (this.#stage === 'failed') return
     if (result.kind !== 'failed') this.#failures.noteSuccess(result.kind)
     switch (result.kind) {
       case 'prepare':
-        this.#preparing = undefined
-        this.#parts.buffer.offerFile(result.file, result.isReused)
+        this.#nextFile.onPrepared(result.file, result.isReused)
         break
       case 'checkpoint':
         this.#tell(result)
@@ -265,17 +274,6 @@ export class ShardEngine {
     this.#parts.emit({ kind: 'state', state, detail })
   }
 
-  #wantFile(now: number): void {
-    const { buffer, environment, postJob } = this.#parts
-    const wanted = buffer.fileWanted
-    if (wanted === undefined || now < this.#failures.retryAtMs) return
-    if (this.#preparing !== undefined) return
-    this.#preparing = wanted.number
-    const salt = environment.randomBytes(16)
-    const file: JournalHeader = { ...wanted, shard: this.#parts.shard, epoch: buffer.epoch, salt }
-    postJob({ kind: 'prepare', file })
-  }
-
   get #isCheckpointHeld(): boolean {
     const { checkpoint, buffer, ledger } = this.#parts
     const isNeeded = ledger.needsJournalBelow(buffer.durable.endLsn) || this.#directs.isRunning
@@ -283,7 +281,7 @@ export class ShardEngine {
   }
 
   #wantCheckpoint(now: number): void {
-    const { buffer, checkpoint, options, environment, table, ledger, postJob } = this.#parts
+    const { buffer, checkpoint, options, environment, clock, table, ledger } = this.#parts
     this.#directs.mayStart = false
     if (checkpoint.isRunning || now < this.#failures.retryAtMs) return
     const used = buffer.durable.endLsn - checkpoint.lsn + this.#directs.bytes
@@ -291,7 +289,8 @@ export class ShardEngine {
       this.#dirtySinceMs !== undefined && now - this.#dirtySinceMs >= options.checkpointIntervalMs
     const stopping = this.#stage === 'checkpointing' && checkpoint.isDirty
     const isRetry = this.#failures.has('checkpoint') && checkpoint.isDirty
-    const isDue = used >= options.journalBytesMax / 4 || aged || stopping || isRetry
+    const isDue =
+      used >= options.journalBytesMax / 4 || aged || stopping || isRetry || this.#clockMs <= 0
     const isHeld = ledger.needsJournalBelow(buffer.durable.endLsn) || this.#directs.isRunning
     // What holds it ends by itself; nothing new may, or there would always be something.
     this.#queue.mayPrepare = !(isDue && isHeld)
@@ -300,9 +299,17 @@ export class ShardEngine {
     this.#dirtySinceMs = undefined
     this.#directs.reset()
     const { producerExpirySeconds } = options
-    const micros = environment.nowMicros()
+    const time = { timestamp: environment.nowMicros(), clockMicros: clock.now() }
     const { decisions } = ledger
-    postJob(checkpoint.start(buffer.durable, micros, table.size, producerExpirySeconds, decisions))
+    this.#parts.postJob(
+      checkpoint.start(buffer.durable, time, table.size, producerExpirySeconds, decisions),
+    )
+  }
+
+  /** Until the clock of the last commit is too old, though nothing else wants a commit; ms. */
+  get #clockMs(): number {
+    const { clock, checkpoint } = this.#parts
+    return (checkpoint.clockMicros + COMMIT_MICROS_MAX - clock.now()) / 1000
   }
 
   #wantIdleSeal(now: number): void {
@@ -315,31 +322,26 @@ export class ShardEngine {
 
   /** Says what a job met and went on with. */
   #tell({ damage = [], notes = [] }: Partial<Findings>): void {
-    const { emit } = this.#parts
-    for (const one of damage) emit({ kind: 'damage', damage: one })
-    for (const reason of notes) {
-      const message = 'the write-back met a fault and went on'
-      emit({ kind: 'log', level: 'error', message, fields: { reason } })
-    }
+    for (const one of damage) this.#parts.emit({ kind: 'damage', damage: one })
+    for (const reason of notes) this.#log('error', WENT_ON, { reason })
+  }
+
+  #log(level: 'warn' | 'error', message: string, fields: Record<string, string>): void {
+    this.#parts.emit({ kind: 'log', level, message, fields })
   }
 
   /** Only a failed sync ends the shard: any other failed call leaves what the job began undone. */
   #onJobFailed(result: Extract<CheckpointerResult, { kind: 'failed' }>): void {
     if (result.final) return this.fail(FailureCode.Checkpoint, result.reason)
-    const { emit, checkpoint, environment } = this.#parts
+    const { checkpoint, environment } = this.#parts
     const { job, reason, isForSpace, id } = result
     this.#tell(result)
     const now = environment.monotonicMs()
     if (this.#failures.note(job, { reason, isForSpace }, now)) {
-      const level = isForSpace ? 'warn' : 'error'
-      emit({
-        kind: 'log',
-        level,
-        message: `the ${job} job of the write-back failed`,
-        fields: { reason },
-      })
+      const message = `the ${job} job of the write-back failed`
+      this.#log(isForSpace ? 'warn' : 'error', message, { reason })
     }
-    if (job === 'prepare') this.#preparing = undefined
+    if (job === 'prepare') this.#nextFile.abandon()
     if (job === 'retention') this.#retention.abandon()
     if (id !== undefined) {
       this.#queue.refuseDirect(this.#directs.abandon(id), isForSpace ? NO_ROOM : NOT_STORED)
@@ -381,6 +383,7 @@ export class ShardEngine {
   }
 }
 
+const WENT_ON = 'the write-back met a fault and went on'
 const WRITE_BACK_FAILING = 'the write-back fails and is tried again'
 const SHUTTING_DOWN = new StoreError('shutting_down', 'no new work is taken')
 const SHARD_FAILED = new StoreError('shard_failed', 'the shard stopped after a failure', {

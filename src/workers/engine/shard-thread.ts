@@ -27,9 +27,11 @@ import { systemEnvironment } from '../environment.ts'
 import type { FlusherData, FlusherMessage } from '../flusher.ts'
 import { LogBuffer } from '../journal/log-buffer.ts'
 import { type BegunShard, ShardRecovery } from '../recovery/open-shard.ts'
+import { TrustedClock } from './trusted-clock.ts'
 import { ShardEngine } from './shard-engine.ts'
 import { IncompleteStreams, VisibleStreams } from './visible-streams.ts'
 
+type LogFields = Extract<ShardEvent, { kind: 'log' }>['fields']
 type OpenRequest = Extract<ShardRequest, { kind: 'open' }>
 
 const NO_DIRECT_IO = 'no direct I/O: the journal goes through the page cache'
@@ -97,8 +99,13 @@ export class Shard {
       block => flusher.postMessage(block),
       () => systemEnvironment.monotonicMs(),
     )
+    const { state } = this.#recovery
+    const { clockMicros } = state.checkpoint
     const engine = new ShardEngine({
-      ...this.#recovery.state,
+      ...state,
+      clock: new TrustedClock(systemEnvironment, clockMicros, (message, aheadSeconds) =>
+        this.#log('warn', message, { aheadSeconds }),
+      ),
       shard,
       options,
       environment: systemEnvironment,
@@ -229,7 +236,7 @@ export class Shard {
     this.#request.events.postMessage(event)
   }
 
-  #log(level: 'warn' | 'error', message: string, fields: Record<string, string>): void {
+  #log(level: 'warn' | 'error', message: string, fields: LogFields): void {
     this.#emit({ kind: 'log', level, message, fields })
   }
 

@@ -120,7 +120,8 @@ function layOut(disk: Disk, environment: Environment, shards: number): void {
   makeDirectories(disk, STREAMS_PATH)
   makeDirectories(disk, QUARANTINE_PATH)
   for (let shard = 0; shard < shards; shard += 1) {
-    layOutShard(disk, environment, shard, { epoch: 0, entries: [] })
+    const clockMicros = environment.nowMicros()
+    layOutShard(disk, environment, shard, { epoch: 0, clockMicros, entries: [] })
   }
   writeHeader(disk, { format: DIRECTORY_FORMAT, shards, createdAt: environment.nowMicros() })
 }
@@ -130,7 +131,11 @@ export function layOutShard(
   disk: Disk,
   environment: Environment,
   shard: number,
-  { epoch, entries }: { readonly epoch: number; readonly entries: readonly Buffer[] },
+  {
+    epoch,
+    clockMicros,
+    entries,
+  }: { readonly epoch: number; readonly clockMicros: number; readonly entries: readonly Buffer[] },
 ): void {
   makeDirectories(disk, shardPath(shard))
   makeDirectories(disk, COPIES_PATH)
@@ -142,14 +147,13 @@ export function layOutShard(
     capacity: PAGE_BYTES, // no block ever goes here: the first start opens file 1
     salt: environment.randomBytes(16),
   })
-  const now = environment.nowMicros()
   createCatalogue(disk, shard, entries, {
     checkpointLsn: 0,
     journalFile: 0,
     blockNumber: 0,
     blockHash: GENESIS_HASH,
-    timestamp: now,
-    clockMicros: now,
+    timestamp: environment.nowMicros(),
+    clockMicros,
   })
 }
 

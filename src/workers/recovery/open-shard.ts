@@ -222,7 +222,8 @@ function loadCatalogue(catalogue: CatalogueContent): ReplayedState {
     table.assign(log)
     table.makeDurable(log)
   }
-  const mark = { lsn: catalogue.commit.checkpointLsn, catalogueBytes: catalogue.bytes }
+  const { checkpointLsn: lsn, clockMicros } = catalogue.commit
+  const mark = { lsn, catalogueBytes: catalogue.bytes, clockMicros }
   return {
     table,
     arena: new TailArena(),

@@ -8,6 +8,7 @@ import type { ShardOptions } from '../../shared/protocol/shard.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
 import { makeDirectories } from '../disk/files.ts'
 import { RedirectedDisk } from '../disk/redirected-disk.ts'
+import { resumed } from '../engine/trusted-clock.ts'
 import { assignTransaction } from '../engine/staged-transaction.ts'
 import type { Environment } from '../environment.ts'
 import { readEntries } from '../streams/catalogue-file.ts'
@@ -42,15 +43,17 @@ export function reshard(
   const committed = decisionsOf(recovered)
   const routed = Array.from({ length: shards }, (): Entries => [])
   let epoch = 0
+  let clockMicros = 0
   for (const [shard, state] of recovered.entries()) {
     settleTransactions(state, committed)
     storeAll(disk, environment, shard, state, options)
     epoch = Math.max(epoch, state.journal.file.epoch)
+    clockMicros = Math.max(clockMicros, state.checkpoint.clockMicros)
     for (const { name, bytes } of readEntries(disk, shard)) {
       routed[shardOf(name, shards)]?.push(bytes)
     }
   }
-  buildNext(disk, environment, routed, epoch)
+  buildNext(disk, environment, routed, { epoch, clockMicros })
   writeHeader(disk, { ...header, shards, moving: true })
   moveJournals(disk)
   endMove(disk, { ...header, shards })
@@ -123,7 +126,8 @@ function storeAll(
   const { producerExpirySeconds } = options
   const { decisions } = ledger
   const mark = markOf(state)
-  const job = checkpoint.start(mark, now, table.size, producerExpirySeconds, decisions)
+  const time = { timestamp: now, clockMicros: resumed(now, checkpoint.clockMicros) }
+  const job = checkpoint.start(mark, time, table.size, producerExpirySeconds, decisions)
   const done = runJob(disk, shard, job)
   if (done.kind === 'failed') throw new DiskError('EIO', 'checkpoint', done.reason)
   assert(done.kind === 'checkpoint', 'a checkpoint answers as one')
@@ -135,13 +139,13 @@ function buildNext(
   disk: Disk,
   environment: Environment,
   routed: readonly Entries[],
-  epoch: number,
+  last: { readonly epoch: number; readonly clockMicros: number },
 ): void {
   discardJournals(disk) // of a build that did not come to its end
   const next = new RedirectedDisk(disk, JOURNALS_PATH, JOURNALS_NEXT_PATH)
   for (const [shard, entries] of routed.entries()) {
     makeDirectories(next, shardPath(shard))
-    layOutShard(next, environment, shard, { epoch, entries })
+    layOutShard(next, environment, shard, { ...last, entries })
   }
 }
 

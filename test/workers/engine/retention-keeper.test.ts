@@ -36,6 +36,23 @@ keeper('an idle stream is let go to its end, and a closed one too', () => {
   assert.equal([shard.show('s').firstOffset, shard.segmentNumbers('s')], [20, []])
 })
 
+keeper('a system clock that jumps forward trims nothing, after a restart neither', () => {
+  const { shard, clock, reopen } = open({ maxAgeSeconds: 80 })
+  append(shard, 300)
+  shard.settle()
+  clock.jump(365 * 86_400_000)
+  clock.pass(10_000)
+  shard.settle()
+  assert.is(shard.show('s').firstOffset, 0)
+  shard.stop()
+  const again = reopen()
+  again.settle()
+  assert.is(again.show('s').firstOffset, 0)
+  clock.pass(100_000)
+  again.settle()
+  assert.is(again.show('s').firstOffset, 300) // once they are as old in running time
+})
+
 keeper('a count of records keeps at least as many', () => {
   const { shard } = open({ maxRecords: 250 })
   append(shard, 1000)

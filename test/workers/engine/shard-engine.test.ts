@@ -100,6 +100,32 @@ engine('a checkpoint without space refuses appends, reads go on, and it is tried
   assert.equal(shard.read('s'), ['kept', 'again'])
 })
 
+engine('a system clock that jumps forward forgets no producer', () => {
+  const { shard, clock } = open()
+  const producer = { id: 'p', epoch: 1, seq: 0 }
+  shard.append('s', ['once'], () => undefined, { producer })
+  shard.settle()
+  clock.jump(365 * 86_400_000)
+  const results: MutationResult[] = []
+  shard.append('s', ['once'], result => results.push(result), { producer })
+  shard.settle()
+  assert.equal([results.length, shard.read('s')], [1, ['once']])
+})
+
+engine('an idle shard commits its clock, so that a start knows how long it was down', () => {
+  const { shard, disk, random, clock } = open()
+  append(shard, 's', ['one'])
+  shard.settle()
+  const before = shard.stats().checkpoints
+  clock.pass(7 * 3_600_000)
+  shard.settle()
+  assert.is(shard.stats().checkpoints, before + 1)
+  shard.stop()
+  const again = new SimulatedShard(disk, random, clock)
+  assert.ok(again.recovered.checkpoint.clockMicros >= 7 * 3_600_000_000)
+  assert.equal(again.read('s'), ['one'])
+})
+
 function turnOf(shard: SimulatedShard, clock: Clock): void {
   clock.pass(1100)
   shard.advance()

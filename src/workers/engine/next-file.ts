@@ -1,0 +1,35 @@
+import type { JournalHeader } from '../../shared/format/journal-header.ts'
+import type { EngineParts } from './engine-parts.ts'
+import type { WriteBackFailures } from './write-back-failures.ts'
+
+/** Has the next journal file prepared, one at a time, before the log buffer needs it. */
+export class NextFile {
+  readonly #parts: EngineParts
+  readonly #failures: WriteBackFailures
+  #isPreparing = false
+
+  constructor(parts: EngineParts, failures: WriteBackFailures) {
+    this.#parts = parts
+    this.#failures = failures
+  }
+
+  /** Asks for the file that the log buffer wants, if any. */
+  advance(nowMs: number): void {
+    const { buffer, environment, postJob, shard } = this.#parts
+    const wanted = buffer.fileWanted
+    if (wanted === undefined || this.#isPreparing || nowMs < this.#failures.retryAtMs) return
+    this.#isPreparing = true
+    const salt = environment.randomBytes(16)
+    postJob({ kind: 'prepare', file: { ...wanted, shard, epoch: buffer.epoch, salt } })
+  }
+
+  onPrepared(file: JournalHeader, isReused: boolean): void {
+    this.#isPreparing = false
+    this.#parts.buffer.offerFile(file, isReused)
+  }
+
+  /** The job failed: it is sent again once failed jobs may be. */
+  abandon(): void {
+    this.#isPreparing = false
+  }
+}

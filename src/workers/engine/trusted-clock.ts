@@ -1,0 +1,66 @@
+import type { Environment } from '../environment.ts'
+
+const SECOND = 1e6
+/** How far the system's clock may get ahead of the running time within one window. */
+const AHEAD_MICROS_MAX = 60 * SECOND
+const WINDOW_MS = 60_000
+/** How far past the last commit's clock a start believes the system's clock. */
+const DOWN_MICROS_MAX = 86_400 * SECOND
+
+/** How old the clock of the last commit may get: a start counts more than a day as a step. */
+export const COMMIT_MICROS_MAX = DOWN_MICROS_MAX / 4
+
+/** What the clock tells the log: by how many seconds the system's clock is ahead of it. */
+export type OnAhead = (message: string, aheadSeconds: number) => void
+
+/**
+ * The clock that retention by age and the producers' expiry go by. It follows the system's clock,
+ * but a step forward of that would trim whole streams and forget producers. So it advances within
+ * a minute of running time by at most two, and counts a larger step as the running time alone.
+ * It never goes back; the system's clock, when it does, is waited for.
+ */
+export class TrustedClock {
+  readonly #environment: Environment
+  readonly #onAhead: OnAhead
+  /** µs since 1970. */
+  #now: number
+  #window: { readonly startMs: number; readonly startMicros: number }
+  #isAhead = false
+
+  /** @param lastMicros the clock at the last commit */
+  constructor(environment: Environment, lastMicros: number, onAhead: OnAhead) {
+    this.#environment = environment
+    this.#onAhead = onAhead
+    const wall = environment.nowMicros()
+    this.#now = resumed(wall, lastMicros)
+    this.#window = { startMs: environment.monotonicMs(), startMicros: this.#now }
+    if (this.#now !== wall) this.#noteAhead(wall - this.#now, 'at the start')
+  }
+
+  /** µs since 1970. */
+  now(): number {
+    const wall = this.#environment.nowMicros()
+    const nowMs = this.#environment.monotonicMs()
+    const { startMs, startMicros } = this.#window
+    const running = Math.round(startMicros + (nowMs - startMs) * 1000)
+    const isAhead = wall > running + AHEAD_MICROS_MAX
+    if (isAhead && !this.#isAhead) this.#noteAhead(wall - running, 'while the service ran')
+    this.#isAhead = isAhead
+    this.#now = Math.max(this.#now, isAhead ? running : wall)
+    if (nowMs - startMs >= WINDOW_MS) {
+      this.#window = { startMs: nowMs, startMicros: this.#now }
+    }
+    return this.#now
+  }
+
+  #noteAhead(micros: number, when: string): void {
+    this.#isAhead = true
+    const message = `the system clock stepped forward ${when}: ages are counted in running time`
+    this.#onAhead(message, Math.round(micros / SECOND))
+  }
+}
+
+/** Where the clock stands at a start. @param lastMicros the clock at the last commit */
+export function resumed(wall: number, lastMicros: number): number {
+  return wall - lastMicros <= DOWN_MICROS_MAX ? wall : lastMicros
+}
