@@ -44,7 +44,10 @@ import { runJob } from '../../src/workers/streams/checkpointer-job.ts'
 import { loadSigningKey } from '../../src/workers/streams/key-files.ts'
 import { readStream } from '../../src/workers/streams/read-stream.ts'
 import type { Random } from './random.ts'
+import type { Clock } from './simulated-clock.ts'
 import type { SimulatedDisk } from './simulated-disk.ts'
+
+export { Clock } from './simulated-clock.ts'
 
 const KIB = 1024
 /** Space that the engine takes a hash over, before the first batch. */
@@ -367,29 +370,6 @@ export class SimulatedShard {
     const block = this.#external.shift()
     if (block === undefined) throw new StoreError('internal', 'no oversize block was sent')
     return block
-  }
-}
-
-/** Time that passes only when told to. */
-export class Clock {
-  #ms = 1_000_000
-  #wallAheadMs = 0
-
-  pass(ms: number): void {
-    this.#ms += ms
-  }
-
-  /** The system's clock is set, which takes no time. */
-  jump(ms: number): void {
-    this.#wallAheadMs += ms
-  }
-
-  environment(random: Random): Environment {
-    return {
-      nowMicros: () => (this.#ms + this.#wallAheadMs) * 1000,
-      monotonicMs: () => this.#ms,
-      randomBytes: count => random.bytes(count),
-    }
   }
 }
 
