@@ -95,7 +95,9 @@ async function runCase(fault: Fault, one: Case, row: Row, seed: number): Promise
   const verdict = findings.length === 0 ? 'ok  ' : 'FAIL'
   const seconds = ((performance.now() - startMs) / 1000).toFixed(1)
   say(`${verdict} ${fault.name}: ${one.name}  ${seconds} s`)
-  for (const { kind, detail } of findings.slice(0, SHOWN_MAX)) say(`     ${kind}: ${detail}`)
+  for (const { kind, detail, count } of findings.slice(0, SHOWN_MAX)) {
+    say(`     ${kind}: ${detail}${count > 1 ? ` (${count} like it)` : ''}`)
+  }
   if (findings.length > SHOWN_MAX) say(`     and ${findings.length - SHOWN_MAX} more findings`)
   if (findings.length > 0) {
     const again = `--only ${fault.name} --case '${one.name}' --seed ${seed}`

@@ -22,7 +22,8 @@ export type Size = {
  */
 export type FindingKind = 'lost' | 'wrong' | 'refused' | 'hurt' | 'slow'
 
-export type Finding = { readonly kind: FindingKind; readonly detail: string }
+/** What is wrong, and how often the same was seen. */
+export type Finding = { readonly kind: FindingKind; readonly detail: string; count: number }
 
 /** One try of a fault. */
 export type Case = {
@@ -41,15 +42,13 @@ export type Fault = {
   cases(size: Size): readonly Case[]
 }
 
-/** Cases stop at this many findings of one kind: the first say what the rest would. */
-const FINDINGS_MAX = 200
-
 /** What one try has to work with, and what it found. */
 export class Trial {
   readonly random: Random
-  readonly findings: Finding[] = []
   /** Measurements worth a line in the report, e.g. the slowest start. */
   readonly notes = new Map<string, number>()
+  /** By what is the same but for its numbers. */
+  readonly #findings = new Map<string, Finding>()
   readonly #directory: string
   readonly #cleanUps: (() => unknown)[] = []
 
@@ -65,8 +64,15 @@ export class Trial {
     return path
   }
 
+  get findings(): Finding[] {
+    return [...this.#findings.values()]
+  }
+
   find(kind: FindingKind, detail: string): void {
-    if (this.findings.length < FINDINGS_MAX) this.findings.push({ kind, detail })
+    const key = `${kind}: ${detail.replaceAll(/\d+/g, 'N')}`
+    const known = this.#findings.get(key)
+    if (known === undefined) this.#findings.set(key, { kind, detail, count: 1 })
+    else known.count += 1
   }
 
   /** Keeps the largest `value` seen under `name`. */

@@ -2,7 +2,7 @@ import { auditDamaged, MODES, type Mode, type NamedRange } from '../damaged-audi
 import { describe, streamPath } from '../client.ts'
 import type { Ledger, StreamLedger } from '../ledger.ts'
 import { Refused, runCommand, Server } from '../server.ts'
-import { type BaseStores, buildStores, copy, STREAMS, VICTIM } from '../tamper/store.ts'
+import { baseStores, copy, STREAMS, VICTIM } from '../tamper/store.ts'
 import { tamper, type TamperCase, tamperCases } from '../tamper/targets.ts'
 import { type Case, type Fault, sleep, type Trial, until } from '../trial.ts'
 
@@ -11,9 +11,6 @@ const APPEND_MS = 3_000
 const WRITE_BACK_MS = 300
 /** Streams that share their shard with the victim come first. */
 const NEIGHBOURS = STREAMS.slice(1, 3)
-
-/** One store is built for all cases of a process. */
-let stores: Promise<BaseStores> | undefined
 
 export const tampering: Fault = {
   name: 'tamper',
@@ -28,8 +25,7 @@ function caseOf(one: TamperCase): Case {
   return {
     name: `${one.kind.name}, ${one.tampering.name}, ${one.variant}`,
     run: async trial => {
-      stores ??= buildStores()
-      const base = await stores
+      const base = await baseStores()
       const data = trial.path('data')
       copy(base[one.variant], data)
       if (tamper(data, one, base))
@@ -135,11 +131,12 @@ class TamperRun {
 
   /** Appends to every stream: a sound one accepts, a damaged one accepts or refuses by name. */
   async #append(server: Server): Promise<void> {
+    const endMs = performance.now() + APPEND_MS
     for (const stream of this.#ledger.streams.keys()) {
       const records = [{ text: this.#ledger.text(200) }]
       const isTouched = this.#touched.has(stream)
       let refusal = ''
-      const accepted = await until(isTouched ? 0 : APPEND_MS, async () => {
+      const accepted = await until(isTouched ? 0 : endMs - performance.now(), async () => {
         const sent = this.#ledger.send([{ stream, records }])
         const answer = await server.client.append(stream, { records })
         if (this.#ledger.answered(sent, answer)) return true

@@ -39,7 +39,15 @@ export type BaseStores = {
   readonly ledger: Ledger
 }
 
-export async function buildStores(): Promise<BaseStores> {
+let built: Promise<BaseStores> | undefined
+
+/** The stores, built at the first call of the process. */
+export function baseStores(): Promise<BaseStores> {
+  built ??= buildStores()
+  return built
+}
+
+async function buildStores(): Promise<BaseStores> {
   const trial = new Trial(1)
   const ledger = new Ledger(trial)
   const data = trial.path('data')
