@@ -1,9 +1,23 @@
+import { clock } from './faults/clock.ts'
 import { diskFull } from './faults/disk-full.ts'
 import { kill } from './faults/kill.ts'
+import { limits } from './faults/limits.ts'
+import { pause } from './faults/pause.ts'
+import { powerCut } from './faults/power-cut.ts'
 import { systemCalls } from './faults/system-calls.ts'
 import { tampering } from './faults/tamper.ts'
 import { twoServers } from './faults/two-servers.ts'
 import type { Fault } from './trial.ts'
 
 /** Every fault, in the order of the report. */
-export const FAULTS: readonly Fault[] = [kill, tampering, twoServers, diskFull, systemCalls]
+export const FAULTS: readonly Fault[] = [
+  kill,
+  powerCut,
+  systemCalls,
+  diskFull,
+  limits,
+  pause,
+  clock,
+  twoServers,
+  tampering,
+]

@@ -155,7 +155,6 @@ export class Ledger {
       return false
     }
     const stream = this.of(part.stream)
-    stream.exists = true
     if (typeof streamId === 'string') stream.streamId ??= streamId
     if (durable === true) this.applied(sent, [firstOffset])
     return true

@@ -42,6 +42,8 @@ export type ServerOptions = {
 export class Server {
   readonly url: string
   readonly client: Client
+  /** Of the process that serves, below a wrapper if there is one. */
+  readonly pid: number
   /** From its start to the first 200 of `/v1/ready`, or to the address where it never is. */
   readonly readyMs: number
   readonly #child: ChildProcess
@@ -49,6 +51,7 @@ export class Server {
 
   private constructor(child: ChildProcess, url: string, readyMs: number, printed: () => string) {
     this.#child = child
+    this.pid = servingPid(child)
     this.url = url
     this.readyMs = readyMs
     this.#printed = printed
@@ -91,14 +94,6 @@ export class Server {
     return this.#child.exitCode === null && this.#child.signalCode === null
   }
 
-  /** The process that serves, below a wrapper if there is one. */
-  get pid(): number {
-    const pid = this.#child.pid ?? 0
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
-    const isWrapper = !readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith(process.execPath)
-    return isWrapper ? Number(children.split(' ')[0]) : pid
-  }
-
   /** Resident memory in bytes. */
   get residentBytes(): number {
     const status = readFileSync(`/proc/${this.pid}/status`, 'utf8')
@@ -115,8 +110,9 @@ export class Server {
     }
   }
 
+  /** Signals the process itself, which may be gone. */
   signal(name: NodeJS.Signals): void {
-    process.kill(this.pid, name)
+    if (this.isRunning) process.kill(this.pid, name)
   }
 
   /** Ends it and its wrapper at once. */
@@ -169,6 +165,12 @@ async function address(child: ChildProcess, printed: () => string): Promise<stri
     if (performance.now() > endMs) throw new Refused(`it did not listen: ${last(printed())}`)
     await sleep(10)
   }
+}
+
+function servingPid(child: ChildProcess): number {
+  const pid = child.pid ?? 0
+  if (readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith(process.execPath)) return pid
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')[0])
 }
 
 function last(text: string): string {
