@@ -2,6 +2,7 @@ import { chainHashOf } from '../../src/shared/format/chain.ts'
 import {
   encodeCommitEntry,
   encodeStreamEntry,
+  placeEntries,
   type StreamEntry,
   streamEntryBytesMax,
 } from '../../src/shared/format/catalogue.ts'
@@ -42,7 +43,8 @@ function forgeEntry(
     return bytes.subarray(0, encodeStreamEntry(bytes, 0, forged))
   })
   const commit = encodeCommitEntry({ ...catalogue.commit, entries: entries.length })
-  disk.put(cataloguePath(0), Buffer.concat([...entries, commit]))
+  const { salt } = catalogue
+  disk.put(cataloguePath(0), placeEntries([...entries, commit], { salt, position: 0 }))
 }
 
 /** Cuts the active segment at byte `at`, before record `offset`, and everything else with it. */

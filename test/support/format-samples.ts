@@ -11,9 +11,7 @@ import {
   encodeCommitEntry,
   encodeDecisionEntry,
   encodeRemovedEntry,
-  encodeStreamEntry,
   type StreamEntry,
-  streamEntryBytesMax,
 } from '../../src/shared/format/catalogue.ts'
 import {
   CHAIN_DOMAIN,
@@ -65,6 +63,7 @@ import {
   encodeSessionAnswered,
   encodeSessionMessage,
 } from './wire-samples.ts'
+import { encodeEntry, placed } from './entry-samples.ts'
 import { encodeReferenceSample } from './reference-sample.ts'
 
 // One small store, told once in every structure: a new directory, one append of two records to the
@@ -236,11 +235,6 @@ function encodeBlock(
   return { bytes, hash }
 }
 
-function encodeEntry(entry: StreamEntry): Buffer {
-  const bytes = Buffer.alloc(streamEntryBytesMax(entry.name, entry.config, entry.producers))
-  return bytes.subarray(0, encodeStreamEntry(bytes, 0, entry))
-}
-
 export const JOURNAL_HEADER: JournalHeader = {
   shard: 0,
   epoch: 1,
@@ -334,6 +328,8 @@ export const STREAM_ENTRY: StreamEntry = {
   ],
 }
 
+const streamEntry = encodeEntry(STREAM_ENTRY)
+
 export const COMMIT: CommitEntry = {
   checkpointLsn: 4 * PAGE_BYTES,
   journalFile: 1,
@@ -389,10 +385,10 @@ export const SAMPLES = {
   block: second.bytes,
   'journal-header': encodeJournalHeader(JOURNAL_HEADER),
   'index-page': encodeIndexPage(0, INDEX_ENTRIES),
-  'stream-entry': encodeEntry(STREAM_ENTRY),
-  'removed-entry': encodeRemovedEntry(STREAM_ID),
-  'decision-entry': encodeDecisionEntry(TRANSACTION.id),
-  'commit-entry': encodeCommitEntry(COMMIT),
+  'stream-entry': placed(streamEntry, 0),
+  'removed-entry': placed(encodeRemovedEntry(STREAM_ID), streamEntry.length),
+  'decision-entry': placed(encodeDecisionEntry(TRANSACTION.id), streamEntry.length),
+  'commit-entry': placed(encodeCommitEntry(COMMIT), streamEntry.length),
   manifest: encodeManifest(MANIFEST),
   'session-request': encodeSessionMessage(STREAM, encodeBatch(RECORDS)),
   'session-answer': encodeSessionAnswered(RECORDS.length),

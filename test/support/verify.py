@@ -34,7 +34,7 @@ BODY_MAX = 32 * 1024 * 1024
 RECORD = struct.Struct("<IIQQBBBBHHI32s")
 CHAIN = struct.Struct("<16s16s32sQQBBII")
 INDEX_PAGE = struct.Struct("<IIII")
-ENTRY = struct.Struct("<IBBHII")
+ENTRY = struct.Struct("<IBBHII8sQ")
 STREAM_ENTRY = struct.Struct("<16s32sQQQQQQIIB3sHHIIQQQ32s32s32s")
 PRODUCER_STATE = struct.Struct("<QQHH")
 PRODUCER_RESULT = struct.Struct("<QQQ32s")
@@ -270,16 +270,18 @@ def index_page(page, number):
 
 
 def entry_at(data, at):
-    """(type, content, end)"""
+    """(type, content, end, salt, position)"""
     if at + ENTRY.size > len(data):
         return None
-    magic, version, kind, reserved, length, checksum = ENTRY.unpack_from(data, at)
+    magic, version, kind, reserved, length, checksum, salt, position = ENTRY.unpack_from(data, at)
     body_at = at + ENTRY.size
     end = body_at + length
     if magic != 0x54414356 or end > len(data):
         return None
     body = data[body_at:end]
-    if checksum != crc32(body, crc32(data[at:at + 12])) or version != 3 or reserved:
+    if checksum != crc32(data[at + 16:end], crc32(data[at:at + 12])) or version != 3 or reserved:
+        return None
+    if position > SAFE_MAX:
         return None
     if kind == ENTRY_STREAM:
         content = stream_entry(body)
@@ -291,7 +293,7 @@ def entry_at(data, at):
         content = body if length == 8 else None
     else:
         content = None
-    return None if content is None else (kind, content, end)
+    return None if content is None else (kind, content, end, salt, position)
 
 
 def stream_entry(body):
@@ -580,8 +582,10 @@ def read_catalogue(path):
     """The entries that hold, by streamId, and the last commit."""
     content = read(path)
     live, pending, commit, at = {}, [], None, 0
-    while (entry := entry_at(content, at)) is not None:
-        kind, body, at = entry
+    first = entry_at(content, 0)
+    need(first is not None, f"{path}: damaged from byte 0 on")
+    while (entry := placed_at(content, at, first[3])) is not None:
+        kind, body, at = entry[:3]
         if kind != ENTRY_COMMIT:
             pending.append((kind, body))
             continue
@@ -593,9 +597,15 @@ def read_catalogue(path):
                 live.pop(bytes(item), None)
         pending, commit = [], body
     later = [found.start() for found in re.finditer(b"VCAT", content[at + 1:])]
-    commits = [place for place in later if is_commit(entry_at(content, at + 1 + place))]
+    commits = [place for place in later if is_commit(placed_at(content, at + 1 + place, first[3]))]
     need(commit is not None and len(commits) < 2, f"{path}: damaged from byte {at} on")
     return live, commit
+
+
+def placed_at(content, at, salt):
+    """The entry there, if it belongs there: bytes that a client sent may be an entry too."""
+    entry = entry_at(content, at)
+    return entry if entry is not None and entry[3:] == (salt, at) else None
 
 
 def is_commit(entry):

@@ -18,7 +18,8 @@ import {
 
 export const CATALOGUE_MAGIC = 0x54414356 // 'VCAT'
 export const CATALOGUE_VERSION = 3
-export const ENTRY_HEADER_BYTES = 16
+export const ENTRY_HEADER_BYTES = 32
+export const CATALOGUE_SALT_BYTES = 8
 /** Bytes of one entry that a reader need not fear: as many producers as a stream may have. */
 export const ENTRY_BYTES_MAX = 64 * MIB
 
@@ -30,7 +31,9 @@ export const ENTRY_LAYOUT = { // little-endian; the body follows
   type:     [  5, 1 ], // u8   EntryType
   reserved: [  6, 2 ], // u16  zero
   length:   [  8, 4 ], // u32  bytes of the body
-  checksum: [ 12, 4 ], // u32  CRC-32 of the 12 bytes before it, then the body
+  checksum: [ 12, 4 ], // u32  CRC-32 of the 12 bytes before it, then of all after it
+  salt:     [ 16, 8 ], //      of the catalogue, random
+  position: [ 24, 8 ], // u64  of the entry's first byte in the file
 } as const
 const at = layout(ENTRY_HEADER_BYTES, ENTRY_LAYOUT)
 
@@ -122,7 +125,13 @@ export type CommitEntry = {
   readonly entries: number
 }
 
-export type CatalogueEntry = { readonly end: number } & (
+/**
+ * Where an entry belongs. Bytes that a client sent, in the id of a producer say, may be a whole
+ * entry; but no client knows the salt, so they never belong to the place where they lie.
+ */
+export type EntryPlace = { readonly salt: string; readonly position: number }
+
+export type CatalogueEntry = { readonly end: number; readonly place: EntryPlace } & (
   | { readonly type: typeof EntryType.Stream; readonly stream: StreamEntry }
   | { readonly type: typeof EntryType.Removed; readonly streamId: string }
   | { readonly type: typeof EntryType.Commit; readonly commit: CommitEntry }
@@ -139,10 +148,10 @@ export function streamEntryBytesMax(
   return ENTRY_HEADER_BYTES + STREAM_BYTES + text + producerStatesBytes(producers)
 }
 
-/** Writes a stream's entry at `start`; returns where it ends. */
+/** Writes a stream's entry at `start`, without a place; returns where it ends. */
 export function encodeStreamEntry(target: Buffer, start: number, entry: StreamEntry): number {
   const body = start + ENTRY_HEADER_BYTES
-  target.fill(0, body, body + STREAM_BYTES)
+  target.fill(0, start, body + STREAM_BYTES)
   target.latin1Write(entry.streamId, body + streamAt.streamId, 16)
   target.latin1Write(entry.chainHead, body + streamAt.chainHead, 32)
   writeU64(target, body + streamAt.createdAt, entry.createdAt)
@@ -200,6 +209,20 @@ export function encodeCommitEntry(commit: CommitEntry): Buffer {
   return target
 }
 
+/** Gives entries, each by itself and without a place, theirs: back to back from `position` on. */
+export function placeEntries(entries: readonly Buffer[], { salt, position }: EntryPlace): Buffer {
+  const placed = Buffer.concat(entries)
+  let start = 0
+  for (const { length } of entries) {
+    placed.latin1Write(salt, start + at.salt, CATALOGUE_SALT_BYTES)
+    writeU64(placed, start + at.position, position + start)
+    const checksum = entryChecksum(placed, start, length - ENTRY_HEADER_BYTES)
+    placed.writeUInt32LE(checksum, start + at.checksum)
+    start += length
+  }
+  return placed
+}
+
 function sealEntry(target: Buffer, start: number, type: number, length: number): number {
   target.writeUInt32LE(CATALOGUE_MAGIC, start + at.magic)
   target.writeUInt32LE(CATALOGUE_VERSION | (type << 8), start + at.version)
@@ -209,9 +232,9 @@ function sealEntry(target: Buffer, start: number, type: number, length: number):
 }
 
 function entryChecksum(bytes: Buffer, start: number, length: number): number {
-  const body = start + ENTRY_HEADER_BYTES
+  const behind = start + at.checksum + 4
   const header = crc32(bytes.subarray(start, start + at.checksum))
-  return crc32(bytes.subarray(body, body + length), header)
+  return crc32(bytes.subarray(behind, start + ENTRY_HEADER_BYTES + length), header)
 }
 
 /** Decodes the entry at `start`; undefined unless all of it is there and checks. */
@@ -228,26 +251,34 @@ export function decodeEntry(bytes: Buffer, start: number): CatalogueEntry | unde
   }
   if (bytes.readUInt8(start + at.version) !== CATALOGUE_VERSION) return undefined
   if (bytes.readUInt16LE(start + at.reserved) !== 0) return undefined
+  const place = decodePlace(bytes, start)
+  if (Number.isNaN(place.position)) return undefined
   switch (bytes.readUInt8(start + at.type)) {
     case EntryType.Stream: {
       const stream = decodeStream(bytes, body, end)
-      return stream && { type: EntryType.Stream, end, stream }
+      return stream && { type: EntryType.Stream, end, place, stream }
     }
     case EntryType.Removed: {
       if (length !== REMOVED_BYTES) return undefined
-      return { type: EntryType.Removed, end, streamId: bytes.latin1Slice(body, end) }
+      return { type: EntryType.Removed, end, place, streamId: bytes.latin1Slice(body, end) }
     }
     case EntryType.Commit: {
       const commit = length === COMMIT_BYTES ? decodeCommit(bytes, body) : undefined
-      return commit && { type: EntryType.Commit, end, commit }
+      return commit && { type: EntryType.Commit, end, place, commit }
     }
     case EntryType.Decision: {
       const transaction = length === DECISION_BYTES ? readU64(bytes, body) : Number.NaN
-      return transaction > 0 ? { type: EntryType.Decision, end, transaction } : undefined
+      return transaction > 0 ? { type: EntryType.Decision, end, place, transaction } : undefined
     }
     default:
       return undefined
   }
+}
+
+function decodePlace(bytes: Buffer, start: number): EntryPlace {
+  const saltAt = start + at.salt
+  const salt = bytes.latin1Slice(saltAt, saltAt + CATALOGUE_SALT_BYTES)
+  return { salt, position: readU64(bytes, start + at.position) }
 }
 
 function decodeStream(bytes: Buffer, body: number, end: number): StreamEntry | undefined {

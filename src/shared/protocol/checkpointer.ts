@@ -40,6 +40,8 @@ export type CheckpointJob = {
   readonly commit: Omit<CommitEntry, 'entries'>
   /** Where in the catalogue the entries go. */
   readonly catalogueBytes: number
+  /** What they bear, latin1. */
+  readonly catalogueSalt: string
   /** Streams of the shard, to judge whether the catalogue wants compaction. */
   readonly streams: number
 }

@@ -27,6 +27,8 @@ type StreamEnd = Pick<
 export type CheckpointMark = {
   readonly lsn: number
   readonly catalogueBytes: number
+  /** latin1 */
+  readonly catalogueSalt: string
   /** The trusted clock then. */
   readonly clockMicros: number
 }
@@ -128,6 +130,7 @@ export class JournalCheckpoint {
         clockMicros,
       },
       catalogueBytes: this.#last.catalogueBytes,
+      catalogueSalt: this.#last.catalogueSalt,
       streams,
     }
   }
@@ -156,7 +159,8 @@ export class JournalCheckpoint {
     }
     this.#running = undefined
     const { mark, clockMicros } = running
-    this.#last = { lsn: mark.endLsn, catalogueBytes: done.catalogueBytes, clockMicros }
+    const { catalogueBytes } = done
+    this.#last = { ...this.#last, lsn: mark.endLsn, catalogueBytes, clockMicros }
     this.count += 1
     return this.#last.lsn
   }

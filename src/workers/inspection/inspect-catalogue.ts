@@ -26,7 +26,8 @@ export function inspectCatalogue(file: FileWindow, listing: Listing): void {
 }
 
 function entryAt(file: FileWindow, at: number): CatalogueEntry | undefined {
-  return decodeEntry(file.read(at, ENTRY_HEADER_BYTES + ENTRY_BYTES_MAX), 0)
+  const entry = decodeEntry(file.read(at, ENTRY_HEADER_BYTES + ENTRY_BYTES_MAX), 0)
+  return entry?.place.position === at ? entry : undefined
 }
 
 function describeEntry(entry: CatalogueEntry, at: number): string {

@@ -1,4 +1,5 @@
 import { StoreError } from '../../shared/errors.ts'
+import { CATALOGUE_SALT_BYTES } from '../../shared/format/catalogue.ts'
 import { GENESIS_HASH } from '../../shared/format/chain.ts'
 import {
   COPIES_PATH,
@@ -147,14 +148,10 @@ export function layOutShard(
     capacity: PAGE_BYTES, // no block ever goes here: the first start opens file 1
     salt: environment.randomBytes(16),
   })
-  createCatalogue(disk, shard, entries, {
-    checkpointLsn: 0,
-    journalFile: 0,
-    blockNumber: 0,
-    blockHash: GENESIS_HASH,
-    timestamp: environment.nowMicros(),
-    clockMicros,
-  })
+  const start = { checkpointLsn: 0, journalFile: 0, blockNumber: 0, blockHash: GENESIS_HASH }
+  const commit = { ...start, timestamp: environment.nowMicros(), clockMicros }
+  const salt = environment.randomBytes(CATALOGUE_SALT_BYTES)
+  createCatalogue(disk, shard, entries, commit, salt)
 }
 
 /** The header may be known from the cache alone: durable first, and only then the marker goes. */

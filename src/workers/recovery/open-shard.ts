@@ -223,7 +223,8 @@ function loadCatalogue(catalogue: CatalogueContent): ReplayedState {
     table.makeDurable(log)
   }
   const { checkpointLsn: lsn, clockMicros } = catalogue.commit
-  const mark = { lsn, catalogueBytes: catalogue.bytes, clockMicros }
+  const { bytes: catalogueBytes, salt: catalogueSalt } = catalogue
+  const mark = { lsn, catalogueBytes, catalogueSalt, clockMicros }
   return {
     table,
     arena: new TailArena(),

@@ -6,6 +6,10 @@ import {
   encodeCommitEntry,
   encodeDecisionEntry,
   encodeRemovedEntry,
+  ENTRY_HEADER_BYTES,
+  type EntryPlace,
+  placeEntries,
+  STREAM_ENTRY_LAYOUT,
   type StreamEntry,
 } from '../../shared/format/catalogue.ts'
 import { assert } from '../../shared/assert.ts'
@@ -30,48 +34,163 @@ export type CatalogueContent = {
   readonly bytes: number
   /** Where the last checkpoint's own entries start: they may be in the page cache alone. */
   readonly lastCheckpointAt: number
+  /** What every entry of the file bears, latin1. */
+  readonly salt: string
+}
+
+/** Bytes in which no entry is sound. */
+export type DamagedBytes = {
+  readonly at: number
+  readonly to: number
+  /** Of the stream (latin1) whose entry it was, where a known id lies where that has its id. */
+  readonly streamId: string | undefined
 }
 
 /** The bytes of a catalogue that cannot be vouched for. */
-export type CatalogueDamage = { readonly damagedAt: number; readonly damagedTo: number }
+export type CatalogueDamage = {
+  readonly damagedAt: number
+  readonly damagedTo: number
+  /** All of them, in order; the first is the one above. */
+  readonly damaged: readonly DamagedBytes[]
+  /**
+   * What the entries around them say; undefined where no commit is sound. An entry before the
+   * damage may not be its stream's last one, and a stream that is in none may have been.
+   */
+  readonly salvaged: CatalogueContent | undefined
+}
 
 const COMPACT_FROM_BYTES = MIB
 const MAGIC = Buffer.from('VCAT')
+const STREAM_ID_AT = ENTRY_HEADER_BYTES + STREAM_ENTRY_LAYOUT.streamId[0]
 
 /**
  * Reads a catalogue up to its last commit. What follows that is an unfinished checkpoint; bytes
  * that do not check with later checkpoints after them are damage.
  */
 export function parseCatalogue(bytes: Buffer): CatalogueContent | CatalogueDamage {
-  const live = new Map<string, LiveEntry>()
-  let uncommitted: Uncommitted[] = []
-  let commit: CommitEntry | undefined
-  let last: Settled = { decisions: [], removed: [] }
-  let end = 0
-  let lastCheckpointAt = 0
-  let at = 0
-  for (let entry = decodeEntry(bytes, at); entry !== undefined; entry = decodeEntry(bytes, at)) {
-    const start = at
-    at = entry.end
-    if (entry.type === EntryType.Stream) {
-      uncommitted.push({ stream: entry.stream, at: start, end: at })
-    } else if (entry.type !== EntryType.Commit) uncommitted.push(entry)
-    else {
-      if (entry.commit.entries !== uncommitted.length) break
-      last = apply(uncommitted, live) // only the last checkpoint's count
-      uncommitted = []
-      lastCheckpointAt = end
-      end = at
-      commit = entry.commit
+  const reading = new CatalogueReading(bytes)
+  const { damaged, content } = reading
+  const [first] = damaged
+  if (first === undefined && content !== undefined) return content
+  const { at: damagedAt, to: damagedTo } = first ?? { at: 0, to: bytes.length }
+  return { damagedAt, damagedTo, damaged, salvaged: content }
+}
+
+type Range = readonly [at: number, to: number]
+
+/** What a commit said, with the bytes of its checkpoint in which no entry is sound. */
+type Group = Omit<CatalogueContent, 'live' | 'salt'> & { readonly gaps: readonly Range[] }
+
+/** One walk through a catalogue's entries, past those that do not check. */
+class CatalogueReading {
+  readonly #bytes: Buffer
+  readonly #salt: string
+  readonly #live = new Map<string, LiveEntry>()
+  /** Since the last commit. */
+  #entries: Uncommitted[] = []
+  #gaps: Range[] = []
+  #end = 0
+  /** The last one that holds. */
+  #held: Group | undefined
+  /** One behind it that perhaps was never finished, and the entries without it. */
+  #doubtful: { readonly group: Group; readonly live: readonly LiveEntry[] } | undefined
+  readonly #ranges: Range[] = []
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes
+    this.#salt = saltOf(bytes)
+    this.#walk()
+  }
+
+  get damaged(): readonly DamagedBytes[] {
+    return this.#ranges.map(([at, to]) => ({ at, to, streamId: this.#streamIn(at, to) }))
+  }
+
+  get content(): CatalogueContent | undefined {
+    if (this.#held === undefined) return undefined
+    const { gaps: _, ...held } = this.#held
+    return { ...held, live: this.#doubtful?.live ?? [...this.#live.values()], salt: this.#salt }
+  }
+
+  #walk(): void {
+    for (let at = 0; at < this.#bytes.length; ) {
+      const entry = entryAt(this.#bytes, at, this.#salt)
+      const to = entry?.end ?? nextEntry(this.#bytes, at, this.#salt)
+      if (entry === undefined) this.#gaps.push([at, to])
+      else if (entry.type === EntryType.Stream) {
+        this.#entries.push({ stream: entry.stream, at, end: to })
+      } else if (entry.type === EntryType.Commit) this.#take(entry.commit, to)
+      else this.#entries.push(entry)
+      at = to
     }
   }
-  // One commit after bytes that do not check may be that of the same unfinished checkpoint, whose
-  // sectors reach the disk in any order. A second one was written after the first was synced.
-  const later = findCommits(bytes, at)
-  if (commit === undefined || later.length > 1) {
-    return { damagedAt: at, damagedTo: later[0] ?? bytes.length }
+
+  /**
+   * A commit makes its entries hold. Behind bytes that do not check it may be the commit of the
+   * unfinished checkpoint that these are of, whose sectors reach the disk in any order. The next
+   * commit was written after this one was synced, and tells that it is not. The first checkpoint of
+   * a file was synced before the file took its place.
+   */
+  #take(commit: CommitEntry, end: number): void {
+    if (this.#doubtful !== undefined) this.#hold(this.#doubtful.group)
+    const isCounted = commit.entries === this.#entries.length
+    const gaps = this.#gaps.length > 0 || isCounted ? this.#gaps : [[this.#end, end] as const]
+    const before = gaps.length > 0 ? [...this.#live.values()] : []
+    const settled = apply(this.#entries, this.#live)
+    const group = { commit, ...settled, bytes: end, lastCheckpointAt: this.#end, gaps }
+    if (gaps.length === 0 || this.#held === undefined) this.#hold(group)
+    else this.#doubtful = { group, live: before }
+    this.#entries = []
+    this.#gaps = []
+    this.#end = end
   }
-  return { live: [...live.values()], commit, ...last, bytes: end, lastCheckpointAt }
+
+  #hold(group: Group): void {
+    this.#held = group
+    this.#doubtful = undefined
+    this.#ranges.push(...group.gaps)
+  }
+
+  /** The stream whose entry lay there, if the bytes where its id was are an id that is known. */
+  #streamIn(at: number, to: number): string | undefined {
+    if (to - at < STREAM_ID_AT + 16) return undefined
+    const id = this.#bytes.latin1Slice(at + STREAM_ID_AT, at + STREAM_ID_AT + 16)
+    return this.#live.has(id) ? id : undefined
+  }
+}
+
+/** The entry at `at`, if it is sound and belongs there. */
+function entryAt(bytes: Buffer, at: number, salt: string): CatalogueEntry | undefined {
+  const entry = decodeEntry(bytes, at)
+  return entry?.place.position === at && entry.place.salt === salt ? entry : undefined
+}
+
+/** Where the next entry starts that is sound and belongs there, after `from`; or the end. */
+function nextEntry(bytes: Buffer, from: number, salt: string): number {
+  for (let at = bytes.indexOf(MAGIC, from + 1); at !== -1; at = bytes.indexOf(MAGIC, at + 1)) {
+    if (entryAt(bytes, at, salt) !== undefined) return at
+  }
+  return bytes.length
+}
+
+/**
+ * The salt of a catalogue: that of its first entry, which is never a client's bytes. Where that is
+ * damaged, of all entries that lie at their position the one that most bytes bear.
+ */
+function saltOf(bytes: Buffer): string {
+  const sizes = new Map<string, number>()
+  for (let at = bytes.indexOf(MAGIC); at !== -1; ) {
+    const entry = decodeEntry(bytes, at)
+    const isThere = entry?.place.position === at
+    if (isThere && at === 0) return entry.place.salt
+    if (isThere) {
+      const { salt } = entry.place
+      sizes.set(salt, (sizes.get(salt) ?? 0) + entry.end - at)
+    }
+    at = bytes.indexOf(MAGIC, isThere ? entry.end : at + 1)
+  }
+  const [largest] = [...sizes].sort(([, left], [, right]) => right - left)
+  return largest?.[0] ?? ''
 }
 
 /** An entry that its commit makes hold. */
@@ -93,24 +212,20 @@ function apply(entries: readonly Uncommitted[], live: Map<string, LiveEntry>): S
   return { decisions, removed }
 }
 
-/** Positions of whole commit entries after `from`, wherever they start. */
-function findCommits(bytes: Buffer, from: number): number[] {
-  const found: number[] = []
-  for (let at = bytes.indexOf(MAGIC, from + 1); at !== -1; at = bytes.indexOf(MAGIC, at + 1)) {
-    if (decodeEntry(bytes, at)?.type === EntryType.Commit) found.push(at)
-  }
-  return found
-}
-
-/** A new shard's catalogue: the entries of its streams, the journal at its beginning. */
+/**
+ * Writes a new shard's catalogue: the entries of its streams, the journal at its beginning.
+ * @param salt random, CATALOGUE_SALT_BYTES as latin1
+ */
 export function createCatalogue(
   disk: Disk,
   shard: number,
   entries: readonly Buffer[],
   commit: Omit<CommitEntry, 'entries'>,
+  salt: string,
 ): void {
   const end = encodeCommitEntry({ ...commit, entries: entries.length })
-  replaceFile(disk, cataloguePath(shard), Buffer.concat([...entries, end]))
+  const content = placeEntries([...entries, end], { salt, position: 0 })
+  replaceFile(disk, cataloguePath(shard), content)
 }
 
 /** The entries that hold, as they lie in the file. */
@@ -130,20 +245,23 @@ export function readCatalogue(disk: Disk, shard: number): CatalogueContent | Cat
 
 /**
  * Appends a checkpoint's entries, its commit last. Durable when it ends; then the checkpoint holds.
- * The directory is synced too: the file may have taken its place not long ago.
+ * The directory is synced too: the file may have taken its place not long ago. Returns its length.
  */
 export function* appendToCatalogue(
   disk: Disk,
   shard: number,
-  position: number,
-  entries: Buffer,
-): Steps<void> {
+  place: EntryPlace,
+  entries: readonly Buffer[],
+): Steps<number> {
   const path = cataloguePath(shard)
   const file = disk.open(path, 'update')
   try {
+    const { position } = place
+    const addition = placeEntries(entries, place)
     if (disk.size(file) > position) disk.truncate(file, position)
-    writeFully(disk, file, entries, position)
+    writeFully(disk, file, addition, position)
     yield { files: [file], directories: [parentPath(path)] }
+    return position + addition.length
   } finally {
     disk.close(file)
   }
@@ -212,5 +330,5 @@ function compact(file: Buffer): Buffer | undefined {
   const last = [...removed.map(encodeRemovedEntry), ...decisions.map(encodeDecisionEntry)]
   const kept = entries.concat(last)
   const commit = encodeCommitEntry({ ...content.commit, entries: kept.length })
-  return Buffer.concat([...kept, commit])
+  return placeEntries([...kept, commit], { salt: content.salt, position: 0 })
 }

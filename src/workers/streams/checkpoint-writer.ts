@@ -96,9 +96,10 @@ export class CheckpointWriter implements Findings {
     entries.push(...job.decisions.map(encodeDecisionEntry))
     assert(extents.length % EXTENT_NUMBERS === 0, 'an extent has so many numbers')
     const commit = encodeCommitEntry({ ...job.commit, entries: entries.length })
-    const addition = Buffer.concat([...entries, commit])
-    yield* appendToCatalogue(this.#disk, this.#shard, job.catalogueBytes, addition)
-    const catalogueBytes = yield* this.#tidyUp(job, job.catalogueBytes + addition.length)
+    const place = { salt: job.catalogueSalt, position: job.catalogueBytes }
+    const all = [...entries, commit]
+    const end = yield* appendToCatalogue(this.#disk, this.#shard, place, all)
+    const catalogueBytes = yield* this.#tidyUp(job, end)
     return {
       kind: 'checkpoint',
       extents: Float64Array.from(extents),

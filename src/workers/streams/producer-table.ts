@@ -5,6 +5,12 @@ import type { Producer } from '../../shared/protocol/streams.ts'
 
 /** Results of a producer that are remembered: as many as one session may have unanswered. */
 const RESULTS_MAX = 256
+/**
+ * Results that a stream remembers of all of its producers together, and those that each of them
+ * keeps all the same: a thousand producers take less than 1 MiB of a catalogue entry.
+ */
+const RESULTS_OF_ALL_MAX = 4096
+const RESULTS_MIN = 16
 
 /**
  * The producers of one stream under two views, as the stream itself: assigned, which appends are
@@ -70,12 +76,30 @@ export class ProducerTable {
     this.#durable.set(state.id, state)
   }
 
-  /** Durable states of producers active since `expiredBefore`, µs; the others are forgotten. */
+  /**
+   * Durable states of producers active since `expiredBefore`, µs; the others are forgotten, and so
+   * are the oldest results where there are too many.
+   */
   durable(expiredBefore: number): ProducerState[] {
     for (const [id, state] of this.#durable) {
       if (lastTime(state) < expiredBefore) this.#durable.delete(id)
     }
+    this.#forgetOldest()
     return [...this.#durable.values()]
+  }
+
+  #forgetOldest(): void {
+    const states = [...this.#durable.values()]
+    const surplus = states.reduce((sum, { results }) => sum + results.length, -RESULTS_OF_ALL_MAX)
+    if (surplus <= 0) return
+    const times = states
+      .flatMap(({ results }) => results.slice(0, -RESULTS_MIN).map(({ timestamp }) => timestamp))
+      .sort((left, right) => left - right)
+    const through = times[Math.min(surplus, times.length) - 1]
+    if (through === undefined) return
+    for (const table of [this.#durable, this.#assigned]) {
+      for (const [id, state] of table) table.set(id, without(state, through))
+    }
   }
 
   #makeRoom(expiredBefore: number): void {
@@ -86,6 +110,14 @@ export class ProducerTable {
     if (this.#assigned.size < PRODUCERS_MAX) return
     throw new StoreError('too_many_requests', `the stream has ${PRODUCERS_MAX} active producers`)
   }
+}
+
+/** The state without results up to `through`, µs, but for the last RESULTS_MIN. */
+function without(state: ProducerState, through: number): ProducerState {
+  const { id, epoch, lastSeq, results } = state
+  const newer = results.findIndex(({ timestamp }) => timestamp > through)
+  const first = Math.min(newer === -1 ? results.length : newer, results.length - RESULTS_MIN)
+  return first <= 0 ? state : { id, epoch, lastSeq, results: results.slice(first) }
 }
 
 function lastTime({ results }: ProducerState): number {

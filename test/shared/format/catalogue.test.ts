@@ -12,6 +12,7 @@ import {
 } from '../../../src/shared/format/catalogue.ts'
 import type { LayoutTable } from '../../../src/shared/format/layout.ts'
 import { STREAM_NAME_BYTES_MAX } from '../../../src/shared/limits.ts'
+import { CATALOGUE_SALT } from '../../support/entry-samples.ts'
 import {
   assertRejectsFlips,
   assertRejectsLength,
@@ -34,6 +35,7 @@ const REMOVED = golden('removed-entry')
 const COMMITTED = golden('commit-entry')
 const DECIDED = golden('decision-entry')
 const ALL = [STREAM, REMOVED, COMMITTED, DECIDED]
+const NO_PLACE = { salt: '\0'.repeat(8), position: 0 }
 const decode = (bytes: Buffer) => decodeEntry(bytes, 0)
 const sealOf = (bytes: Buffer): Seal => ({
   checksumAt: ENTRY_LAYOUT.checksum[0],
@@ -53,12 +55,16 @@ function rejects(bytes: Buffer, byte: number, value: number): void {
 const catalogue = suite('shared/format/catalogue')
 
 catalogue('the golden bytes are a stream, a removed stream, a commit and a decision', () => {
-  const end = { end: STREAM.length }
+  const place = (position: number) => ({ salt: CATALOGUE_SALT, position })
+  const end = { end: STREAM.length, place: place(0) }
   assert.equal(decode(STREAM), { type: EntryType.Stream, ...end, stream: STREAM_ENTRY })
-  assert.equal(decode(REMOVED), { type: EntryType.Removed, end: 32, streamId: STREAM_ID })
-  assert.equal(decode(COMMITTED), { type: EntryType.Commit, end: 96, commit: COMMIT })
+  const removed = { end: 48, place: place(STREAM.length) }
+  assert.equal(decode(REMOVED), { type: EntryType.Removed, ...removed, streamId: STREAM_ID })
+  const committed = { end: 112, place: place(STREAM.length) }
+  assert.equal(decode(COMMITTED), { type: EntryType.Commit, ...committed, commit: COMMIT })
   const { id: transaction } = TRANSACTION
-  assert.equal(decode(DECIDED), { type: EntryType.Decision, end: 24, transaction })
+  const decided = { end: 40, place: place(STREAM.length) }
+  assert.equal(decode(DECIDED), { type: EntryType.Decision, ...decided, transaction })
 })
 
 catalogue('where a stream stands comes back', () => {
@@ -75,7 +81,7 @@ catalogue('where a stream stands comes back', () => {
   }
   const bytes = Buffer.alloc(streamEntryBytesMax(stream.name, stream.config, stream.producers))
   const end = encodeStreamEntry(bytes, 0, stream)
-  assert.equal(decode(bytes), { type: EntryType.Stream, end, stream })
+  assert.equal(decode(bytes), { type: EntryType.Stream, end, place: NO_PLACE, stream })
 })
 
 catalogue('the longest name comes back, at any place of a buffer', () => {
@@ -84,7 +90,7 @@ catalogue('the longest name comes back, at any place of a buffer', () => {
   const room = streamEntryBytesMax(name, stream.config, stream.producers)
   const bytes = Buffer.alloc(5 + room, 0xff)
   const end = encodeStreamEntry(bytes, 5, stream)
-  assert.equal(decodeEntry(bytes, 5), { type: EntryType.Stream, end, stream })
+  assert.equal(decodeEntry(bytes, 5), { type: EntryType.Stream, end, place: NO_PLACE, stream })
 })
 
 catalogue('every truncated prefix is rejected', () => {
@@ -133,6 +139,8 @@ catalogue('a number past 2^53 - 1 is rejected', () => {
   const ofCommit = [checkpointLsn, journalFile, blockNumber, timestamp, clockMicros]
   for (const [at] of ofCommit) rejects(COMMITTED, at + 7, 1)
   rejects(DECIDED, 7, 1)
+  const [position] = ENTRY_LAYOUT.position
+  for (const one of ALL) assert.is(decode(patched(one, position + 7, 1, sealOf(one))), undefined)
 })
 
 catalogue('a decision on no transaction is rejected', () => {

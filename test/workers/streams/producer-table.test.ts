@@ -1,7 +1,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { StoreError } from '../../../src/shared/errors.ts'
-import { PRODUCERS_MAX } from '../../../src/shared/limits.ts'
+import { producerStatesBytes } from '../../../src/shared/format/producer-state.ts'
+import { MIB, PRODUCERS_MAX } from '../../../src/shared/limits.ts'
 import { ProducerTable } from '../../../src/workers/streams/producer-table.ts'
 
 const producers = suite('workers/streams/producer-table')
@@ -72,6 +73,31 @@ producers('what is assigned is checked against, what is durable is stored', () =
   assert.equal(lastSeqs(table), [1])
   table.makeDurable(state)
   assert.equal(lastSeqs(table), [2])
+})
+
+producers('a stream with many producers forgets its oldest results first', () => {
+  const table = new ProducerTable()
+  for (let count = 0; count < PRODUCERS_MAX; count += 1) {
+    for (let seq = 0; seq < 20; seq += 1) append(table, seq, 0, `p${count}`)
+  }
+  for (let seq = 20; seq < 256; seq += 1) append(table, seq, 0, 'p0')
+  const states = table.durable(NEVER)
+  assert.ok(producerStatesBytes(states) < MIB)
+  assert.is(states.length, PRODUCERS_MAX)
+  assert.ok(states.every(({ results }) => results.length >= 16))
+  assert.equal(table.check(producer(255, 0, 'p0'), NEVER), resultOf(255))
+  assert.equal(table.check(producer(4, 0, 'p7'), NEVER), resultOf(4))
+  assert.is(refusal(table, producer(3, 0, 'p7'))[0], 'invalid_request')
+})
+
+producers('a session alone among idle producers keeps all of its results', () => {
+  const table = new ProducerTable()
+  for (let count = 0; count < 200; count += 1) {
+    for (let seq = 0; seq < 20; seq += 1) append(table, seq, 0, `p${count}`)
+  }
+  for (let seq = 0; seq < 300; seq += 1) append(table, seq + 0, 0, 'late')
+  const late = table.durable(NEVER).find(({ id }) => id === 'late')
+  assert.is(late?.results.length, 256)
 })
 
 producers('a table from the catalogue knows the same', () => {
