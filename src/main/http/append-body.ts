@@ -14,7 +14,7 @@ import {
   tooMany,
 } from './append-checks.ts'
 import type { AppendLimits } from './http-config.ts'
-import { checkMembers, readJsonObject } from './json-envelope.ts'
+import { openJsonObject, unknownMember } from './json-envelope.ts'
 import { isJson } from './json-reader.ts'
 import { encodeJsonRecords } from './json-records.ts'
 
@@ -26,9 +26,16 @@ import { encodeJsonRecords } from './json-records.ts'
  * @throws StoreError invalid_request, record_too_large
  */
 export function encodeJsonBody(body: Buffer, limits: AppendLimits): EncodedBatch {
-  const members = readJsonObject(body, 'the body', '{"records": [...]}')
-  checkMembers(members, ['records'], 'the body')
-  return encodeJsonRecords(body, members.get('records'), limits)
+  const reader = openJsonObject(body, 'the body', '{"records": [...]}')
+  const batch = Buffer.allocUnsafe(body.length)
+  let encoded: EncodedBatch | undefined
+  for (let more = reader.enterObject(); more; more = reader.nextMember()) {
+    if (reader.name !== 'records') throw unknownMember('the body', reader.name)
+    encoded = encodeJsonRecords(body, reader, limits, batch)
+  }
+  reader.finish()
+  if (encoded === undefined) throw invalid('the body must be {"records": [...]}')
+  return encoded
 }
 
 /** One JSON value a line; the lines' bytes are kept as they are. */

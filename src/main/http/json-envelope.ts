@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import type { StoreError } from '../../shared/errors.ts'
 import { KIB } from '../../shared/limits.ts'
 import { invalid } from './append-checks.ts'
 import { isJson, JsonReader, quoteName } from './json-reader.ts'
@@ -15,23 +16,35 @@ const VALUE_BYTES_MAX = 4 * KIB
 const QUOTE = 0x22
 
 /**
+ * Opens `text`, which must be a JSON object.
+ * @param what names the text in errors, for example "the body"
+ * @param shape what is expected, for the error
+ * @throws StoreError invalid_request
+ */
+export function openJsonObject(text: Buffer, what: string, shape: string): JsonReader {
+  if (!isUtf8(text)) throw invalid(`${what} is not valid UTF-8`)
+  const reader = new JsonReader(text, what)
+  if (reader.isObject) return reader
+  reader.readValue()
+  reader.finish()
+  throw invalid(`${what} must be ${shape}`)
+}
+
+/**
  * Checks that `text` is one JSON object, and returns where its members' values lie. Of a member
  * that is repeated, the last one counts.
- * @param what names the text in errors, for example "the body"
- * @param shape what is expected instead of something that is no object
  * @throws StoreError invalid_request
  */
 export function readJsonObject(text: Buffer, what: string, shape: string): JsonMembers {
-  if (!isUtf8(text)) throw invalid(`${what} is not valid UTF-8`)
-  const reader = new JsonReader(text, what)
-  if (!reader.isObject) {
-    reader.readValue()
-    reader.finish()
-    throw invalid(`${what} must be ${shape}`)
-  }
+  const reader = openJsonObject(text, what, shape)
   const members = readMembers(reader)
   reader.finish()
   return members
+}
+
+/** A reader of the value of a member, or of nothing where there is no such member. */
+export function readerOf(text: Buffer, what: string, range: JsonRange | undefined): JsonReader {
+  return new JsonReader(text, what, range?.start ?? 0, range?.end ?? 0)
 }
 
 /** The value of a small body without records. @throws StoreError invalid_request */
@@ -54,8 +67,12 @@ export function readMembers(reader: JsonReader): JsonMembers {
 /** @throws StoreError invalid_request when there is a member that is not one of `known` */
 export function checkMembers(members: JsonMembers, known: readonly string[], what: string): void {
   for (const name of members.keys()) {
-    if (!known.includes(name)) throw invalid(`${what} has an unknown member ${quoteName(name)}`)
+    if (!known.includes(name)) throw unknownMember(what, name)
   }
+}
+
+export function unknownMember(what: string, name: string): StoreError {
+  return invalid(`${what} has an unknown member ${quoteName(name)}`)
 }
 
 /**

@@ -65,6 +65,11 @@ export class JsonReader {
     this.#at = skipSpace(bytes, start, end)
   }
 
+  /** From where the reader stands to the end of the text. */
+  get bytesLeft(): number {
+    return this.#end - this.#at
+  }
+
   /** Whether the value that comes next is an object. */
   get isObject(): boolean {
     return this.#byte() === OPEN_OBJECT

@@ -9,8 +9,7 @@ import {
   tooMany,
 } from './append-checks.ts'
 import type { AppendLimits } from './http-config.ts'
-import type { JsonRange } from './json-envelope.ts'
-import { JsonReader, quoteName } from './json-reader.ts'
+import { type JsonReader, quoteName } from './json-reader.ts'
 
 // `[{data | text | base64, headers?}]` → the batch encoding. `data` and `headers` are copied as
 // they were sent, byte for byte. If a member is repeated, the last one counts.
@@ -34,20 +33,21 @@ type Item = {
 }
 
 /**
- * Encodes the array of records at `range`. One bad record refuses them all.
- * @param body valid UTF-8
+ * Encodes the array of records that comes next in `reader`. One bad record refuses them all.
+ *
+ * A record takes no more bytes encoded than as JSON: its item header is shorter than `{"data":}`,
+ * and an escape is longer than what it stands for.
+ * @param body what is read, valid UTF-8
+ * @param batch where they go; as long as what is left to read
  * @throws StoreError invalid_request, record_too_large
  */
 export function encodeJsonRecords(
   body: Buffer,
-  range: JsonRange | undefined,
+  reader: JsonReader,
   limits: AppendLimits,
+  batch = Buffer.allocUnsafe(reader.bytesLeft),
 ): EncodedBatch {
-  const reader = new JsonReader(body, 'the body', range?.start ?? 0, range?.end ?? 0)
-  if (!reader.isArray) throw invalid('the body must be {"records": [...]}')
-  // A record takes no more bytes encoded than as JSON: its item header is shorter than `{"data":}`,
-  // and an escape is longer than what it stands for.
-  const batch = Buffer.allocUnsafe(body.length)
+  if (!reader.isArray) throw invalid('the records must be an array: "records": [...]')
   const item: Item = { format: undefined, bodyAt: 0, bodyEnd: 0, headersAt: 0, headersEnd: 0 }
   let count = 0
   let at = 0
@@ -136,8 +136,7 @@ function copyText(
   index: number,
 ): number {
   if (!isString(body, start)) throw invalid(`text of record ${index} is not a string`)
-  const escape = body.indexOf(BACKSLASH, start)
-  if (escape === -1 || escape >= end) return body.copy(target, at, start + 1, end - 1)
+  if (!hasEscape(body, start, end)) return body.copy(target, at, start + 1, end - 1)
   const text = JSON.parse(body.utf8Slice(start, end)) as string
   if (LONE_SURROGATE.test(text)) {
     throw invalid(`text of record ${index} has half of a surrogate pair, which UTF-8 cannot hold`)
@@ -159,6 +158,12 @@ function copyBase64(
     throw invalid(`base64 of record ${index} is not base64 with padding`)
   }
   return bytes.copy(target, at)
+}
+
+/** Not by indexOf, which would search to the end of the body for every record. */
+function hasEscape(body: Buffer, start: number, end: number): boolean {
+  for (let at = start; at < end; at += 1) if (body[at] === BACKSLASH) return true
+  return false
 }
 
 function isString(body: Buffer, start: number): boolean {

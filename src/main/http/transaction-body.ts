@@ -8,11 +8,12 @@ import type { AppendLimits } from './http-config.ts'
 import {
   checkMembers,
   type JsonMembers,
+  readerOf,
   readJsonObject,
   readMembers,
   valuesOf,
 } from './json-envelope.ts'
-import { JsonReader } from './json-reader.ts'
+import type { JsonReader } from './json-reader.ts'
 import { encodeJsonRecords } from './json-records.ts'
 
 const SHAPE = '{"appends": [{"stream", "records": [...]}]}'
@@ -26,8 +27,7 @@ const TARGET_MEMBERS = ['stream', 'expectedOffset']
 export function readTransaction(body: Buffer, limits: AppendLimits): TransactionAppend[] {
   const members = readJsonObject(body, 'the body', SHAPE)
   checkMembers(members, ['appends'], 'the body')
-  const { start, end } = members.get('appends') ?? { start: 0, end: 0 }
-  const reader = new JsonReader(body, 'the body', start, end)
+  const reader = readerOf(body, 'the body', members.get('appends'))
   if (!reader.isArray) throw invalid(`the body must be ${SHAPE}`)
   const appends: TransactionAppend[] = []
   const names = new Set<string>()
@@ -55,7 +55,7 @@ function readAppend(body: Buffer, reader: JsonReader, limits: AppendLimits): Tra
   const { stream, expectedOffset } = readTarget(body, members)
   return {
     stream: checkStreamName(stream),
-    ...encodeJsonRecords(body, members.get('records'), limits),
+    ...encodeJsonRecords(body, readerOf(body, 'the body', members.get('records')), limits),
     ...(expectedOffset === undefined ? {} : { expectedOffset }),
   }
 }

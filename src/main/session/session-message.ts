@@ -19,7 +19,13 @@ import type { AppendAnswers } from '../http/append-answer.ts'
 import { checkBatchBody } from '../http/append-body.ts'
 import { toProblem } from '../http/failures.ts'
 import type { AppendLimits } from '../http/http-config.ts'
-import { checkMembers, type JsonMembers, readJsonObject, valuesOf } from '../http/json-envelope.ts'
+import {
+  checkMembers,
+  type JsonMembers,
+  readerOf,
+  readJsonObject,
+  valuesOf,
+} from '../http/json-envelope.ts'
 import { encodeJsonRecords } from '../http/json-records.ts'
 import type { AppendRequest } from '../store.ts'
 
@@ -117,9 +123,10 @@ function readText(message: Buffer, members: JsonMembers, limits: AppendLimits): 
     throw refused(`the message: ${faults.map(fault => fault.trim()).join('; ')}`)
   }
   const { stream, expectedOffset, durability, producer } = fields.data
+  const records = readerOf(message, 'the message', members.get('records'))
   return {
     stream: checkStreamName(stream),
-    ...encodeJsonRecords(message, members.get('records'), limits),
+    ...encodeJsonRecords(message, records, limits),
     ...(expectedOffset === undefined ? {} : { expectedOffset }),
     ...(durability === undefined ? {} : { durability }),
     ...(producer === undefined ? {} : { producer }),
