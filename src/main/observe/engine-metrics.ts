@@ -11,6 +11,8 @@ const ENGINE_GAUGES: readonly EngineGauge[] = [
   ['varve_shard_queued',               'Mutations that wait for room in the log buffer',   s => s.queuedMutations],
   ['varve_tail_bytes',                 'Memory for records that are not in segments yet',  s => s.tailBytes],
   ['varve_journal_bytes',              'Journal since the last journal checkpoint',        s => s.journalBytes],
+  ['varve_next_lsn',                   'Bytes of journal that frames were given',          s => s.nextLsn],
+  ['varve_durable_lsn',                'Bytes of journal that are on stable storage',      s => s.durableLsn],
   ['varve_journal_checkpoints_total',  'Journal checkpoints since the start',              s => s.checkpoints],
   ['varve_direct_appends_total',       'Appends that went straight to a segment',          s => s.directAppends],
   ['varve_shard_parked',               'Mutations that wait for a transaction',            s => s.parkedMutations],
@@ -38,13 +40,14 @@ const ENGINE_GAUGES: readonly EngineGauge[] = [
 
 /** Adds what the shards know of themselves to the metrics, a series a shard. */
 export function addEngineGauges(metrics: Metrics, store: ShardedStore): void {
+  const read = metrics.oncePerScrape(() => store.stats())
   for (const [name, help, of] of ENGINE_GAUGES) {
     metrics.addGauge({
       name,
       help,
       label: 'shard',
       collect: async () =>
-        (await store.stats()).map(stats => ({ of: String(stats.shard), value: of(stats) })),
+        (await read()).map(stats => ({ of: String(stats.shard), value: of(stats) })),
     })
   }
   metrics.addGauge({

@@ -51,6 +51,8 @@ export class Metrics {
     registers: [this.#registry],
   })
 
+  readonly #onScrape: (() => void)[] = []
+
   readonly #sessionAppends = new Map<string, number>()
 
   /** Counted by hand: labels would be hashed for every request. */
@@ -85,21 +87,40 @@ export class Metrics {
     return this.#registry.contentType
   }
 
-  /** One place for numbers that others keep: the engine's, the hub's, the body budget's. */
+  /**
+   * Adds numbers that others keep: the engine's, the hub's, the body budget's. One whose name ends
+   * in `_total` is a counter, any other a gauge.
+   */
   addGauge({ name, help, label, collect }: GaugeSource): void {
-    const gauge: Gauge = new Gauge({
+    const labelNames = label === undefined ? [] : [label]
+    const registers = [this.#registry]
+    const take = async (metric: Counter | Gauge) => {
+      metric.reset()
+      for (const { of, value } of await collect()) {
+        if (label === undefined) metric.inc(value)
+        else metric.inc({ [label]: of ?? '' }, value)
+      }
+    }
+    const Kind = name.endsWith('_total') ? Counter : Gauge
+    const metric: Counter | Gauge = new Kind({
       name,
       help,
-      labelNames: label === undefined ? [] : [label],
-      registers: [this.#registry],
-      async collect() {
-        gauge.reset()
-        for (const { of, value } of await collect()) {
-          if (label === undefined) gauge.set(value)
-          else gauge.set({ [label]: of ?? '' }, value)
-        }
-      },
+      labelNames,
+      registers,
+      collect: () => take(metric),
     })
+  }
+
+  /** Returns a function that reads once for all metrics of one scrape. */
+  oncePerScrape<Value>(read: () => Promise<Value>): () => Promise<Value> {
+    let taken: Promise<Value> | undefined
+    this.#onScrape.push(() => {
+      taken = undefined
+    })
+    return () => {
+      taken ??= read()
+      return taken
+    }
   }
 
   addRoute(method: string, route: string): RouteCounter {
@@ -153,6 +174,7 @@ export class Metrics {
   }
 
   render(): Promise<string> {
+    for (const forget of this.#onScrape) forget()
     return this.#registry.metrics()
   }
 

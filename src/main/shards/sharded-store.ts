@@ -265,14 +265,7 @@ export class ShardedStore implements StreamStore {
     const running = this.#shards.filter(
       ({ status, isWaiting }) => RUNNING.has(status.state) && !isWaiting,
     )
-    return Promise.all(
-      running.map(async client => ({
-        ...(await client.query<ShardStats>({ kind: 'stats' })),
-        ...client.flushCounters,
-        shard: client.status.shard,
-        inFlightBytes: client.inFlightBytes,
-      })),
-    )
+    return (await Promise.all(running.map(statsOf))).flat()
   }
 
   close(): Promise<void> {
@@ -371,6 +364,19 @@ export class ShardedStore implements StreamStore {
     if (event.kind === 'log') this.#options.onLog(shard, event)
     else if (event.kind === 'damage') this.#noteDamage(event.damage)
     else if (event.kind !== 'state') this.#watches.onEvent(event)
+  }
+}
+
+/** None of a shard whose thread dies meanwhile. */
+async function statsOf(client: ShardClient): Promise<StoreStats[]> {
+  const { flushCounters, inFlightBytes } = client
+  const { shard } = client.status
+  try {
+    const stats = await client.query<ShardStats>({ kind: 'stats' })
+    return [{ ...stats, ...flushCounters, shard, inFlightBytes }]
+  } catch (error) {
+    if (error instanceof StoreError) return []
+    throw error
   }
 }
 

@@ -283,6 +283,9 @@ export type ShardStats = TrimStats & {
   readonly streams: number
   readonly queuedMutations: number
   readonly tailBytes: number
+  /** LSN that the next frame gets at least, and the one up to which the journal is durable. */
+  readonly nextLsn: number
+  readonly durableLsn: number
   readonly journalBytes: number
   readonly checkpoints: number
   /** Appends since the start whose records went straight to a segment. */

@@ -21,6 +21,8 @@ export function statsOf(
     streams: table.size,
     queuedMutations: queue.length,
     tailBytes: arena.bytes,
+    nextLsn: buffer.endLsn,
+    durableLsn: buffer.durable.endLsn,
     journalBytes: buffer.endLsn - checkpoint.lsn,
     checkpoints: checkpoint.count,
     directAppends: directs.count,
