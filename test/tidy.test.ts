@@ -37,6 +37,8 @@ const MAY_IMPORT: readonly (readonly [folder: string, targets: string])[] = [
   ['src/shared/format/compression.ts', 'src/shared/ node:crypto node:zlib node:buffer lz4-napi'],
   ['src/shared/schemas/', 'src/shared/ node:crypto node:zlib node:buffer zod'],
   ['src/shared/', 'src/shared/ node:crypto node:zlib node:buffer'],
+  // Only to say what of an answer moves to the other thread.
+  ['src/workers/reader.ts', 'src/workers/ src/shared/ node: piscina'],
   ['src/workers/', 'src/workers/ src/shared/ node:'],
   // A lock that the kernel frees: Node has none.
   ['src/main/directory-lock.ts', 'src/main/ src/shared/ node: fs-native-extensions'],

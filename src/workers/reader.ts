@@ -1,3 +1,4 @@
+import { move, transferableSymbol, valueSymbol } from 'piscina'
 import { StoreError } from '../shared/errors.ts'
 import { renderRecords } from '../shared/format/render.ts'
 import type { ReaderReply, ReaderRequest } from '../shared/protocol/reader.ts'
@@ -14,7 +15,7 @@ import { readStream, verifyStream } from './streams/read-stream.ts'
 /** Entry of a reader thread: one request, one reply. */
 export default function answer(request: ReaderRequest): ReaderReply {
   try {
-    return serve(request)
+    return moving(serve(request))
   } catch (error) {
     if (error instanceof StoreError) return { kind: 'error', error: error.toPlain() }
     if (error instanceof JournalDamage) {
@@ -24,6 +25,16 @@ export default function answer(request: ReaderRequest): ReaderReply {
     if (!(error instanceof DiskError)) return { kind: 'defect', reason: explain(error) }
     return { kind: 'error', error: describe(request, error).toPlain() }
   }
+}
+
+/** A page's memory moves to the other thread: a copy would double what a long one takes. */
+function moving(reply: ReaderReply): ReaderReply {
+  if (reply.kind !== 'page') return reply
+  const { buffer, byteLength } = reply.page.payload
+  // Short ones lie in memory that Node shares among them.
+  if (byteLength < buffer.byteLength) return reply
+  const message = { [transferableSymbol]: buffer, [valueSymbol]: reply }
+  return move(message) as unknown as ReaderReply
 }
 
 function explain(error: unknown): string {

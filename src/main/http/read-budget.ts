@@ -1,8 +1,5 @@
 import { StoreError } from '../../shared/errors.ts'
-import { MIB } from '../../shared/limits.ts'
 
-/** What a read may ask for and still be a small one, unless one record may be longer. */
-const SMALL_READ_BYTES = MIB
 /** Share of the budget that large reads leave to small ones. */
 const SMALL_SHARE = 1 / 4
 
@@ -24,20 +21,21 @@ type Waiter = { readonly bytes: number; readonly onRoom: () => void }
 export class ReadBudget {
   readonly #bytesMax: number
   readonly #largeBytesMax: number
-  readonly #smallReadBytes: number
+  /** What a small read may take. */
+  readonly smallReadBytes: number
   readonly #small = new Set<Waiter>()
   readonly #large = new Set<Waiter>()
-  #used = 0
+  #usedBySmall = 0
+  #usedByLarge = 0
 
-  /** @param recordBytesMax what any read may return, for it returns one record at least */
-  constructor(bytesMax: number, recordBytesMax = 0) {
+  constructor(bytesMax: number, smallReadBytes: number) {
     this.#bytesMax = bytesMax
     this.#largeBytesMax = bytesMax * (1 - SMALL_SHARE)
-    this.#smallReadBytes = Math.max(SMALL_READ_BYTES, recordBytesMax)
+    this.smallReadBytes = smallReadBytes
   }
 
   get used(): number {
-    return this.#used
+    return this.#usedBySmall + this.#usedByLarge
   }
 
   get waiting(): number {
@@ -87,14 +85,16 @@ export class ReadBudget {
   }
 
   #take(bytes: number): Lease {
-    let held = bytes
-    this.#used += bytes
+    const isSmall = this.#isSmall(bytes)
+    let held = 0
     const resize = (to: number) => {
-      const isLess = to < held
-      this.#used += to - held
+      const more = to - held
       held = to
-      if (isLess) this.#serve()
+      if (isSmall) this.#usedBySmall += more
+      else this.#usedByLarge += more
+      if (more < 0) this.#serve()
     }
+    resize(bytes)
     return { resize, release: () => resize(0) }
   }
 
@@ -113,12 +113,19 @@ export class ReadBudget {
   }
 
   #line(bytes: number): Set<Waiter> {
-    return bytes <= this.#smallReadBytes ? this.#small : this.#large
+    return this.#isSmall(bytes) ? this.#small : this.#large
   }
 
+  #isSmall(bytes: number): boolean {
+    return bytes <= this.smallReadBytes
+  }
+
+  /** Pages may become longer than was asked for, but never at the cost of the other kind. */
   #hasRoom(bytes: number): boolean {
-    const bytesMax = bytes <= this.#smallReadBytes ? this.#bytesMax : this.#largeBytesMax
-    return this.#used === 0 || this.#used + bytes <= bytesMax
+    if (this.used === 0) return true
+    if (!this.#isSmall(bytes)) return this.#usedByLarge + bytes <= this.#largeBytesMax
+    const shareOfSmall = this.#bytesMax - this.#largeBytesMax
+    return this.used + bytes <= this.#bytesMax || this.#usedBySmall + bytes <= shareOfSmall
   }
 }
 

@@ -8,7 +8,7 @@ import {
   validatorCompiler,
 } from 'fastify-type-provider-zod'
 import { StoreError } from '../../shared/errors.ts'
-import { MIB } from '../../shared/limits.ts'
+import { MIB, READ_BYTES_DEFAULT } from '../../shared/limits.ts'
 import { Metrics } from '../observe/metrics.ts'
 import { Sessions } from '../session/sessions.ts'
 import type { StreamStore } from '../store.ts'
@@ -22,7 +22,7 @@ import { parseJson } from './json-envelope.ts'
 import { KnownPaths } from './known-paths.ts'
 import { Listeners } from './listeners.ts'
 import { ReadBudget } from './read-budget.ts'
-import { Reads } from './reads.ts'
+import { pageBytes, Reads } from './reads.ts'
 import { RequestBodies } from './request-bodies.ts'
 import type { RouteContext } from './route-context.ts'
 import { appendRoute } from './routes/append.ts'
@@ -90,7 +90,10 @@ export async function openServer(parts: ServerParts): Promise<Server> {
     { store, limits: config, budget, metrics, answers, log: app.log },
     config.sessionsMax,
   )
-  const readBudget = new ReadBudget(config.readBudgetBytes, config.recordBytesMax)
+  const readBudget = new ReadBudget(
+    config.readBudgetBytes,
+    pageBytes(READ_BYTES_DEFAULT, config.recordBytesMax),
+  )
   const reads = new Reads(store, readBudget, config.recordBytesMax)
   const context = { store, config, bodies, reads, hub, sessions, upgrades, metrics }
   await addWebSockets(app, upgrades)

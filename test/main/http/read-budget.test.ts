@@ -10,7 +10,7 @@ const reads = suite('main/http/read-budget')
 reads(
   'what is taken stays taken until it is given back, and then goes to who waits first',
   async () => {
-    const budget = new ReadBudget(10)
+    const budget = new ReadBudget(10, MIB)
     const first = await budget.take(7, STAYS)
     const order: string[] = []
     const second = note(budget.take(6, STAYS), () => order.push('second'))
@@ -26,7 +26,7 @@ reads(
 )
 
 reads('large reads leave room to small ones, and wait behind none of them', async () => {
-  const budget = new ReadBudget(8 * MIB)
+  const budget = new ReadBudget(8 * MIB, MIB)
   const large = await budget.take(6 * MIB, STAYS)
   assert.is(budget.tryTake(2 * MIB), undefined)
   assert.ok(budget.tryTake(MIB) !== undefined)
@@ -38,17 +38,18 @@ reads('large reads leave room to small ones, and wait behind none of them', asyn
 })
 
 reads('a read of more than there is takes what there is, alone', async () => {
-  const budget = new ReadBudget(8 * MIB)
+  const budget = new ReadBudget(8 * MIB, MIB)
   const all = await budget.take(64 * MIB, STAYS)
   assert.is(budget.used, 6 * MIB)
   all.resize(99 * MIB)
-  assert.is(budget.tryTake(1), undefined)
+  assert.is(budget.tryTake(2 * MIB), undefined)
+  assert.ok(budget.tryTake(MIB) !== undefined, 'small reads have their share')
   all.release()
-  assert.ok(budget.tryTake(1) !== undefined)
+  assert.ok(budget.tryTake(2 * MIB) !== undefined)
 })
 
 reads('who goes, or waits for too long, gives up its turn to those behind', async () => {
-  const budget = new ReadBudget(10)
+  const budget = new ReadBudget(10, MIB)
   await budget.take(7, STAYS)
   const gone = new AbortController()
   const first = code(budget.take(6, gone.signal))
@@ -98,7 +99,7 @@ async function note(lease: Promise<Lease>, onTaken: () => void): Promise<void> {
 async function code(lease: Promise<Lease>): Promise<string> {
   return lease.then(
     () => 'taken',
-    (error: { code: string }) => error.code,
+    (error: unknown) => (error as { code: string }).code,
   )
 }
 

@@ -65,7 +65,7 @@ function lineOf(count: number) {
 function failureOf(run: Promise<unknown>): Promise<string> {
   return run.then(
     () => 'none',
-    (error: { code: string }) => error.code,
+    (error: unknown) => (error as { code: string }).code,
   )
 }
 
