@@ -81,10 +81,10 @@ export class CrashClient {
     const length = random.chance(0.03) ? this.#largeBytes : random.below(600)
     const count = 1 + random.below(name === RETAINED ? 20 : 3)
     const bodies = Array.from({ length: count }, () => ledger.nextBody(length / count))
-    const byProducer = random.chance(0.5)
-    const producer = producerOf(byProducer ? ledger.nextSeq : undefined)
+    const seq = random.chance(0.5) ? ledger.nextSeq : undefined
+    const producer = producerOf(seq)
     const durability = random.pick(DURABILITIES)
-    const settled = ledger.note({ kind: 'batch', bodies, byProducer })
+    const settled = ledger.note({ kind: 'batch', bodies, seq })
     shard.append(
       name,
       bodies,
@@ -115,7 +115,7 @@ export class CrashClient {
     )
     const settles = some.map(([name, ledger]) => {
       const bodies = parts.get(name) ?? []
-      return ledger.note({ kind: 'batch', bodies, byProducer: false, transaction })
+      return ledger.note({ kind: 'batch', bodies, transaction })
     })
     if (parts.size === 0) return
     shard.transact(transaction, parts, result => {
@@ -129,7 +129,7 @@ export class CrashClient {
     const choice = random.below(12)
     const mayEnd = stream !== RETAINED
     if (choice < 2 && mayEnd) {
-      return ledger.send({ kind: 'delete' }, settled => shard.remove(stream, settled))
+      return shard.remove(stream, ledger.note({ kind: 'delete' }))
     }
     if (choice === 2 && mayEnd) {
       const settled = ledger.note({ kind: 'close' })

@@ -6,7 +6,8 @@ export type Sent =
   | {
       readonly kind: 'batch'
       readonly bodies: readonly string[]
-      readonly byProducer: boolean
+      /** Of the stream's producer; undefined: of none. */
+      readonly seq?: number | undefined
       /** The transaction that it is a part of. */
       readonly transaction?: number
     }
@@ -24,20 +25,25 @@ export type Shown = {
 /** Whether a start found a part of a transaction; `unclear` where a delete took it or not. */
 export type PartState = 'there' | 'gone' | 'unclear'
 
+/** So much of what was sent leads to what is there, without what was refused on the way. */
+type Match = { readonly length: number; readonly applied: readonly Sent[] }
+
 /** What the outside knows of one stream: what it sent, and how much of it was answered or read. */
 export class Ledger {
   readonly #name: string
   /** Records that retention keeps at least; it may delete what lies below them. */
   readonly #keptRecords: number | undefined
-  /** In order, without what was refused. */
+  /** In order, without what is known to be refused. */
   #sent: Sent[] = []
+  /** What of it was accepted: of the rest some may yet be refused. */
+  #accepted = new Set<Sent>()
   /** So many of it were answered as durable, lie before an answered barrier, or were read. */
   #known = 0
-  /** The last that was answered, durable or not. */
-  #accepted: Sent | undefined
   /** The highest first offset that was shown of this very stream. */
   #shownFirst = 0
   #bodies = 0
+  /** Whether the last start fits more than one state, which may differ in what producers sent. */
+  #isAmbiguous = false
   /** Transaction → what the last start found of its part. */
   parts: ReadonlyMap<number, PartState> = new Map()
 
@@ -59,11 +65,13 @@ export class Ledger {
 
   /** The seqs below were answered: a repeat of one is the same again. */
   get knownSeq(): number {
+    const isClear = this.#sent.slice(0, this.#known).every(sent => this.#accepted.has(sent))
+    if (this.#isAmbiguous || !isClear) return 0
     const known = this.#known - (this.#sent.length - this.#stream().length)
     return this.#stream().slice(0, Math.max(0, known)).filter(isByProducer).length
   }
 
-  /** Offsets that the append with a seq below `nextSeq` got. */
+  /** Offsets that the append with a seq below `knownSeq` got. */
   offsetsOf(seq: number): readonly [number, number] {
     const stream = this.#stream()
     const batch = stream.filter(isByProducer)[seq]
@@ -72,25 +80,20 @@ export class Ledger {
     return [firstOffset, firstOffset + bodiesOf(batch as Sent).length]
   }
 
-  /** Notes what goes out; `start` gets what is to be called with its result. */
-  send(sent: Sent, start: (settled: (result: MutationResult) => void) => void): void {
-    start(this.note(sent))
-  }
-
   /** Notes what goes out. Returns what is to be called with its result. */
   note(sent: Sent): (result: MutationResult) => void {
     this.#sent.push(sent)
     return result => {
       const at = this.#sent.indexOf(sent)
       if ('error' in result) return void this.#sent.splice(at, 1)
-      this.#accepted = sent
+      this.#accepted.add(sent)
       if (!result.relaxed) this.#known = Math.max(this.#known, at + 1)
     }
   }
 
   /** Notes a barrier on its way. Returns what is to be called when it is answered. */
   barrier(): () => void {
-    const before = this.#accepted
+    const before = this.#sent.findLast(sent => this.#accepted.has(sent))
     return () => {
       if (before === undefined) return
       this.#known = Math.max(this.#known, this.#sent.indexOf(before) + 1)
@@ -99,19 +102,20 @@ export class Ledger {
 
   /** Notes what a reader was shown in the middle of a life. */
   read(shown: Shown): void {
-    this.#known = Math.min(...this.#matchingLengths(shown))
+    this.#known = Math.min(...this.#matches(shown).map(({ length }) => length))
     this.#noteShown(shown)
   }
 
   /** Holds a freshly opened stream against what is known. */
   reopened(shown: Shown): void {
-    const lengths = this.#matchingLengths(shown)
-    const [shortest, longest] = [Math.min(...lengths), Math.max(...lengths)]
-    this.parts = partStates(this.#sent, shortest, longest)
+    const matches = this.#matches(shown)
+    const longest = matches.reduce((best, one) => (one.length > best.length ? one : best))
+    this.#isAmbiguous = matches.length > 1
+    this.parts = partStates(this.#sent, matches)
     // What did not survive is as if never sent; what was found was shown to a reader.
-    this.#sent = this.#sent.slice(0, longest)
-    this.#known = longest
-    this.#accepted = undefined
+    this.#sent = [...longest.applied]
+    this.#known = this.#sent.length
+    this.#accepted = new Set(this.#sent)
     this.#noteShown(shown)
   }
 
@@ -119,18 +123,41 @@ export class Ledger {
    * How much of what was sent leads to what is there, all that is known included; more than one
    * length may, as a delete undoes what came before it.
    */
-  #matchingLengths(shown: Shown): number[] {
-    const matching: number[] = []
+  #matches(shown: Shown): readonly Match[] {
+    const matching: Match[] = []
     let known = ''
-    walkStates(this.#sent, (length, state) => {
+    this.#walk((length, { state, applied }) => {
       if (length < this.#known) return
       if (length === this.#known) known = describe(state.firstOffset, state.bodies, state.isClosed)
-      if (this.#fits(state, shown)) matching.push(length)
+      if (this.#fits(state, shown)) matching.push({ length, applied: [...applied] })
     })
     const { firstOffset, bodies, isClosed } = shown
     const found = describe(firstOffset, { length: firstOffset + bodies.length }, isClosed)
     assert.ok(matching.length > 0, `${this.#name}: ${found} found, ${known} known: no state fits`)
     return matching
+  }
+
+  /**
+   * Calls `visit` with every state that a prefix of what was sent may lead to; it changes after
+   * that. A part of a transaction that was not answered may have been refused for another stream's
+   * sake.
+   */
+  #walk(visit: (length: number, path: Path) => void): void {
+    const paths: [number, Path][] = [[0, { state: empty(), applied: [] }]]
+    for (let next = paths.pop(); next !== undefined; next = paths.pop()) {
+      let [length] = next
+      const [, path] = next
+      for (visit(length, path); length < this.#sent.length; visit(length, path)) {
+        const sent = this.#sent[length] as Sent
+        const isAccepted = this.#accepted.has(sent)
+        length += 1
+        const isPart = sent.kind === 'batch' && sent.transaction !== undefined
+        if (isPart && !isAccepted) paths.push([length, copyOf(path)])
+        if (!isAccepted && !isAcceptable(path.state, sent)) continue
+        path.applied.push(sent)
+        apply(path.state, sent)
+      }
+    }
   }
 
   #fits(state: State, { firstOffset, bodies, isClosed = false }: Shown): boolean {
@@ -167,30 +194,64 @@ export function checkTransactions(ledgers: Iterable<Ledger>): void {
   }
 }
 
-type State = { firstOffset: number; bodies: string[]; isClosed: boolean }
+type State = {
+  firstOffset: number
+  bodies: string[]
+  isClosed: boolean
+  /** Appends of the producer. */
+  produced: number
+}
 
-/** Calls `visit` with the state after each prefix; it is the same object all along. */
-function walkStates(sent: readonly Sent[], visit: (length: number, state: State) => void): void {
-  const state: State = { firstOffset: 0, bodies: [], isClosed: false }
-  visit(0, state)
-  for (const [at, it] of sent.entries()) {
-    if (it.kind === 'batch') state.bodies.push(...it.bodies)
-    else if (it.kind === 'trim') state.firstOffset = Math.max(state.firstOffset, it.before)
-    else if (it.kind === 'close') state.isClosed = true
-    else Object.assign(state, { firstOffset: 0, bodies: [], isClosed: false })
-    visit(at + 1, state)
+type Path = { readonly state: State; readonly applied: Sent[] }
+
+function empty(): State {
+  return { firstOffset: 0, bodies: [], isClosed: false, produced: 0 }
+}
+
+function copyOf({ state, applied }: Path): Path {
+  return { state: { ...state, bodies: [...state.bodies] }, applied: [...applied] }
+}
+
+/** Whether a shard in this state takes it, as far as the stream alone decides. */
+function isAcceptable({ bodies, isClosed, produced }: State, sent: Sent): boolean {
+  switch (sent.kind) {
+    case 'batch':
+      return !isClosed && (sent.seq === undefined || sent.seq === produced)
+    case 'trim':
+      return sent.before <= bodies.length
+    case 'close':
+    case 'delete':
+      return bodies.length > 0 // no stream is made without a record
+  }
+}
+
+function apply(state: State, sent: Sent): void {
+  switch (sent.kind) {
+    case 'batch':
+      state.bodies.push(...sent.bodies)
+      if (sent.seq !== undefined) state.produced += 1
+      break
+    case 'trim':
+      state.firstOffset = Math.max(state.firstOffset, sent.before)
+      break
+    case 'close':
+      state.isClosed = true
+      break
+    case 'delete':
+      Object.assign(state, empty())
   }
 }
 
 function partStates(
   sent: readonly Sent[],
-  shortest: number,
-  longest: number,
+  matches: readonly Match[],
 ): ReadonlyMap<number, PartState> {
   const parts = new Map<number, PartState>()
-  for (const [at, it] of sent.entries()) {
+  for (const it of sent) {
     if (it.kind !== 'batch' || it.transaction === undefined) continue
-    parts.set(it.transaction, at < shortest ? 'there' : at < longest ? 'unclear' : 'gone')
+    const found = matches.filter(({ applied }) => applied.includes(it)).length
+    const state = found === 0 ? 'gone' : found === matches.length ? 'there' : 'unclear'
+    parts.set(it.transaction, state)
   }
   return parts
 }
@@ -204,5 +265,5 @@ function bodiesOf(sent: Sent): readonly string[] {
 }
 
 function isByProducer(sent: Sent): boolean {
-  return sent.kind === 'batch' && sent.byProducer
+  return sent.kind === 'batch' && sent.seq !== undefined
 }
