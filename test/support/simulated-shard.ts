@@ -19,7 +19,6 @@ import {
   type JournalMemory,
   Word,
 } from '../../src/shared/memory/journal-memory.ts'
-import type { CheckpointerJob } from '../../src/shared/protocol/checkpointer.ts'
 import type {
   Mutation,
   MutationResult,
@@ -40,12 +39,12 @@ import type { EncodeCounters } from '../../src/workers/journal/encode-meter.ts'
 import { LogBuffer } from '../../src/workers/journal/log-buffer.ts'
 import { openDataDirectory } from '../../src/workers/recovery/data-directory.ts'
 import { type RecoveredShard, recoverShard } from '../../src/workers/recovery/open-shard.ts'
-import { runJob } from '../../src/workers/streams/checkpointer-job.ts'
 import { loadSigningKey } from '../../src/workers/streams/key-files.ts'
 import { readStream } from '../../src/workers/streams/read-stream.ts'
 import type { Random } from './random.ts'
 import type { Clock } from './simulated-clock.ts'
 import type { SimulatedDisk } from './simulated-disk.ts'
+import { type JobEnd, SimulatedWriteBack } from './simulated-write-back.ts'
 
 export { Clock } from './simulated-clock.ts'
 
@@ -116,7 +115,7 @@ export class SimulatedShard {
   readonly #writer: BlockWriter
   readonly #engine: ShardEngine | undefined
   #buffer: LogBuffer | undefined
-  readonly #jobs: CheckpointerJob[] = []
+  readonly #writeBack: SimulatedWriteBack
   #waiting: Waiting[] = []
 
   constructor(
@@ -132,6 +131,7 @@ export class SimulatedShard {
     this.#shard = shard
     this.#random = random
     this.#clock = clock
+    this.#writeBack = new SimulatedWriteBack(disk, shard, random)
     const environment = clock.environment(random)
     openDataDirectory(disk, environment, shards)
     if (shard === 0 && signer !== STUB_SIGNER) loadSigningKey(disk, environment, signer.toPem())
@@ -163,7 +163,7 @@ export class SimulatedShard {
       memory: this.#memory,
       buffer,
       freeBytes: () => disk.freeBytes(),
-      postJob: job => this.#jobs.push(job),
+      postJob: job => this.#writeBack.post(job),
       emit: event => {
         if (event.kind === 'log') this.logged.push(event)
         if (event.kind === 'damage') this.damage.push(event.damage)
@@ -260,8 +260,8 @@ export class SimulatedShard {
   step(): void {
     const choice = this.#random.below(10)
     if (choice < 5) this.flush()
-    else if (choice < 6) this.runJob()
-    else if (choice < 8) this.#clock.pass(this.#random.below(60))
+    else if (choice < 7) this.#take(this.#writeBack.step())
+    else if (choice < 9) this.#clock.pass(this.#random.below(60))
     this.advance()
   }
 
@@ -271,10 +271,13 @@ export class SimulatedShard {
 
   /** Returns whether it did something: looking whether retention lets go happens all the time. */
   runJob(): boolean {
-    const job = this.#jobs.shift()
-    if (job === undefined) return false
-    this.#engine?.onResult(runJob(this.disk, this.#shard, job))
-    return job.kind !== 'retention'
+    const end = this.#writeBack.run()
+    this.#take(end)
+    return end !== undefined && end.kind !== 'retention'
+  }
+
+  #take(end: JobEnd | undefined): void {
+    if (end !== undefined) this.#engine?.onResult(end.result)
   }
 
   advance(): void {
