@@ -7,23 +7,29 @@ import { HEADER_PATH, INITIALISING_PATH, LOCK_PATH } from '../shared/format/path
 // One process on a data directory, for its life: without the lock nothing in it is touched.
 //
 // - The lock is the kernel's (OFD on Linux) and belongs to an open file of this process: it is gone
-//   when the process is, however it ends. A lock file that is left behind means nothing.
+//   when the process is, however it ends. A lock file that is left behind means nothing, and one
+//   that is removed frees nothing: varve.json is locked too.
 // - A directory that cannot be locked is not served, whatever the reason.
 // - A directory that is not ours is left as it is: no lock file is made in it.
 
 /** What a directory of ours has from the first step of its layout on. */
 const OUR_PATHS = [LOCK_PATH, HEADER_PATH, INITIALISING_PATH, `${INITIALISING_PATH}.tmp`]
 
-/** Takes the whole file; false when another open file holds it. @throws Error of the system */
-type TryLock = (file: number) => boolean
+/** Takes a range of a file; false when another open file holds it. @throws Error of the system */
+type TryLock = (file: number, offset: number, length: number) => boolean
+
+/** Beyond the content, so that even a lock that keeps readers out keeps none out. */
+const LOCKED_AT = 2 ** 40
 
 export class DirectoryLock {
-  readonly #file: number
+  readonly #data: string
+  /** Open files by their paths. */
+  readonly #files = new Map<string, number>()
   /** Whether there was nothing in the directory, so that a new store will be laid out. */
   readonly isNew: boolean
 
-  private constructor(file: number, isNew: boolean) {
-    this.#file = file
+  private constructor(data: string, isNew: boolean) {
+    this.#data = data
     this.isNew = isNew
   }
 
@@ -41,23 +47,43 @@ export class DirectoryLock {
         `it is not empty and has no ${HEADER_PATH}; choose another directory, or restore that file`,
       )
     }
-    const file = attempt(data, 'locked', () =>
-      openSync(join(data, LOCK_PATH), constants.O_RDWR | constants.O_CREAT, 0o600),
-    )
+    const lock = new DirectoryLock(data, names.length === 0)
     try {
-      if (!attempt(data, 'locked', () => tryLock(file))) {
-        const detail = `another process is serving the data directory ${data}; stop it first`
-        throw new StoreError('invalid_request', detail)
-      }
+      lock.#hold(LOCK_PATH, constants.O_CREAT, tryLock)
+      if (names.includes(HEADER_PATH)) lock.#hold(HEADER_PATH, 0, tryLock)
     } catch (error) {
-      closeSync(file)
+      lock.release()
       throw error
     }
-    return new DirectoryLock(file, names.length === 0)
+    return lock
+  }
+
+  /**
+   * Locks varve.json as it is now that the directory is laid out, which may have replaced it:
+   * somebody may remove the lock file of a running process for a leftover, but not that one.
+   */
+  holdHeader(): void {
+    this.#hold(HEADER_PATH, 0, loadTryLock(this.#data))
   }
 
   release(): void {
-    closeSync(this.#file)
+    for (const file of this.#files.values()) closeSync(file)
+    this.#files.clear()
+  }
+
+  #hold(path: string, flags: number, tryLock: TryLock): void {
+    const data = this.#data
+    const full = join(data, path)
+    const before = this.#files.get(path)
+    if (before !== undefined) {
+      this.#files.delete(path)
+      closeSync(before) // it would keep this process out, too
+    }
+    const file = attempt(data, 'locked', () => openSync(full, constants.O_RDWR | flags, 0o600))
+    this.#files.set(path, file)
+    if (attempt(data, 'locked', () => tryLock(file, LOCKED_AT, 1))) return
+    const detail = `another process is serving the data directory ${data}; stop it first`
+    throw new StoreError('invalid_request', detail)
   }
 }
 

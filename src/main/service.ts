@@ -41,6 +41,7 @@ export class Service {
     try {
       const store = await openStore(config, log)
       try {
+        lock.holdHeader()
         const server = await openServer({ store, config: httpConfig(config), logger: log })
         addEngineGauges(server.metrics, store)
         return new Service(lock, store, server)

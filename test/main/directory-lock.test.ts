@@ -76,6 +76,21 @@ lock('another process is kept out, and a killed one leaves no obstacle', () =>
   }),
 )
 
+lock('removing the lock file of a running process lets no other one in', () =>
+  withDirectory(data => {
+    const first = DirectoryLock.take(data)
+    writeFileSync(join(data, 'varve.json'), 'header')
+    first.holdHeader()
+    rmSync(join(data, 'lock'))
+    assert.match(refusalOf(data), /another process is serving the data directory/)
+    first.release()
+    const second = DirectoryLock.take(data)
+    second.holdHeader()
+    assert.match(refusalOf(data), /another process is serving the data directory/)
+    second.release()
+  }),
+)
+
 lock('no PATH and no program is needed', () =>
   withDirectory(data => {
     const { PATH } = process.env
