@@ -1,6 +1,6 @@
 import { crash } from '../../shared/assert.ts'
 import { StoreError } from '../../shared/errors.ts'
-import { whenChanged } from '../../shared/memory/doorbell.ts'
+import { ring, whenChanged } from '../../shared/memory/doorbell.ts'
 import {
   Counter,
   DirectIo,
@@ -80,6 +80,7 @@ export class DurableWaits {
   abandon(): void {
     this.#isAbandoned = true
     this.#settle()
+    ring(this.#memory.words, Word.flushed) // nobody else does any more: the watch ends
   }
 
   async #watch(): Promise<void> {
