@@ -35,7 +35,7 @@ export const ENGINE_SABOTAGES: readonly Sabotage[] = [
   {
     what: 'a producer that repeats itself is not recognised',
     file: `${ENGINE}appender.ts`,
-    find: 'const repeat = found && this.#repeated(found, append, now)',
+    find: 'const repeat = found && this.#repeated(found, append)',
     replace: 'const repeat = found && undefined',
     tests: [CRASH, 'workers/engine/'],
   },

@@ -107,7 +107,6 @@ export class SimulatedShard {
   /** What the engine has said. */
   readonly logged: Extract<ShardEvent, { kind: 'log' }>[] = []
   readonly damage: StreamDamage[] = []
-  readonly #shard: number
   readonly #random: Random
   readonly #clock: Clock
   readonly #memory: JournalMemory
@@ -128,7 +127,6 @@ export class SimulatedShard {
     signer: Signer = SIGNER,
   ) {
     this.disk = disk
-    this.#shard = shard
     this.#random = random
     this.#clock = clock
     this.#writeBack = new SimulatedWriteBack(disk, shard, random)
