@@ -7,7 +7,7 @@ import { planRead } from '../../src/workers/engine/read-planner.ts'
 import { openDataDirectory } from '../../src/workers/recovery/data-directory.ts'
 import { JournalDamage } from '../../src/workers/recovery/journal-walk.ts'
 import { type RecoveredShard, recoverShard } from '../../src/workers/recovery/open-shard.ts'
-import { readCatalogue } from '../../src/workers/streams/catalogue-file.ts'
+import { readCatalogue } from '../../src/workers/streams/catalogue-copies.ts'
 import { readStream } from '../../src/workers/streams/read-stream.ts'
 import type { FlatDisk } from '../support/flat-disk.ts'
 import {

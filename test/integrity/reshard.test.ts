@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { StoreError } from '../../src/shared/errors.ts'
-import { cataloguePath } from '../../src/shared/format/paths.ts'
+import { catalogueCopyPath, cataloguePath } from '../../src/shared/format/paths.ts'
 import { shardOf } from '../../src/shared/format/shard-of.ts'
 import { openDataDirectory } from '../../src/workers/recovery/data-directory.ts'
 import { reshard } from '../../src/workers/recovery/reshard.ts'
@@ -50,7 +50,9 @@ for (const [from, to] of [
 
 change('a damaged shard refuses the change, which touches nothing', () => {
   const store = build(3)
-  store.disk.content(cataloguePath(1)).fill(0xff, 20, 40)
+  for (const path of [cataloguePath(1), catalogueCopyPath(1)]) {
+    store.disk.content(path).fill(0xff, 20, 40)
+  }
   const before = snapshot(store.disk)
   assert.throws(
     () => start(store, 2),

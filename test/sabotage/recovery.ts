@@ -11,7 +11,7 @@ export const RECOVERY: readonly Sabotage[] = [
   {
     what: 'blocks known from the page cache alone are not written again',
     file: OPEN,
-    find: 'writeAgain(this.#disk, this.#shard, this.#found.unvouched)',
+    find: '    writeAgain(this.#disk, this.#shard, this.#found.unvouched)\n',
     replace: '',
     tests: [CRASH],
   },
@@ -25,7 +25,7 @@ export const RECOVERY: readonly Sabotage[] = [
   {
     what: 'the last commit of the catalogue is not written again',
     file: OPEN,
-    find: 'settleCatalogue(this.#disk, this.#shard, this.#catalogue)',
+    find: '    settleCatalogue(this.#disk, this.#catalogue)\n',
     replace: '',
     tests: [CRASH],
   },

@@ -1,22 +1,22 @@
 import { CRASH, type Sabotage } from './sabotage.ts'
 
 const WRITER = 'src/workers/streams/checkpoint-writer.ts'
-const CATALOGUE = 'src/workers/streams/catalogue-file.ts'
+const CATALOGUE = 'src/workers/streams/catalogue-copies.ts'
 
 /** How segments and catalogue come to hold what the journal frees, and how they are read. */
 export const WRITE_BACK: readonly Sabotage[] = [
   {
     what: 'the catalogue is not synced',
     file: CATALOGUE,
-    find: 'yield { files: [file], directories: [parentPath(path)] }',
-    replace: 'yield { files: [], directories: [parentPath(path)] }',
+    find: 'yield { files, directories: [parentPath(path), parentPath(copyPath)] }',
+    replace: 'yield { files: [], directories: [parentPath(path), parentPath(copyPath)] }',
     tests: [CRASH],
   },
   {
     what: 'a catalogue that was made smaller is not synced',
     file: CATALOGUE,
-    find: 'writeFully(disk, file, compacted, 0)\n      yield { files: [file], directories: [] }',
-    replace: 'writeFully(disk, file, compacted, 0)',
+    find: 'yield { files, directories: [] }\n    for (const target of paths)',
+    replace: 'for (const target of paths)',
     tests: ['workers/streams/catalogue-file', CRASH],
   },
   {

@@ -12,7 +12,7 @@ import {
   encodeCheckpointBody,
   signedBytes,
 } from '../../src/shared/format/checkpoint.ts'
-import { cataloguePath } from '../../src/shared/format/paths.ts'
+import { catalogueCopyPath, cataloguePath } from '../../src/shared/format/paths.ts'
 import {
   decodeRecord,
   RECORD_LAYOUT,
@@ -20,7 +20,7 @@ import {
   type RecordView,
 } from '../../src/shared/format/record.ts'
 import type { Signer } from '../../src/shared/signing.ts'
-import { readCatalogue } from '../../src/workers/streams/catalogue-file.ts'
+import { readCatalogue } from '../../src/workers/streams/catalogue-copies.ts'
 import type { FlatDisk } from './flat-disk.ts'
 import { forgeChecksum } from './inspected-store.ts'
 
@@ -44,7 +44,8 @@ function forgeEntry(
   })
   const commit = encodeCommitEntry({ ...catalogue.commit, entries: entries.length })
   const { salt } = catalogue
-  disk.put(cataloguePath(0), placeEntries([...entries, commit], { salt, position: 0 }))
+  const forged = placeEntries([...entries, commit], { salt, position: 0 })
+  for (const path of [cataloguePath(0), catalogueCopyPath(0)]) disk.put(path, forged)
 }
 
 /** Cuts the active segment at byte `at`, before record `offset`, and everything else with it. */

@@ -28,7 +28,7 @@ const NAMES: readonly (readonly [name: RegExp, kind: Kind])[] = [
   [/\.(wal|spare)$/, 'journal'],
   [/\.log$/, 'segment'],
   [/\.idx$/, 'index'],
-  [/^catalogue(\.tmp)?$/, 'catalogue'],
+  [/^(shard-\d+\.)?catalogue(\.tmp)?$/, 'catalogue'],
   [/\.cut$/, 'quarantine'],
   [/\.json(\.tmp)?$/, 'json'],
   [/\.(pub|pem)(\.tmp)?$/, 'key'],

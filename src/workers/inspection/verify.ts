@@ -5,9 +5,10 @@ import { cataloguePath, journalPath, streamPath } from '../../shared/format/path
 import { MIB } from '../../shared/limits.ts'
 import type { Finding, InspectionMessage } from '../../shared/protocol/inspection.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
-import { withFile } from '../disk/files.ts'
+import { readWhole, withFile } from '../disk/files.ts'
 import { listJournalFiles } from '../journal/journal-files.ts'
-import { type CatalogueContent, type LiveEntry, readCatalogue } from '../streams/catalogue-file.ts'
+import { readCatalogue } from '../streams/catalogue-copies.ts'
+import type { CatalogueContent, LiveEntry } from '../streams/catalogue-file.ts'
 import { type Counts, Draft, noCounts } from './draft.ts'
 import { findShards } from './header-check.ts'
 import type { Trust } from './chain-check.ts'
@@ -127,15 +128,26 @@ class Verification {
         const reason = 'the catalogue does not check; streams of the shard are not checked'
         return draft.damage({ file, bytes, reason })
       }
-      const size = withFile(this.#disk, file, 'read', open => this.#disk.size(open))
+      const size = withFile(this.#disk, found.path, 'read', open => this.#disk.size(open))
       if (size > found.bytes) {
         const reason = 'behind the last whole journal checkpoint: one without a commit'
-        draft.note({ file, bytes: [found.bytes, size], reason })
+        draft.note({ file: found.path, bytes: [found.bytes, size], reason })
       }
+      if (found.stale !== undefined) this.#noteStale(found.path, found.stale, draft)
       const live = found.live.filter(entry => checkEntry(entry, file, draft))
       content = { ...found, live }
     })
     return content
+  }
+
+  /** The next start makes both copies the same. */
+  #noteStale(path: string, stale: string, draft: Draft): void {
+    const sound = readWhole(this.#disk, path)
+    const other = this.#disk.exists(stale) ? readWhole(this.#disk, stale) : Buffer.alloc(0)
+    const at = sound.findIndex((byte, index) => byte !== other[index])
+    const from = at === -1 ? sound.length : at
+    const reason = `damaged, missing or behind; the next start writes it again by ${path}`
+    draft.note({ file: stale, bytes: [from, Math.max(from, other.length)], reason })
   }
 
   /** What the journal deletes, and what it knows of segments. */

@@ -18,7 +18,7 @@ import { makeDirectories, readWhole, removeTree, replaceFile } from '../disk/fil
 import type { Environment } from '../environment.ts'
 import { prepareJournalFile } from '../journal/journal-files.ts'
 import { decideMove, discardJournals, findMove, moveJournals } from './shard-move.ts'
-import { createCatalogue } from '../streams/catalogue-file.ts'
+import { createCatalogue } from '../streams/catalogue-copies.ts'
 
 // varve.json says that a directory is one of ours, laid out completely. While it is laid out, a
 // marker file says that nothing was ever served from it, so that it may be begun anew. A directory

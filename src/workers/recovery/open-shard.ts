@@ -21,7 +21,13 @@ import {
   readNewest,
 } from '../journal/journal-files.ts'
 import type { JournalEnd } from '../journal/log-buffer.ts'
-import { type CatalogueContent, readCatalogue, settleCatalogue } from '../streams/catalogue-file.ts'
+import {
+  copyCatalogue,
+  readCatalogue,
+  settleCatalogue,
+  type StoredCatalogue,
+} from '../streams/catalogue-copies.ts'
+import type { CatalogueContent } from '../streams/catalogue-file.ts'
 import { StreamLog } from '../streams/stream-log.ts'
 import { StreamTable } from '../streams/stream-table.ts'
 import { TailArena } from '../streams/tail-arena.ts'
@@ -72,7 +78,7 @@ export class ShardRecovery {
   readonly #shard: number
   readonly #options: ShardOptions
   readonly #startedMs: number
-  readonly #catalogue: CatalogueContent
+  readonly #catalogue: StoredCatalogue
   #walked: Walked | undefined
   /** The streams: up to the journal's end, or, where it was refused, as the catalogue has them. */
   state: ReplayedState
@@ -84,7 +90,7 @@ export class ShardRecovery {
     environment: Environment,
     shard: number,
     options: ShardOptions,
-    catalogue: CatalogueContent,
+    catalogue: StoredCatalogue,
   ) {
     this.#disk = disk
     this.#environment = environment
@@ -108,7 +114,9 @@ export class ShardRecovery {
     const catalogue = readCatalogue(disk, shard)
     if (!('live' in catalogue)) {
       const { damagedAt, damagedTo } = catalogue
-      throw new JournalDamage(`the catalogue is damaged in bytes ${damagedAt} to ${damagedTo}`)
+      throw new JournalDamage(
+        `the catalogue and its second copy are damaged, from byte ${damagedAt} to ${damagedTo}`,
+      )
     }
     const recovery = new ShardRecovery(disk, environment, shard, options, catalogue)
     recovery.#walk()
@@ -138,7 +146,7 @@ export class ShardRecovery {
    */
   settle(): void {
     const { live, lastCheckpointAt, commit, removed } = this.#catalogue
-    settleCatalogue(this.#disk, this.#shard, this.#catalogue)
+    settleCatalogue(this.#disk, this.#catalogue)
     freeJournalFiles(this.#disk, this.#shard, commit.journalFile)
     runSteps(this.#disk, releaseSegments(this.#disk, trimmedLast(live, lastCheckpointAt)))
     const removal = new Removal(this.#disk)
@@ -152,7 +160,10 @@ export class ShardRecovery {
    */
   begin(): BegunShard {
     const { walk, end, counts } = this.#found
-    const rebuilt = readNewest(this.#disk, this.#shard)?.damaged ?? []
+    const { stale } = this.#catalogue
+    const notes = readNewest(this.#disk, this.#shard)?.damaged ?? []
+    const rebuilt = stale === undefined ? notes : [stale, ...notes]
+    copyCatalogue(this.#disk, this.#catalogue)
     if (end.decision === 'cut') quarantine(this.#disk, this.#shard, end)
     const journal = openEpoch(this.#disk, this.#environment, walk.file, end, this.#options)
     const { ledger, table } = this.state

@@ -7,17 +7,10 @@ import {
   encodeDecisionEntry,
   encodeRemovedEntry,
   ENTRY_HEADER_BYTES,
-  type EntryPlace,
   placeEntries,
   STREAM_ENTRY_LAYOUT,
   type StreamEntry,
 } from '../../shared/format/catalogue.ts'
-import { assert } from '../../shared/assert.ts'
-import { cataloguePath, parentPath } from '../../shared/format/paths.ts'
-import { MIB } from '../../shared/limits.ts'
-import { type Disk, DiskError } from '../disk/disk.ts'
-import { readFully, readWhole, replaceFile, withFile, writeFully } from '../disk/files.ts'
-import type { Steps } from '../disk/sync-steps.ts'
 
 /** A stream's entry that holds, and where it lies in the file. */
 export type LiveEntry = { readonly stream: StreamEntry; readonly at: number; readonly end: number }
@@ -59,7 +52,6 @@ export type CatalogueDamage = {
   readonly salvaged: CatalogueContent | undefined
 }
 
-const COMPACT_FROM_BYTES = MIB
 const MAGIC = Buffer.from('VCAT')
 const STREAM_ID_AT = ENTRY_HEADER_BYTES + STREAM_ENTRY_LAYOUT.streamId[0]
 
@@ -212,117 +204,8 @@ function apply(entries: readonly Uncommitted[], live: Map<string, LiveEntry>): S
   return { decisions, removed }
 }
 
-/**
- * Writes a new shard's catalogue: the entries of its streams, the journal at its beginning.
- * @param salt random, CATALOGUE_SALT_BYTES as latin1
- */
-export function createCatalogue(
-  disk: Disk,
-  shard: number,
-  entries: readonly Buffer[],
-  commit: Omit<CommitEntry, 'entries'>,
-  salt: string,
-): void {
-  const end = encodeCommitEntry({ ...commit, entries: entries.length })
-  const content = placeEntries([...entries, end], { salt, position: 0 })
-  replaceFile(disk, cataloguePath(shard), content)
-}
-
-/** The entries that hold, as they lie in the file. */
-export function readEntries(disk: Disk, shard: number): { name: string; bytes: Buffer }[] {
-  const file = readWhole(disk, cataloguePath(shard))
-  const content = parseCatalogue(file)
-  assert('live' in content, 'a catalogue that was just written checks')
-  return content.live.map(({ stream, at, end }) => ({
-    name: stream.name,
-    bytes: file.subarray(at, end),
-  }))
-}
-
-export function readCatalogue(disk: Disk, shard: number): CatalogueContent | CatalogueDamage {
-  return parseCatalogue(readWhole(disk, cataloguePath(shard)))
-}
-
-/**
- * Appends a checkpoint's entries, its commit last. Durable when it ends; then the checkpoint holds.
- * The directory is synced too: the file may have taken its place not long ago. Returns its length.
- */
-export function* appendToCatalogue(
-  disk: Disk,
-  shard: number,
-  place: EntryPlace,
-  entries: readonly Buffer[],
-): Steps<number> {
-  const path = cataloguePath(shard)
-  const file = disk.open(path, 'update')
-  try {
-    const { position } = place
-    const addition = placeEntries(entries, place)
-    if (disk.size(file) > position) disk.truncate(file, position)
-    writeFully(disk, file, addition, position)
-    yield { files: [file], directories: [parentPath(path)] }
-    return position + addition.length
-  } finally {
-    disk.close(file)
-  }
-}
-
-/**
- * Makes durable again what recovery goes by, as it may be known from the page cache alone
- * (faults.md, rule 9), and cuts the unfinished checkpoint behind it. The bytes are written over
- * themselves: a crash on the way leaves each sector as it was, so a commit that was durable stays.
- */
-export function settleCatalogue(disk: Disk, shard: number, content: CatalogueContent): void {
-  const { lastCheckpointAt, bytes } = content
-  withFile(disk, cataloguePath(shard), 'update', file => {
-    const last = readFully(disk, file, lastCheckpointAt, bytes - lastCheckpointAt)
-    writeFully(disk, file, last, lastCheckpointAt)
-    if (disk.size(file) > bytes) disk.truncate(file, bytes)
-    disk.sync(file)
-  })
-}
-
-/** The length of a catalogue, and why it is not shorter, if that failed. */
-export type Compacted = { readonly bytes: number; readonly notes: readonly string[] }
-
-/**
- * Rewrites the catalogue with only what holds, once more than half of it does not. The cost is paid
- * for by the entries appended since the last time. Whatever fails but a sync leaves one of the two
- * files in place, whole: the commit holds already.
- */
-export function* compactCatalogue(
-  disk: Disk,
-  shard: number,
-  bytes: number,
-  streams: number,
-): Steps<Compacted> {
-  const liveGuess = streams * 256
-  if (bytes < COMPACT_FROM_BYTES || bytes < 2 * liveGuess) return { bytes, notes: [] }
-  const path = cataloguePath(shard)
-  let length = bytes
-  try {
-    const compacted = compact(readWhole(disk, path))
-    // A damaged one is left for the next start to name; what is appended behind it holds.
-    if (compacted === undefined || 2 * compacted.length > bytes) return { bytes, notes: [] }
-    const file = disk.open(`${path}.tmp`, 'create')
-    try {
-      writeFully(disk, file, compacted, 0)
-      yield { files: [file], directories: [] }
-    } finally {
-      disk.close(file)
-    }
-    disk.rename(`${path}.tmp`, path)
-    length = compacted.length
-    // A crash may bring the old file back until then; appends to the new one wait for it too.
-    yield { files: [], directories: [parentPath(path)] }
-    return { bytes: length, notes: [] }
-  } catch (error) {
-    if (!(error instanceof DiskError) || error.isSync) throw error
-    return { bytes: length, notes: [`the catalogue was not compacted: ${error.message}`] }
-  }
-}
-
-function compact(file: Buffer): Buffer | undefined {
+/** The bytes of a catalogue with only what holds; undefined where it is damaged. */
+export function compact(file: Buffer): Buffer | undefined {
   const content = parseCatalogue(file)
   if (!('live' in content)) return undefined
   const { decisions, removed } = content

@@ -1,7 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { CODECS } from '../../../src/shared/format/compression.ts'
-import { readCatalogue } from '../../../src/workers/streams/catalogue-file.ts'
+import { readCatalogue } from '../../../src/workers/streams/catalogue-copies.ts'
 import type { FlatDisk } from '../../support/flat-disk.ts'
 import {
   directStore,

@@ -1,4 +1,5 @@
 import { suite } from 'uvu'
+import { catalogueCopyPath } from '../../../src/shared/format/paths.ts'
 import * as assert from 'uvu/assert'
 import { StoreError } from '../../../src/shared/errors.ts'
 import { RECORD_LAYOUT } from '../../../src/shared/format/record.ts'
@@ -317,11 +318,24 @@ verify('what belongs to no stream is a note, and so is what recovery has cut', (
 
 verify('an entry of the catalogue that does not check is named', () => {
   const { disk } = smallStore()
-  flip(disk, CATALOGUE, 5)
+  for (const path of [CATALOGUE, catalogueCopyPath(0)]) flip(disk, path, 5)
   const [finding, ...others] = verifyStore(disk).damages
   assert.equal(others, [])
   assert.is(finding?.file, CATALOGUE)
   assert.is(finding?.bytes?.[0], 0)
+})
+
+verify('a damaged copy of the catalogue is a note, for the other one has all of it', () => {
+  for (const path of [CATALOGUE, catalogueCopyPath(0)]) {
+    const { disk } = smallStore()
+    flip(disk, path, 5)
+    const { damages, notes } = verifyStore(disk)
+    assert.equal(damages, [])
+    assert.equal(
+      notes.map(({ file, bytes }) => [file, bytes?.[0]]),
+      [[path, 5]],
+    )
+  }
 })
 
 verify('a directory without a header is refused, as is another format', () => {

@@ -2,6 +2,8 @@ import { PAGE_BYTES } from '../../../src/shared/limits.ts'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
+  catalogueCopyPath,
+  cataloguePath,
   journalPath,
   newestCopyPath,
   newestPath,
@@ -91,6 +93,52 @@ recovery('every start opens a new file with a higher epoch', () => {
   const second = open(disk)
   assert.is(second.journal?.file.epoch, (first.journal?.file.epoch ?? 0) + 1)
   assert.is(second.table.durable('a')?.durableNextOffset, 4)
+})
+
+recovery('a damaged, lost or rolled back catalogue is made anew from its second copy', () => {
+  const maker = new StoreMaker()
+  maker.append('a', 2)
+  maker.store()
+  const older = maker.copy().disk
+  maker.append('a', 4)
+  maker.store()
+  const store = maker.copy().disk
+  const rolledBack = (disk: FlatDisk, path: string) => disk.put(path, older.content(path))
+  for (const path of [cataloguePath(0), catalogueCopyPath(0)]) {
+    for (const damage of [flipped, removed, rolledBack]) {
+      const disk = store.copy()
+      const sound = disk.content(path)
+      damage(disk, path)
+      const { refused, table, report } = open(disk)
+      assert.is(refused, null)
+      assert.is(table.durable('a')?.durableNextOffset, 6)
+      assert.equal(report?.rebuilt, [path])
+      assert.equal(disk.content(path), sound)
+    }
+  }
+})
+
+recovery('a catalogue whose copies are both damaged is refused, and nothing is written', () => {
+  const disk = storeOf(6, 2)
+  for (const path of [cataloguePath(0), catalogueCopyPath(0)]) flipped(disk, path)
+  const before = contents(disk)
+  assert.throws(() => open(disk), /the catalogue and its second copy are damaged/)
+  assert.equal(contents(disk), before)
+})
+
+recovery('a journal file that is older than the catalogue is refused', () => {
+  const maker = new StoreMaker()
+  maker.append('a', 2)
+  maker.journal()
+  const older = maker.copy().disk
+  maker.append('a', 2)
+  maker.store()
+  const { disk } = maker.copy()
+  const files = listJournalFiles(disk, 0).map(number => journalPath(0, number))
+  const shared = files.filter(path => older.paths().includes(path))
+  for (const path of shared) disk.put(path, older.content(path))
+  assert.ok(shared.length > 0)
+  assert.match(open(disk).refused ?? '', /it is an older copy|is not there|was durable/)
 })
 
 recovery('a full disk leaves everything readable, and room lets the epoch begin', () => {

@@ -1,0 +1,193 @@
+import { assert } from '../../shared/assert.ts'
+import {
+  type CommitEntry,
+  type EntryPlace,
+  encodeCommitEntry,
+  placeEntries,
+} from '../../shared/format/catalogue.ts'
+import { catalogueCopyPath, cataloguePath, parentPath } from '../../shared/format/paths.ts'
+import { MIB } from '../../shared/limits.ts'
+import { type Disk, DiskError } from '../disk/disk.ts'
+import { readFully, readWhole, replaceFile, withFile, writeFully } from '../disk/files.ts'
+import type { Steps } from '../disk/sync-steps.ts'
+import {
+  type CatalogueContent,
+  type CatalogueDamage,
+  compact,
+  parseCatalogue,
+} from './catalogue-file.ts'
+
+// A catalogue is on the disk twice, in its shard's directory and outside of it. All that is written
+// goes to both. Of two that are sound the one with the later commit holds.
+
+const COMPACT_FROM_BYTES = MIB
+
+/**
+ * Writes a new shard's catalogue: the entries of its streams, the journal at its beginning.
+ * @param salt random, CATALOGUE_SALT_BYTES as latin1
+ */
+export function createCatalogue(
+  disk: Disk,
+  shard: number,
+  entries: readonly Buffer[],
+  commit: Omit<CommitEntry, 'entries'>,
+  salt: string,
+): void {
+  const end = encodeCommitEntry({ ...commit, entries: entries.length })
+  const content = placeEntries([...entries, end], { salt, position: 0 })
+  for (const path of cataloguePaths(shard)) replaceFile(disk, path, content)
+}
+
+/** A catalogue as the better of its two copies has it. */
+export type StoredCatalogue = CatalogueContent & {
+  /** The copy that holds. */
+  readonly path: string
+  /** The other one, where it is damaged, missing or behind. */
+  readonly stale: string | undefined
+}
+
+/**
+ * Reads both copies of a catalogue and takes the one with the later commit. Each checkpoint goes to
+ * both, so one of them may be damaged, lost or rolled back without harm.
+ */
+export function readCatalogue(disk: Disk, shard: number): StoredCatalogue | CatalogueDamage {
+  const [path, copyPath] = cataloguePaths(shard)
+  const bytes = readIfThere(disk, path)
+  const copyBytes = readIfThere(disk, copyPath)
+  const content = parseCatalogue(bytes)
+  if (bytes.equals(copyBytes)) {
+    return 'live' in content ? { ...content, path, stale: undefined } : content
+  }
+  const copy = parseCatalogue(copyBytes)
+  if ('live' in content && !isLater(copy, content)) return { ...content, path, stale: copyPath }
+  if ('live' in copy) return { ...copy, path: copyPath, stale: path }
+  assert(!('live' in content), 'the other copy is no better')
+  return content
+}
+
+/** Whether `copy` is sound and has a commit that `content` has not. */
+function isLater(copy: CatalogueContent | CatalogueDamage, { commit }: CatalogueContent): boolean {
+  if (!('live' in copy)) return false
+  const { checkpointLsn, timestamp } = copy.commit
+  const isSame = checkpointLsn === commit.checkpointLsn
+  return isSame ? timestamp > commit.timestamp : checkpointLsn > commit.checkpointLsn
+}
+
+function readIfThere(disk: Disk, path: string): Buffer {
+  return disk.exists(path) ? readWhole(disk, path) : Buffer.alloc(0)
+}
+
+function cataloguePaths(shard: number): [path: string, copyPath: string] {
+  return [cataloguePath(shard), catalogueCopyPath(shard)]
+}
+
+/** The entries that hold, as they lie in the file. */
+export function readEntries(disk: Disk, shard: number): { name: string; bytes: Buffer }[] {
+  const file = readWhole(disk, cataloguePath(shard))
+  const content = parseCatalogue(file)
+  assert('live' in content, 'a catalogue that was just written checks')
+  return content.live.map(({ stream, at, end }) => ({
+    name: stream.name,
+    bytes: file.subarray(at, end),
+  }))
+}
+
+/**
+ * Appends a checkpoint's entries to both copies, its commit last. Durable when it ends; then the
+ * checkpoint holds. The directories are synced too: a file may have taken its place not long ago.
+ * Returns its length.
+ */
+export function* appendToCatalogue(
+  disk: Disk,
+  shard: number,
+  place: EntryPlace,
+  entries: readonly Buffer[],
+): Steps<number> {
+  const [path, copyPath] = cataloguePaths(shard)
+  const files: number[] = []
+  const { position } = place
+  const addition = placeEntries(entries, place)
+  try {
+    files.push(openAt(disk, path, position, copyPath))
+    files.push(openAt(disk, copyPath, position, path))
+    for (const file of files) writeFully(disk, file, addition, position)
+    yield { files, directories: [parentPath(path), parentPath(copyPath)] }
+    return position + addition.length
+  } finally {
+    for (const file of files) disk.close(file)
+  }
+}
+
+/** Opens a copy for what comes at `position`; one that has less is made anew from the other one. */
+function openAt(disk: Disk, path: string, position: number, other: string): number {
+  const hasAll =
+    disk.exists(path) && withFile(disk, path, 'read', file => disk.size(file)) >= position
+  if (!hasAll) replaceFile(disk, path, readWhole(disk, other).subarray(0, position))
+  const file = disk.open(path, 'update')
+  if (disk.size(file) > position) disk.truncate(file, position)
+  return file
+}
+
+/**
+ * Makes durable again what recovery goes by, as it may be known from the page cache alone
+ * (faults.md, rule 9), and cuts the unfinished checkpoint behind it. The bytes are written over
+ * themselves: a crash on the way leaves each sector as it was, so a commit that was durable stays.
+ */
+export function settleCatalogue(disk: Disk, content: StoredCatalogue): void {
+  const { lastCheckpointAt, bytes } = content
+  withFile(disk, content.path, 'update', file => {
+    const last = readFully(disk, file, lastCheckpointAt, bytes - lastCheckpointAt)
+    writeFully(disk, file, last, lastCheckpointAt)
+    if (disk.size(file) > bytes) disk.truncate(file, bytes)
+    disk.sync(file)
+  })
+}
+
+/** Makes both copies of a catalogue that was settled the same. */
+export function copyCatalogue(disk: Disk, { path, stale, bytes }: StoredCatalogue): void {
+  if (stale === undefined) return
+  replaceFile(disk, stale, readWhole(disk, path).subarray(0, bytes))
+}
+
+/** The length of a catalogue, and why it is not shorter, if that failed. */
+export type Compacted = { readonly bytes: number; readonly notes: readonly string[] }
+
+/**
+ * Rewrites the catalogue with only what holds, once more than half of it does not. The cost is paid
+ * for by the entries appended since the last time. Whatever fails but a sync leaves one of the two
+ * files in place, whole: the commit holds already.
+ */
+export function* compactCatalogue(
+  disk: Disk,
+  shard: number,
+  bytes: number,
+  streams: number,
+): Steps<Compacted> {
+  const liveGuess = streams * 256
+  if (bytes < COMPACT_FROM_BYTES || bytes < 2 * liveGuess) return { bytes, notes: [] }
+  const [path, copyPath] = cataloguePaths(shard)
+  const paths = [copyPath, path] // a crash between leaves the one that counts as it was
+  let length = bytes
+  const files: number[] = []
+  try {
+    const compacted = compact(readWhole(disk, path))
+    // A damaged one is left for the next start to name; what is appended behind it holds.
+    if (compacted === undefined || 2 * compacted.length > bytes) return { bytes, notes: [] }
+    for (const target of paths) {
+      const file = disk.open(`${target}.tmp`, 'create')
+      files.push(file)
+      writeFully(disk, file, compacted, 0)
+    }
+    yield { files, directories: [] }
+    for (const target of paths) disk.rename(`${target}.tmp`, target)
+    length = compacted.length
+    // A crash may bring the old files back until then; appends to the new ones wait for it too.
+    yield { files: [], directories: paths.map(parentPath) }
+    return { bytes: length, notes: [] }
+  } catch (error) {
+    if (!(error instanceof DiskError) || error.isSync) throw error
+    return { bytes: length, notes: [`the catalogue was not compacted: ${error.message}`] }
+  } finally {
+    for (const file of files) disk.close(file)
+  }
+}
