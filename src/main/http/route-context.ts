@@ -3,6 +3,7 @@ import type { Sessions } from '../session/sessions.ts'
 import type { StreamStore } from '../store.ts'
 import type { Hub } from '../tail/hub.ts'
 import type { HttpConfig } from './http-config.ts'
+import type { PartialMessages } from './partial-messages.ts'
 import type { Reads } from './reads.ts'
 import type { RequestBodies } from './request-bodies.ts'
 import type { Upgrades } from './upgrades.ts'
@@ -13,6 +14,7 @@ export type RouteContext = {
   readonly config: HttpConfig
   readonly bodies: RequestBodies
   readonly reads: Reads
+  readonly partialMessages: PartialMessages
   readonly hub: Hub
   readonly sessions: Sessions
   /** For messages as long as a request body. */

@@ -21,6 +21,7 @@ import type { HttpConfig } from './http-config.ts'
 import { parseJson } from './json-envelope.ts'
 import { KnownPaths } from './known-paths.ts'
 import { Listeners } from './listeners.ts'
+import { PartialMessages } from './partial-messages.ts'
 import { ReadBudget } from './read-budget.ts'
 import { pageBytes, Reads } from './reads.ts'
 import { RequestBodies } from './request-bodies.ts'
@@ -86,8 +87,9 @@ export async function openServer(parts: ServerParts): Promise<Server> {
   const app = createApp(parts, listeners, connections)
   const upgrades = new Upgrades(app.server, config.requestBytesMax)
   const answers = new AppendAnswers()
+  const partialMessages = new PartialMessages(config.requestIdleMs, config.requestTimeoutMs, now)
   const sessions = new Sessions(
-    { store, limits: config, budget, metrics, answers, log: app.log },
+    { store, limits: config, budget, metrics, answers, partialMessages, log: app.log },
     config.sessionsMax,
   )
   const readBudget = new ReadBudget(
@@ -95,7 +97,17 @@ export async function openServer(parts: ServerParts): Promise<Server> {
     pageBytes(READ_BYTES_DEFAULT, config.recordBytesMax),
   )
   const reads = new Reads(store, readBudget, config.recordBytesMax)
-  const context = { store, config, bodies, reads, hub, sessions, upgrades, metrics }
+  const context = {
+    store,
+    config,
+    bodies,
+    reads,
+    partialMessages,
+    hub,
+    sessions,
+    upgrades,
+    metrics,
+  }
   await addWebSockets(app, upgrades)
   // Hooks hold for what is registered after them.
   app.addHook('onRequest', (request, _reply, done) => connections.enter(request.raw, done))
@@ -114,6 +126,7 @@ export async function openServer(parts: ServerParts): Promise<Server> {
     }
     await connections.drain(closeApp, config.drainMs)
     bodies.close()
+    partialMessages.close()
   }
   return { app, url, metrics, close }
 }
@@ -146,6 +159,11 @@ function createApp(
 async function addWebSockets(app: FastifyInstance, upgrades: Upgrades): Promise<void> {
   await app.register(websocket, {
     options: { perMessageDeflate: false, maxPayload: WEBSOCKET_PAYLOAD_MAX },
+    // The socket has said what is wrong and closed itself; it is the client's fault, not ours.
+    errorHandler: (error, socket) => {
+      app.log.debug({ reason: error.message }, 'a WebSocket broke its protocol')
+      setTimeout(() => socket.terminate(), CLOSE_GRACE_MS).unref()
+    },
     // The hub has closed every tail by then; none is left behind by a late upgrade.
     preClose(this: FastifyInstance, done: () => void) {
       const { clients } = this.websocketServer

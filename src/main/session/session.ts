@@ -9,6 +9,7 @@ import type { AppendAnswers } from '../http/append-answer.ts'
 import type { BodyBudget } from '../http/body-budget.ts'
 import { toAppendFailure } from '../http/failures.ts'
 import type { AppendLimits } from '../http/http-config.ts'
+import type { PartialMessages } from '../http/partial-messages.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { AppendResult } from '../../shared/protocol/streams.ts'
 import type { AppendRequest, StreamStore } from '../store.ts'
@@ -46,6 +47,7 @@ export type SessionParts = {
   readonly budget: BodyBudget
   readonly metrics: Metrics
   readonly answers: AppendAnswers
+  readonly partialMessages: PartialMessages
   readonly log: FastifyBaseLogger
 }
 
@@ -88,6 +90,7 @@ export class Session {
     socket.on('close', () => this.#end())
     connection.on('data', chunk => this.#onChunk(chunk.length))
     connection.on('drain', () => this.#proceed())
+    parts.partialMessages.watch(socket, connection, () => this.#onLate())
   }
 
   /** Messages that were taken and not answered. */
@@ -119,6 +122,11 @@ export class Session {
   #onChunk(bytes: number): void {
     if (this.#state !== 'open' || this.#partial.onChunk(bytes)) return
     this.#close(closeCodeOf('overloaded'), 'too many request bodies are in memory')
+  }
+
+  #onLate(): void {
+    if (this.#state !== 'open') return
+    this.#close(closeCodeOf('request_timeout'), 'the message took too long to arrive')
   }
 
   #mayTake({ data }: Message): boolean {
@@ -247,7 +255,7 @@ export class Session {
   #finish({ answer: code, reason }: Closing): void {
     this.#socket.close(code, reason)
     this.#end()
-    if (code === closeCodeOf('overloaded')) this.#discard()
+    if (code !== GOING_AWAY && code !== closeCodeOf('invalid_request')) this.#discard()
     else this.#socket.resume()
   }
 
@@ -295,6 +303,6 @@ export class Session {
   }
 }
 
-function closeCodeOf(code: 'overloaded' | 'invalid_request'): number {
+function closeCodeOf(code: 'overloaded' | 'invalid_request' | 'request_timeout'): number {
   return FAILURE_BASE + ERRORS[code].status - 400
 }

@@ -10,7 +10,12 @@ import { WebSocketSink } from '../../tail/websocket-sink.ts'
 import type { RouteContext } from '../route-context.ts'
 
 /** Follows a stream at a WebSocket. What is wrong is answered before the upgrade, as plain HTTP. */
-export function tailRoute({ store, hub, config }: RouteContext): FastifyPluginAsyncZod {
+export function tailRoute({
+  store,
+  hub,
+  config,
+  partialMessages,
+}: RouteContext): FastifyPluginAsyncZod {
   const opened = new WeakMap<IncomingMessage, Subscription>()
 
   async function open(request: FastifyRequest): Promise<void> {
@@ -36,6 +41,7 @@ export function tailRoute({ store, hub, config }: RouteContext): FastifyPluginAs
       },
       wsHandler: (socket, request) => {
         const { format } = request.query
+        partialMessages.watch(socket, request.raw.socket)
         opened.get(request.raw)?.start(new WebSocketSink(socket, format), config.heartbeatMs)
       },
     })
