@@ -134,4 +134,11 @@ export const RECOVERY: readonly Sabotage[] = [
     replace: '  disk.rename(PENDING_PATH',
     tests: ['workers/streams/key-files', DIRECT],
   },
+  {
+    what: 'a store that lost its keys gets a new identity in silence',
+    file: 'src/workers/streams/key-files.ts',
+    find: '  if (wasServed(disk)) {',
+    replace: '  if (wasServed(disk) && disk.freeBytes() < 0) {',
+    tests: ['workers/streams/key-files'],
+  },
 ]
