@@ -48,6 +48,12 @@ signing('a key survives its PEM', () => {
   assert.is(publicKeyFromPem(publicKeyToPem(signer('a').publicKey)), signer('a').publicKey)
 })
 
+signing('a PEM may lack its last line feed', () => {
+  const { publicKey } = signer('a')
+  assert.is(publicKeyFromPem(publicKeyToPem(publicKey).trimEnd()), publicKey)
+  assert.is(Signer.fromPem(signer('a').toPem().trimEnd())?.publicKey, publicKey)
+})
+
 signing('what is no Ed25519 key is none', () => {
   const { privateKey, publicKey } = generateKeyPairSync('x25519')
   const pem = { format: 'pem' } as const

@@ -57,6 +57,7 @@ export function cutTail(disk: FlatDisk, stream: string, path: string, at: number
   forgeEntry(disk, stream, entry => ({
     nextOffset: (data.at(-1)?.offset ?? entry.segmentFirstOffset - 1) + 1,
     chainHead: headOf(disk.content(path), records, entry),
+    recordHash: recordHashOf(disk.content(path), records, entry),
     recordBytes: entry.recordBytes - entry.segmentBytes + at,
     segmentBytes: at,
     lastCheckpoint: checkpoint?.offset ?? 0,
@@ -83,7 +84,9 @@ export function rewriteHistory(
       forgeChain(bytes, records, entry.streamId, signer)
     })
     const bytes = disk.content(path)
-    return { chainHead: headOf(bytes, recordsOf(bytes), entry) }
+    const records = recordsOf(bytes)
+    const recordHash = recordHashOf(bytes, records, entry)
+    return { chainHead: headOf(bytes, records, entry), recordHash }
   })
 }
 
@@ -130,4 +133,9 @@ function headOf(
 ): string {
   const last = records.at(-1)
   return last === undefined ? chainHead : chainHashOf(streamId, bytes, last)
+}
+
+function recordHashOf(bytes: Buffer, records: readonly RecordView[], entry: StreamEntry): string {
+  const last = records.findLast(({ kind }) => kind === RecordKind.Data)
+  return last === undefined ? entry.recordHash : chainHashOf(entry.streamId, bytes, last)
 }

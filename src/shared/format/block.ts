@@ -104,6 +104,7 @@ export function decodeBlockHeader(bytes: Buffer, start: number): BlockHeader | u
   }
   const known =
     FLAGS.has(header.flags) &&
+    (header.flags === BlockFlag.Data || header.bodyLength === 0) &&
     bytes.readUInt32LE(start + at.reserved) === 0 &&
     isZero(bytes, start + at.reserved2, start + at.checksum) &&
     !Number.isNaN(header.number + header.lsn + header.durableThrough)

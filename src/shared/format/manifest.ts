@@ -8,9 +8,12 @@ export type SegmentRange = {
   readonly firstOffset: number
   readonly nextOffset: number
   readonly bytes: number
-  /** 64 hex digits: chain hash of its last record, which is a checkpoint */
+  /**
+   * 64 hex digits: chain hash of its last record, which is a checkpoint; empty where the segment is
+   * lost, and the one after it too
+   */
   readonly chainHead: string
-  /** 64 hex digits: hash of its last data record */
+  /** 64 hex digits: hash of its last data record; empty where the segment is lost */
   readonly recordHash: string
   /** µs since 1970: of its last data record */
   readonly lastTimestamp: number
@@ -45,8 +48,56 @@ export function encodeManifest(manifest: Manifest): Buffer {
   return encodeSealedJson(manifest)
 }
 
-/** The manifest; undefined unless the file is whole and of this format. */
+/**
+ * The manifest; undefined unless the file is whole, of this format, and every field is what its
+ * type says. Fields that are not named here do not count.
+ */
 export function decodeManifest(bytes: Buffer): Manifest | undefined {
-  const body = decodeSealedJson(bytes) as { format?: unknown } | null | undefined
-  return body?.format === MANIFEST_FORMAT ? (body as Manifest) : undefined
+  const body = decodeSealedJson(bytes)
+  if (!isObject(body) || body['format'] !== MANIFEST_FORMAT) return undefined
+  const { stream, streamId, createdAt, closed, config, trimPoint, sealed, active } = body
+  const isSound =
+    typeof stream === 'string' &&
+    isHex(streamId, 32) &&
+    isCount(createdAt) &&
+    typeof closed === 'boolean' &&
+    isObject(config) &&
+    isObject(trimPoint) &&
+    isCount(trimPoint['offset']) &&
+    areHashes(trimPoint) &&
+    Array.isArray(sealed) &&
+    sealed.every(isRange) &&
+    isObject(active) &&
+    isCount(active['number']) &&
+    isCount(active['firstOffset'])
+  return isSound ? (body as Manifest) : undefined
+}
+
+type Fields = Readonly<Record<string, unknown>>
+
+function isRange(range: unknown): boolean {
+  return (
+    isObject(range) &&
+    ['number', 'firstOffset', 'nextOffset', 'bytes', 'lastTimestamp'].every(name =>
+      isCount(range[name]),
+    ) &&
+    areHashes(range)
+  )
+}
+
+/** Each is empty where it is not known any more. */
+function areHashes({ chainHead, recordHash }: Fields): boolean {
+  return [chainHead, recordHash].every(hash => hash === '' || isHex(hash, 64))
+}
+
+function isObject(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+function isHex(value: unknown, digits: number): boolean {
+  return typeof value === 'string' && value.length === digits && /^[0-9a-f]*$/.test(value)
 }

@@ -46,6 +46,8 @@ export class ChainCheck {
   nextOffset: number
   /** Chain hash before it, latin1; undefined after records that could not be read. */
   head: string | undefined
+  /** Hash of the last data record that was met, latin1; undefined where none can be vouched for. */
+  recordHash: string | undefined
   /** Offset of the last checkpoint that was met. */
   lastCheckpoint: number | undefined
   /** Whether records could not be read. */
@@ -73,6 +75,7 @@ export class ChainCheck {
     if (isCheckpoint) this.lastCheckpoint = record.offset
     if (isCheckpoint) this.#checkCheckpoint(place, bytes, record, what)
     this.head = this.#hashOf(place, bytes, record)
+    if (!isCheckpoint) this.recordHash = this.head
     this.nextOffset = record.offset + (isCheckpoint ? 0 : 1)
     this.#last = place
     this.#lastRecords = isCheckpoint ? 0 : 1
@@ -94,6 +97,7 @@ export class ChainCheck {
     this.#checkpoints = 0
     this.nextOffset = offset
     this.head = head
+    this.recordHash = undefined
     this.#last = undefined
     this.#watch?.pass(offset, head)
   }
@@ -103,6 +107,7 @@ export class ChainCheck {
     this.#watch?.lose(this.nextOffset, offset)
     this.nextOffset = offset
     this.head = undefined
+    this.recordHash = undefined
     this.#last = undefined
     this.isSegmentEnd = false
     this.isInterrupted = true

@@ -36,10 +36,10 @@ export function beyond(entry: StreamEntry, stored: readonly StoredAppend[]): Sto
 export function extended(entry: StreamEntry, stored: readonly StoredAppend[]): StreamEntry {
   const last = stored.at(-1)?.reference
   if (last === undefined) return entry
-  const { segment, segmentBytes, segmentFirstOffset, chainHead, lastCheckpoint } = last
+  const { segment, segmentBytes, segmentFirstOffset, chainHead, recordHash } = last
   const nextOffset = last.firstOffset + last.count
   const extent = { segment, segmentBytes, segmentFirstOffset, nextOffset }
-  return { ...entry, ...extent, chainHead, lastCheckpoint }
+  return { ...entry, ...extent, chainHead, recordHash, lastCheckpoint: last.lastCheckpoint }
 }
 
 /** What catalogue and journal say of the chain inside the segments, before where they end. */

@@ -73,6 +73,7 @@ export class StreamCheck {
     })
     const names = this.#stored.length > 0 ? 'the journal names' : 'the catalogue names'
     this.#expectHead(this.#entry.chainHead, `${names} another hash for it`)
+    this.#expectRecordHash(this.#entry.recordHash, 'catalogue or journal')
     this.#checkLastCheckpoint()
     this.#checkStored()
     this.#noteStrangers()
@@ -87,7 +88,11 @@ export class StreamCheck {
   }
 
   #checkSeal(range: SegmentRange): void {
-    this.#expectHead(hexToLatin1(range.chainHead), 'the manifest names another hash for it')
+    // Both are empty where the manifest was built again and the segment was lost.
+    if (range.chainHead !== '') {
+      this.#expectHead(hexToLatin1(range.chainHead), 'the manifest names another hash for it')
+    }
+    if (range.recordHash !== '') this.#expectRecordHash(hexToLatin1(range.recordHash), 'manifest')
     if (this.#chain.head === undefined || this.#chain.isSegmentEnd) return
     const file = segmentPath(this.#directory, range.number)
     const reason = 'the sealed segment does not end with the checkpoint that says so'
@@ -117,7 +122,7 @@ export class StreamCheck {
     )
     const manifest = decodeManifest(bytes)
     const isHis = manifest?.stream === name && manifest.streamId === latin1ToHex(streamId)
-    if (manifest !== undefined && isHis && isSound(manifest)) {
+    if (manifest !== undefined && isHis) {
       this.#checkTrimPoint(manifest, path)
       return manifest.sealed.filter(it => it.number < segment)
     }
@@ -217,6 +222,13 @@ export class StreamCheck {
     this.#chain.expectHead(head, { file: this.#directory, at: 0, end: 0 }, reason)
   }
 
+  #expectRecordHash(expected: string, who: string): void {
+    const { recordHash } = this.#chain
+    if (recordHash === undefined || recordHash === expected || this.#draft.isDamaged) return
+    const reason = `the ${who} names another hash for its last data record`
+    this.#draft.damage({ file: this.#directory, stream: this.#entry.name, reason })
+  }
+
   #noteStrangers(): void {
     if (!this.#disk.exists(this.#directory)) return
     for (const name of this.#disk.list(this.#directory)) {
@@ -237,24 +249,4 @@ const NOT_OURS = 'not a file of this stream: of a checkpoint without a commit, o
 /** Whether there is no segment yet. */
 function isUnstored({ segment, segmentBytes }: StreamEntry): boolean {
   return segment === 0 && segmentBytes === 0
-}
-
-/** Whether it is what its type says: a checksum that fits says only that somebody computed it. */
-function isSound({ trimPoint, sealed }: Partial<Manifest>): boolean {
-  const isTrimPoint =
-    Number.isSafeInteger(trimPoint?.offset) && typeof trimPoint?.chainHead === 'string'
-  return isTrimPoint && isList(sealed)
-}
-
-function isList(sealed: readonly (Partial<SegmentRange> | null)[] | undefined): boolean {
-  return (
-    Array.isArray(sealed) &&
-    sealed.every(
-      (range: Partial<SegmentRange> | null) =>
-        typeof range?.chainHead === 'string' &&
-        [range.number, range.firstOffset, range.nextOffset, range.bytes].every(
-          Number.isSafeInteger,
-        ),
-    )
-  )
 }

@@ -25,6 +25,8 @@ import { createCatalogue } from '../streams/catalogue-copies.ts'
 // with content but neither of the two is refused: it is never taken for an empty one.
 
 export const DIRECTORY_FORMAT = 3
+/** A transaction names its coordinator in 16 bits. */
+const SHARDS_BOUND = 65_536
 
 /** The content of varve.json. */
 export type DirectoryHeader = {
@@ -63,6 +65,9 @@ function readDirectoryHeader(disk: Disk): DirectoryHeader {
     throw refusal(`${HEADER_PATH} is damaged; restore it from a backup of this directory`)
   }
   if (header.format !== DIRECTORY_FORMAT) throw refusal(otherFormat(header.format))
+  if (!Number.isSafeInteger(header.shards) || header.shards < 1 || header.shards > SHARDS_BOUND) {
+    throw refusal(`${HEADER_PATH} says no number of shards; restore it from a backup`)
+  }
   return header
 }
 

@@ -76,6 +76,14 @@ block('reserved bytes, flags and versions are rejected', () => {
   assert.not.ok(decode(patched(BYTES, BLOCK_LAYOUT.version[0], 2, SEAL)))
 })
 
+block('a seal and the first block of an epoch have no body', () => {
+  for (const flags of [BlockFlag.IdleSeal, BlockFlag.CleanShutdown, BlockFlag.EpochOpen]) {
+    assert.not.ok(decode(patched(BYTES, BLOCK_LAYOUT.flags[0], flags, SEAL)), `flags ${flags}`)
+  }
+  const first = golden('first-block')
+  assert.is(decodeBlockHeader(first, 0)?.bodyLength, 0)
+})
+
 block('a number past 2^53 - 1 is rejected', () => {
   for (const [at] of [BLOCK_LAYOUT.number, BLOCK_LAYOUT.lsn, BLOCK_LAYOUT.durableThrough]) {
     assert.not.ok(decode(patched(BYTES, at + 7, 1, SEAL)))

@@ -2,13 +2,15 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RECORD_LAYOUT } from '../../../src/shared/format/record.ts'
 import { hexToLatin1, latin1ToHex } from '../../../src/shared/format/bytes.ts'
-import { publicKeyPath } from '../../../src/shared/format/paths.ts'
+import { decodeManifest, encodeManifest } from '../../../src/shared/format/manifest.ts'
+import { manifestPath, publicKeyPath } from '../../../src/shared/format/paths.ts'
 import { KIB, STREAM_CONFIG_DEFAULT } from '../../../src/shared/limits.ts'
 import type { Finding } from '../../../src/shared/protocol/inspection.ts'
 import type { Checkpoint } from '../../../src/shared/protocol/streams.ts'
 import { publicKeyFromPem, publicKeyToPem, Signer } from '../../../src/shared/signing.ts'
 import { KeptHeads } from '../../../src/workers/inspection/kept-heads.ts'
 import type { FlatDisk } from '../../support/flat-disk.ts'
+import { directoryOf } from '../../support/stream-directory.ts'
 import { cutTail, recordsOf, rewriteHistory, sign } from '../../support/forger.ts'
 import {
   checkpointsIn,
@@ -139,6 +141,22 @@ tampered('one whose keys were exchanged too is told by a head and the key kept w
     'head.json · orders · 0-10 · the log differs from the head: records before it were changed',
   ])
   assert.match(reasons(withHead(disk, head)).at(-1) ?? '', 'which is not in keys/')
+})
+
+tampered('a record hash in the manifest that is another is named', () => {
+  const maker = new StoreMaker()
+  maker.append('orders', 20)
+  maker.stop()
+  const { disk } = maker.copy()
+  const path = manifestPath(directoryOf(disk, 'orders'))
+  const manifest = decodeManifest(disk.content(path))
+  assert.ok(manifest && manifest.sealed.length > 0)
+  const sealed = manifest.sealed.map(range => ({ ...range, recordHash: range.chainHead }))
+  disk.put(path, encodeManifest({ ...manifest, sealed }))
+  assert.match(
+    reasons(verifyStore(disk).damages)[0] ?? '',
+    'the manifest names another hash for its last data record',
+  )
 })
 
 tampered('exchanged keys alone are told by every checkpoint', () => {
