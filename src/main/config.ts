@@ -179,6 +179,8 @@ export const ServeConfig = z.strictObject({
     .describe('Time after which a write or sync that does not return counts as failed.'),
   directIo:             flag.default(false)
     .describe('Write the journal past the page cache (O_DIRECT), where the file system does it.'),
+  trustClock:           flag.default(false)
+    .describe('Count ages by the system clock from this start on, though it is over a day past the last stop.'),
   shutdownMs:           milliseconds(100, DAY_MS).default(30_000)
     .describe('Time that a stop may take to drain and checkpoint before the process gives up.'),
   logLevel:             choice(LOG_LEVELS).default('info')

@@ -128,6 +128,7 @@ function engineOptions(config: ServeConfig): ShardOptions {
     relaxedFlushMs: config.relaxedFlushMs,
     diskReserveBytes: config.diskReserveBytes,
     stallMs: config.stallMs,
+    trustClock: config.trustClock,
     directIo: config.directIo,
     streamsMax: config.streamsMax,
     producerExpirySeconds: config.producerExpirySeconds,

@@ -55,6 +55,7 @@ export const ENGINE: ShardOptions = {
   relaxedFlushMs: 20,
   diskReserveBytes: 0,
   stallMs: 30_000,
+  trustClock: false,
   producerExpirySeconds: 86_400,
   directBytes: 64 * 1024,
   directIo: false,

@@ -65,6 +65,7 @@ export const SIMULATED_OPTIONS: ShardOptions = {
   relaxedFlushMs: 200,
   diskReserveBytes: 0,
   stallMs: 1e9,
+  trustClock: false,
   directIo: false,
   streamsMax: 1000,
   producerExpirySeconds: 86_400,

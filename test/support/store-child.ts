@@ -50,6 +50,7 @@ function openStore(data: string): Promise<ShardedStore> {
       relaxedFlushMs: 200,
       diskReserveBytes: 0,
       stallMs: 30_000,
+      trustClock: false,
       producerExpirySeconds: 86_400,
       directBytes: 64 * 1024,
       directIo: false,

@@ -123,6 +123,8 @@ export type ShardOptions = {
   /** Appends of so many record bytes go straight to their segment; 0: none does. */
   readonly directBytes: number
   readonly stallMs: number
+  /** Take the system's clock for ages at this start, however far it is past the last commit's. */
+  readonly trustClock: boolean
   /** Write the journal past the page cache, where that works. */
   readonly directIo: boolean
   readonly streamsMax: number

@@ -100,10 +100,10 @@ export class Shard {
       () => systemEnvironment.monotonicMs(),
     )
     const { state } = this.#recovery
-    const { clockMicros } = state.checkpoint
+    const lastMicros = options.trustClock ? undefined : state.checkpoint.clockMicros
     const engine = new ShardEngine({
       ...state,
-      clock: new TrustedClock(systemEnvironment, clockMicros, (message, aheadSeconds) =>
+      clock: new TrustedClock(systemEnvironment, lastMicros, (message, aheadSeconds) =>
         this.#log('warn', message, { aheadSeconds }),
       ),
       shard,

@@ -27,12 +27,12 @@ export class TrustedClock {
   #window: { readonly startMs: number; readonly startMicros: number }
   #isAhead = false
 
-  /** @param lastMicros the clock at the last commit */
-  constructor(environment: Environment, lastMicros: number, onAhead: OnAhead) {
+  /** @param lastMicros the clock at the last commit; undefined: believe the system's */
+  constructor(environment: Environment, lastMicros: number | undefined, onAhead: OnAhead) {
     this.#environment = environment
     this.#onAhead = onAhead
     const wall = environment.nowMicros()
-    this.#now = resumed(wall, lastMicros)
+    this.#now = resumed(wall, lastMicros ?? wall)
     this.#window = { startMs: environment.monotonicMs(), startMicros: this.#now }
     if (this.#now !== wall) this.#noteAhead(wall - this.#now, 'at the start')
   }
@@ -55,7 +55,9 @@ export class TrustedClock {
 
   #noteAhead(micros: number, when: string): void {
     this.#isAhead = true
-    const message = `the system clock stepped forward ${when}: ages are counted in running time`
+    const message =
+      `the system clock stepped forward ${when}: retention and producers' expiry count ` +
+      'running time; if that clock is right, start once with --trust-clock'
     this.#onAhead(message, Math.round(micros / SECOND))
   }
 }

@@ -66,6 +66,13 @@ trusted('a start goes on at the system clock, unless that is more than a day ahe
   assert.equal([clock.now(), said], [START - DAY - SECOND, [86_401]])
 })
 
+trusted('a start that is told to believes the system clock, however far it is ahead', () => {
+  const environment = { nowMicros: () => START, monotonicMs: () => 0, randomBytes: () => '' }
+  const said: string[] = []
+  const clock = new TrustedClock(environment, undefined, message => said.push(message))
+  assert.equal([clock.now(), said], [START, []])
+})
+
 /** @param last the clock at the last commit */
 function open(last = START) {
   let ms = 0
