@@ -19,7 +19,7 @@ export const JOURNAL: readonly Sabotage[] = [
     file: BLOCK_WRITER,
     find: 'if (error.isForSpace && !error.isSync) return this.#wait()',
     replace: 'if (error.isForSpace) return this.#wait()',
-    tests: ['integrity/disk-faults', CRASH],
+    tests: ['workers/journal/', 'integrity/disk-faults'],
   },
   {
     what: 'a failed write or sync is ignored',
@@ -33,8 +33,7 @@ export const JOURNAL: readonly Sabotage[] = [
     file: BLOCK_WRITER,
     find: '    this.#slot = 1 - this.#slot\n    ring(words, Word.flushed)',
     replace: '    this.#slot = 1 - this.#slot',
-    tests: ['main/shards/sharded-store.test'],
-    hangs: true,
+    tests: ['workers/journal/'],
   },
   {
     what: 'a block that changed after it was sealed is written',
@@ -48,8 +47,7 @@ export const JOURNAL: readonly Sabotage[] = [
     file: LOG_BUFFER,
     find: '    ring(words, Word.sealed)\n    this.#slot = 1 - this.#slot',
     replace: '    this.#slot = 1 - this.#slot',
-    tests: ['main/shards/sharded-store.test'],
-    hangs: true,
+    tests: ['workers/journal/'],
   },
   {
     what: 'a block names another as the one before it',

@@ -209,8 +209,13 @@ export class SimulatedDisk implements Disk {
 
   /** Every such operation fails from now on. */
   failFrom(operation: DiskFault['operation'], code: DiskFault['code']): void {
+    this.failNext(operation, code, true)
+  }
+
+  /** The next such operation fails. */
+  failNext(operation: DiskFault['operation'], code: DiskFault['code'], lasts = false): void {
     const at = operation === 'any' ? 1 : this.#faults.count(operation) + 1
-    this.#faults.set({ operation, at, code, lasts: true })
+    this.#faults.set({ operation, at, code, lasts })
   }
 
   set fault(fault: DiskFault | undefined) {
