@@ -40,6 +40,8 @@ export type RecordChunk = {
   readonly nextOffset: number
   /** The records as stored, back to back; null when they are too many to hand over: read them. */
   readonly records: Buffer | null
+  /** 64 hex digits: hash of the record before `nextOffset` */
+  readonly lastHash: string
 }
 
 export type StreamListener = {
@@ -51,6 +53,8 @@ export type StreamListener = {
 export type StreamSubscription = {
   /** The first chunk starts here: everything below was durable when the subscription began. */
   readonly nextOffset: number
+  /** 32 hex digits */
+  readonly streamId: string
   cancel(): void
 }
 

@@ -15,6 +15,7 @@ export const ERRORS = {
   stream_exists:          { status: 409, retryable: false, title: 'The stream exists with another configuration' },
   stream_closed:          { status: 409, retryable: false, title: 'The stream is closed' },
   producer_gap:           { status: 409, retryable: false, title: 'The producer skipped a sequence number' },
+  history_mismatch:       { status: 409, retryable: false, title: 'The history of the stream is another one' },
   trimmed:                { status: 410, retryable: false, title: 'The records were trimmed' },
   stream_deleted:         { status: 410, retryable: false, title: 'The stream was deleted' },
   offset_mismatch:        { status: 412, retryable: false, title: 'The stream is not at the expected offset' },

@@ -1,6 +1,6 @@
 import { move, transferableSymbol, valueSymbol } from 'piscina'
 import { StoreError } from '../shared/errors.ts'
-import { renderRecords } from '../shared/format/render.ts'
+import { pageOf } from '../shared/format/render.ts'
 import type { ReaderReply, ReaderRequest } from '../shared/protocol/reader.ts'
 import { DiskError } from './disk/disk.ts'
 import { NodeDisk } from './disk/node-disk.ts'
@@ -43,9 +43,13 @@ function explain(error: unknown): string {
 
 /** A path reaches who starts the service, and no client. */
 function describe({ kind }: ReaderRequest, error: DiskError): StoreError {
-  return kind === 'open'
-    ? new StoreError('invalid_request', `the data directory cannot be used: ${error.message}`)
-    : new StoreError('internal', 'the disk could not be read', { errno: error.code })
+  if (kind === 'open') {
+    return new StoreError('invalid_request', `the data directory cannot be used: ${error.message}`)
+  }
+  const fields = { errno: error.code }
+  return error.isForSpace
+    ? new StoreError('overloaded', 'too many files are open', fields)
+    : new StoreError('internal', 'the disk could not be read', fields)
 }
 
 function serve(request: ReaderRequest): ReaderReply {
@@ -63,17 +67,8 @@ function serve(request: ReaderRequest): ReaderReply {
     }
     case 'read': {
       const { plan } = request
-      const { selection, staleIndex } = readStream(disk, plan, request.request)
-      const { records, firstOffset, nextOffset } = selection
-      const payload = renderRecords(records, request.request)
-      const page = {
-        firstOffset,
-        nextOffset,
-        tailOffset: plan.nextOffset,
-        closed: plan.closed,
-        count: records.length,
-        payload,
-      }
+      const { selection, staleIndex, ...proof } = readStream(disk, plan, request.request)
+      const page = pageOf(plan, selection, request.request, proof)
       return { kind: 'page', page, staleIndex }
     }
     case 'verify':

@@ -51,7 +51,7 @@ function serve(request: ShardRequest): unknown {
     case 'unwatch':
       return open().unwatch(request.watch)
     case 'reindex':
-      return open().reindex(request.stream, request.streamId, request.segment, request.bytes)
+      return open().reindex(request)
     case 'stats':
       return open().engine.stats()
     case 'begin':

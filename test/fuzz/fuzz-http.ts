@@ -119,6 +119,7 @@ async function compare(
 ): Promise<void> {
   const found = await bodiesOf(url, stream)
   for (const [offset, text] of expected) {
+    report.records += 1
     if (found[offset] === text) continue
     report.lost += 1
     const was = JSON.stringify(found[offset])

@@ -4,7 +4,9 @@ export type FuzzRow = {
   readonly tries: number
   /** Tries after which everything that must hold did. */
   readonly survived: number
-  /** Acknowledged records that were not there, or not as they were sent. */
+  /** Acknowledged records that were read back, where the fault has any. */
+  readonly records?: number
+  /** Those of them that were not there, or not as they were sent. */
   readonly lost: number
   readonly seconds: number
   /** The largest resident memory of the process that was fuzzed, where it is known. */
@@ -28,6 +30,7 @@ export class FuzzReport {
   readonly #failures: string[] = []
   #tries = 0
   #failed = 0
+  records = 0
   lost = 0
   residentMiB = 0
 
@@ -61,6 +64,7 @@ export class FuzzReport {
       fault: this.#fault,
       tries: this.#tries,
       survived: Math.max(0, this.#tries - this.#failed),
+      ...(this.records === 0 ? {} : { records: this.records }),
       lost: this.lost,
       seconds,
       ...(this.residentMiB === 0 ? {} : { residentMiB: this.residentMiB }),

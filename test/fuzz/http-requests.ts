@@ -153,23 +153,33 @@ const keptRequest = fc
   .tuple(
     fc.constantFrom(...KEPT_STREAMS),
     fc.array(jsonText, { minLength: 1, maxLength: 4 }),
-    fc.nat(3),
+    fc.constantFrom('json', 'chunked', 'zipped', 'ndjson', 'batch'),
   )
   .map(([stream, texts, form]): FuzzRequest => {
-    const items = texts.map(text => ({ format: RecordFormat.Json, headers: '', body: text }))
     const lines = texts.map(text => text.replaceAll(/[\r\n]/g, ' '))
-    const bodies = form === 1 ? lines : texts
-    const appends = texts.map(text => `{"data":\n${text} }`).join()
-    const content = [
-      bodyOf(JSON_TYPE, `{"records":[${appends}]}`),
-      bodyOf('application/x-ndjson', lines.join('\n')),
-      { type: BATCH, bytes: encodeBatch(items) },
-      bodyOf(JSON_TYPE, `{"records" : [${appends}]}`),
-    ][form] as Body
+    const bodies = form === 'ndjson' ? lines : texts
+    const { type, bytes: content, encoding } = keptBody(form, bodies)
     const line = `POST /v1/streams/${encodeURIComponent(stream)}/records HTTP/1.1`
-    const bytes = assemble(line, [['content-type', content.type]], content.bytes, form === 3)
+    const headers: Header[] = [['content-type', type]]
+    if (encoding !== undefined) headers.push(['content-encoding', encoding])
+    const bytes = assemble(line, headers, content, form === 'chunked')
     return { bytes, method: 'POST', isWhole: true, kept: { stream, bodies } }
   })
+
+function keptBody(form: string, bodies: readonly string[]): Body {
+  const records = `{"records" : [${bodies.map(text => `{"data":\n${text} }`).join()}]}`
+  const items = bodies.map(body => ({ format: RecordFormat.Json, headers: '', body }))
+  switch (form) {
+    case 'ndjson':
+      return bodyOf('application/x-ndjson', bodies.join('\n'))
+    case 'batch':
+      return { type: BATCH, bytes: encodeBatch(items) }
+    case 'zipped':
+      return { type: JSON_TYPE, bytes: gzipSync(records), encoding: 'gzip' }
+    default:
+      return bodyOf(JSON_TYPE, records)
+  }
+}
 
 /** Bytes changed, dropped and added; the connection may end within the request. */
 const brokenRequest = fc

@@ -22,7 +22,7 @@ const seed = Number(values.seed)
 
 const rows: FuzzRow[] = []
 await withDirectory(async data => {
-  const server = await startServer({ data })
+  const server = await startServer({ data, args: ['--shards', `${1 + (seed % 2)}`] })
   try {
     const target = { url: server.url, pid: server.pid, data }
     rows.push(await fuzzHttp(target, { requests, seed }))

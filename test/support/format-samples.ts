@@ -299,6 +299,14 @@ export const INDEX_ENTRIES: readonly number[] = [
   indexEntry(392, true),
 ]
 
+const PRODUCED = { firstOffset: 2, nextOffset: 3, timestamp: PRODUCED_AT }
+const PRODUCER_STATE = {
+  id: PRODUCER.id,
+  epoch: PRODUCER.epoch,
+  lastSeq: PRODUCER.seq,
+  results: [{ ...PRODUCED, recordHash, chainHead: segmentHead }],
+}
+
 export const STREAM_ENTRY: StreamEntry = {
   name: STREAM,
   config: CONFIG,
@@ -318,14 +326,7 @@ export const STREAM_ENTRY: StreamEntry = {
   segmentSince: 0,
   trimPoint: { offset: 0, hash: GENESIS_HASH, recordHash: GENESIS_HASH },
   firstSegment: 0,
-  producers: [
-    {
-      id: PRODUCER.id,
-      epoch: PRODUCER.epoch,
-      lastSeq: PRODUCER.seq,
-      results: [{ firstOffset: 2, nextOffset: 3, timestamp: PRODUCED_AT, chainHead: recordHash }],
-    },
-  ],
+  producers: [PRODUCER_STATE],
 }
 
 const streamEntry = encodeEntry(STREAM_ENTRY)

@@ -9,6 +9,10 @@ import { MemoryStore, type MemoryStoreOptions, until } from './memory-store.ts'
 
 /** Members of every answer that the tests look at; which are there depends on the answer. */
 type AnswerBody = Partial<StreamInfo> & {
+  recordHash?: string
+  lastHash?: string | null
+  signedThrough?: number
+  actualHash?: string
   code?: string
   detail?: string
   status?: number

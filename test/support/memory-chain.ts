@@ -9,11 +9,8 @@ import {
   signedBytes,
   type TrimPoint,
 } from '../../src/shared/format/checkpoint.ts'
-import {
-  checkLinks,
-  type LinkedRecord,
-  type LocatedRecord,
-} from '../../src/shared/format/read-page.ts'
+import type { LinkedRecord, LocatedRecord } from '../../src/shared/format/read-page.ts'
+import { Vouching } from '../../src/shared/format/vouching.ts'
 import {
   encodeCheckpointRecord,
   encodeRecord,
@@ -46,6 +43,7 @@ export class MemoryChain {
   firstOffset = 0
   lastTimestamp = 0
   #lastCheckpoint = 0
+  #trimRecordHash = GENESIS_HASH
   /** The last checkpoint that was asked for, and the head after it. */
   #requested: { readonly head: string; readonly checkpoint: Checkpoint } | undefined
 
@@ -75,11 +73,11 @@ export class MemoryChain {
     return { offset, hash }
   }
 
-  /** Appends the items of a batch; returns their records back to back, and the last one's hash. */
+  /** Appends the items of a batch; returns their records back to back, and the hashes after. */
   append(batch: Buffer, nowMicros: number, bounds: ChainBounds) {
     this.lastTimestamp = Math.max(this.lastTimestamp, nowMicros)
     const parts: Buffer[] = []
-    let chainHead = this.head
+    let recordHash = this.head
     for (let at = 0; at < batch.length; ) {
       const item = decodeBatchItem(batch, at, batch.length)
       const { format, headersAt, headersLength, bodyLength } = item
@@ -93,10 +91,10 @@ export class MemoryChain {
       this.nextOffset += 1
       parts.push(bytes)
       at = item.end
-      chainHead = this.head
+      recordHash = this.head
       if (this.nextOffset - this.#lastCheckpoint >= bounds.checkpointEvery) this.#sign(false)
     }
-    return { records: Buffer.concat(parts), chainHead }
+    return { records: Buffer.concat(parts), recordHash, chainHead: this.head }
   }
 
   /** Signs the head; where nothing came since it was last asked for, that one is the answer. */
@@ -114,6 +112,8 @@ export class MemoryChain {
     this.firstOffset = before
     const isEmptied = before === this.nextOffset && this.#segments.at(-1)?.records.length !== 0
     if (isEmptied) this.#endSegment()
+    const first = this.#segments.findLast(({ firstOffset }) => firstOffset <= before)
+    this.#trimRecordHash = this.hashBefore(first?.firstOffset ?? 0)
     this.#segments = this.#segments.filter(
       (segment, index) =>
         segment === this.#segments.at(-1) ||
@@ -127,6 +127,22 @@ export class MemoryChain {
       ({ record }) =>
         record.kind === RecordKind.Data && record.offset >= low && record.offset < high,
     )
+  }
+
+  /** Hash (latin1) of the data record before `offset`. */
+  hashBefore(offset: number): string {
+    const all = this.#all()
+    const at = all.findIndex(
+      ({ record }) => record.kind === RecordKind.Data && record.offset === offset - 1,
+    )
+    if (at < 0) return offset === 0 ? GENESIS_HASH : this.#trimRecordHash
+    return all[at + 1]?.record.previousHash ?? this.head
+  }
+
+  /** The highest checkpoint, as far as offsets are signed. */
+  get signedThrough(): number {
+    const last = this.#all().findLast(({ record }) => record.kind === RecordKind.Checkpoint)
+    return last?.record.offset ?? 0
   }
 
   /** What a verification of `from` goes out from, undefined for the trim point. */
@@ -144,9 +160,11 @@ export class MemoryChain {
     const all = this.#all()
     const records = anchor === undefined ? all : all.slice(all.indexOf(anchor))
     const isWhole = high === this.nextOffset
-    const below = records.filter(({ record }) => isWhole || record.offset < high)
-    const head = anchor?.record.previousHash ?? this.trimPoint.hash
-    for (const linked of checkLinks(below, this.#streamId, head)) {
+    const streamId = this.#streamId
+    const end = { hash: this.head, offset: this.nextOffset }
+    const options = { streamId, end, isStrict: true, hashBefore: () => undefined }
+    for (const linked of new Vouching(records, options).records()) {
+      if (linked.record.offset >= high && !isWhole) return
       if (linked.record.kind === RecordKind.Checkpoint) this.#checkSignature(linked)
       yield linked
     }

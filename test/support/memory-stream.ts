@@ -3,10 +3,12 @@ import { isDeepStrictEqual } from 'node:util'
 import { StoreError } from '../../src/shared/errors.ts'
 import { latin1ToHex } from '../../src/shared/format/bytes.ts'
 import { dataRecords, type PageSelection, selectPage } from '../../src/shared/format/read-page.ts'
+import { historyMismatch } from '../../src/shared/format/cursor.ts'
 import type {
   AppendResult,
   Checkpoint,
   CheckpointPage,
+  ReadPage,
   ReadRequest,
   StreamConfig,
   StreamInfo,
@@ -93,9 +95,13 @@ export class MemoryStream {
     if (before !== undefined) return before
     this.check(request)
     const firstOffset = this.#chain.nextOffset
-    const { records, chainHead } = this.#chain.append(request.batch, nowMicros, this.#config)
+    const { records, recordHash, chainHead } = this.#chain.append(
+      request.batch,
+      nowMicros,
+      this.#config,
+    )
     const { nextOffset, lastTimestamp: timestamp } = this.#chain
-    this.#emit({ firstOffset, nextOffset, records })
+    this.#emit({ firstOffset, nextOffset, records, lastHash: latin1ToHex(recordHash) })
     const durability = request.durability ?? this.#config.durability
     const result = {
       firstOffset,
@@ -104,6 +110,8 @@ export class MemoryStream {
       durable: durability !== 'relaxed',
       duplicate: false,
       timestamp,
+      streamId: latin1ToHex(this.#streamId),
+      recordHash: latin1ToHex(recordHash),
       chainHead: latin1ToHex(chainHead),
     }
     if (producer !== undefined) this.#producers.add(producer, result)
@@ -131,10 +139,11 @@ export class MemoryStream {
     return { checkpoints: found.filter(({ offset }) => offset <= last), next }
   }
 
-  read(request: ReadRequest): PageSelection & { tailOffset: number; closed: boolean } {
+  read(request: ReadRequest): PageSelection & Omit<ReadPage, 'count' | 'payload'> {
     const { firstOffset, nextOffset: tailOffset } = this.#chain
     const from = this.#resolve(request)
     if (from > tailOffset) {
+      if (request.after !== undefined) throw this.#mismatch(tailOffset)
       throw new StoreError('beyond_end', `the stream ends at ${tailOffset}`, {
         nextOffset: tailOffset,
       })
@@ -145,8 +154,30 @@ export class MemoryStream {
     const isForward = request.direction === 'forward'
     const low = isForward ? from : firstOffset
     const high = isForward ? tailOffset : from
+    this.#checkCursor(request.after, from)
     const page = selectPage(this.#recordsOf(request, low, high), low, high, request, firstOffset)
-    return { ...page, tailOffset, closed: this.#isClosed }
+    const last = page.records.at(-1)?.record.offset
+    const next = isForward ? page.nextOffset : (last ?? from)
+    const cursor = latin1ToHex(this.#chain.hashBefore(next))
+    const stream = { streamId: latin1ToHex(this.#streamId), closed: this.#isClosed }
+    const found = { ...page, ...stream, tailOffset, lastHash: cursor }
+    if (request.verify === 'none' || request.verify === 'links' || last === undefined) return found
+    const bounds = [page.firstOffset, page.nextOffset].sort((left, right) => left - right)
+    const [lowest = 0, end = 0] = isForward ? bounds : [bounds[0], from]
+    return { ...found, signedThrough: Math.max(lowest, Math.min(this.#chain.signedThrough, end)) }
+  }
+
+  #checkCursor(after: string | undefined, from: number): void {
+    if (after === undefined) return
+    const { trimPoint } = this.#chain
+    const isTrimPoint = from === trimPoint.offset && after === latin1ToHex(trimPoint.hash)
+    if (after !== latin1ToHex(this.#chain.hashBefore(from)) && !isTrimPoint) {
+      throw this.#mismatch(from)
+    }
+  }
+
+  #mismatch(offset: number): StoreError {
+    return historyMismatch(this.#name, offset, this.#chain.hashBefore(offset), this.#streamId)
   }
 
   #recordsOf({ verify }: ReadRequest, low: number, high: number) {
@@ -179,7 +210,8 @@ export class MemoryStream {
     const { nextOffset } = this.#chain
     this.#listeners.set(id, listener)
     if (this.#isClosed) setImmediate(() => this.end('closed'))
-    return { nextOffset, cancel: () => this.#listeners.delete(id) }
+    const streamId = latin1ToHex(this.#streamId)
+    return { nextOffset, streamId, cancel: () => this.#listeners.delete(id) }
   }
 
   end(reason: EndReason): void {

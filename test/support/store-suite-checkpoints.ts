@@ -5,6 +5,7 @@ import type { Checkpoint } from '../../src/shared/protocol/streams.ts'
 import { isSigned } from './signed-checkpoint.ts'
 import {
   append,
+  batchOf,
   collect,
   CONFIG,
   type Define,
@@ -90,11 +91,20 @@ function testAutomatic(test: Define): void {
     for (const checkpoint of checkpoints) assert.ok(await signedBy(store, checkpoint))
   })
 
-  test('an append answers with the hash of its last record, not of what follows', async store => {
+  test('an append answers with the hash of its last record and the head behind it', async store => {
     await store.create('a', { ...CONFIG, checkpointEvery: 2 })
-    const { chainHead } = await append(store, 'a', 'x', 'y')
+    const { recordHash, chainHead, streamId } = await append(store, 'a', 'x', 'y')
     const { records } = await readJson(store, 'a', { verify: 'genesis' })
-    assert.is(records[1]?.hash, chainHead)
+    assert.is(records[1]?.hash, recordHash)
+    const info = await store.info('a')
+    assert.equal([chainHead, streamId], [info.chainHead, info.streamId])
+    assert.is.not(chainHead, recordHash)
+  })
+
+  test('a transaction answers with the head behind its records', async store => {
+    await store.create('a', { ...CONFIG, checkpointEvery: 2 })
+    const { appends } = await store.transact([{ stream: 'a', ...batchOf('x', 'y') }])
+    assert.is(appends[0]?.chainHead, (await store.info('a')).chainHead)
   })
 
   test('another number of records between checkpoints holds from then on', async store => {

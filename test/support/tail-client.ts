@@ -5,6 +5,8 @@ export type TailMessage = {
   type: 'records' | 'live' | 'heartbeat' | 'closed' | 'error'
   nextOffset?: number
   firstOffset?: number
+  streamId?: string
+  lastHash?: string | null
   records?: RecordObject[]
   code?: string
   status?: number

@@ -6,8 +6,10 @@ import { Subscription, type SubscriptionStart } from '../tail/subscription.ts'
 import type { RouteContext } from './route-context.ts'
 
 /**
- * Records as server-sent events: catches up, then follows. `id` is the next offset, so that a
- * client which comes back with it gets the records after.
+ * Sends records as server-sent events: catches up, then follows. Each `id` is the cursor behind its
+ * record, `<nextOffset>.<lastHash>`; a client that comes back with one gets the records after, or
+ * learns that the stream's past is another. At the end of a closed stream such a client gets 204,
+ * which tells an EventSource to come no more.
  */
 export async function serveEvents(
   { hub, store, config }: RouteContext,
@@ -19,11 +21,24 @@ export async function serveEvents(
   if (query.direction === 'backward') {
     throw new StoreError('invalid_request', 'an event stream goes forward')
   }
-  const subscription = await Subscription.open(hub, store, stream, startOf(query, request))
+  const last = lastEventOf(request)
+  const subscription = await Subscription.open(hub, store, stream, last ?? startOf(query))
   const response = reply.raw
   if (response.destroyed) subscription.stop()
   response.on('close', () => subscription.stop())
-  const { position, tailOffset, isClosed } = subscription
+  const { position, tailOffset, isClosed, streamId, lastHash } = subscription
+  const isAtEnd = isClosed && position === tailOffset
+  const headers = {
+    'varve-next-offset': position,
+    'varve-tail-offset': tailOffset,
+    'varve-stream-id': streamId,
+    ...(lastHash === null ? {} : { 'varve-last-hash': lastHash }),
+    ...(isAtEnd ? { 'varve-stream-closed': 'true' } : {}),
+  }
+  if (isAtEnd && last !== undefined) {
+    subscription.stop()
+    return reply.code(204).headers(headers).send()
+  }
   reply.hijack()
   for (const [name, value] of Object.entries(reply.getHeaders())) {
     if (value !== undefined) response.setHeader(name, value)
@@ -32,22 +47,27 @@ export async function serveEvents(
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-store',
     connection: 'close', // the end of the stream is the end of the connection
-    'varve-next-offset': position,
-    'varve-tail-offset': tailOffset,
-    ...(isClosed && position === tailOffset ? { 'varve-stream-closed': 'true' } : {}),
+    ...headers,
   })
   response.flushHeaders()
   subscription.start(new EventStreamSink(response), config.heartbeatMs)
   return reply
 }
 
-function startOf(query: ReadQuery, request: FastifyRequest): SubscriptionStart {
-  const last = request.headers['last-event-id']
-  if (last !== undefined && last !== '') {
-    const offset = typeof last === 'string' && /^\d{1,16}$/.test(last) ? Number(last) : Number.NaN
-    if (Number.isSafeInteger(offset)) return { from: offset }
-    throw new StoreError('invalid_request', 'Last-Event-ID is not an offset')
+/** Where a client that comes back goes on; undefined for one that comes first. */
+function lastEventOf({ headers }: FastifyRequest): SubscriptionStart | undefined {
+  const last = headers['last-event-id']
+  if (last === undefined || last === '') return undefined
+  const [, digits = '', after] = /^(\d{1,16})(?:\.([0-9a-f]{64}))?$/.exec(String(last)) ?? []
+  const from = digits === '' ? Number.NaN : Number(digits)
+  if (!Number.isSafeInteger(from)) {
+    const detail = 'Last-Event-ID is no id of an event: an offset, then maybe a dot and a hash'
+    throw new StoreError('invalid_request', detail)
   }
-  const { from = 'start', since } = query
-  return since === undefined ? { from } : { from, since }
+  return after === undefined ? { from } : { from, after }
+}
+
+function startOf({ from = 'start', since, after }: ReadQuery): SubscriptionStart {
+  if (since !== undefined) return { from, since }
+  return after === undefined ? { from } : { from, after }
 }

@@ -1,9 +1,10 @@
 import { crash } from '../../shared/assert.ts'
 import { StoreError } from '../../shared/errors.ts'
 import { latin1ToHex } from '../../shared/format/bytes.ts'
+import { checkCursor, lastHashOf } from '../../shared/format/cursor.ts'
 import { compareNames } from '../../shared/format/name-order.ts'
 import { isTailOnly, selectFromTail } from '../../shared/format/read-page.ts'
-import { renderRecords } from '../../shared/format/render.ts'
+import { pageOf } from '../../shared/format/render.ts'
 import type {
   MutationValue,
   ReadPlan,
@@ -35,6 +36,8 @@ import type {
 import { shardOf } from '../../shared/format/shard-of.ts'
 import { DamageList, damageOf } from './damage-list.ts'
 import type { FlushCounters } from './durable-waits.ts'
+import { Gate } from './gate.ts'
+import { rangeOf, rangeToVerify, wasTrimmed, WHOLE_STREAM } from './read-ranges.ts'
 import { Readers } from './readers.ts'
 import { type HeardEvent, ShardClient } from './shard-client.ts'
 import type { ShardedStoreOptions } from './store-options.ts'
@@ -50,16 +53,9 @@ const RUNNING: ReadonlySet<ShardStatus['state']> = new Set(['ready', 'disk_full'
 /** Bytes of a read from memory alone that the front end renders itself: less work than a hop. */
 const INLINE_BYTES_MAX = 64 * 1024
 
-/** Everything that is kept, and all of it that is in memory. */
-const WHOLE_STREAM: ReadRange = {
-  from: 'start',
-  direction: 'forward',
-  limit: Number.MAX_SAFE_INTEGER,
-  maxBytes: Number.MAX_SAFE_INTEGER,
-  since: undefined,
-  wholeTail: true,
-  fromCheckpoint: false,
-}
+/** Reads at a time that check a chain and list checkpoints, and those that may wait for them. */
+const CHAINS_MAX = 4
+const CHAINS_WAITING_MAX = 256
 
 /** `StreamStore` over shard threads and reader threads. */
 export class ShardedStore implements StreamStore {
@@ -70,6 +66,8 @@ export class ShardedStore implements StreamStore {
   #transactions: Transactions
   readonly #watches: Watches
   readonly #damage = new DamageList()
+  /** Checks of whole chains: their plans take much of the tail along. */
+  readonly #chains = new Gate(CHAINS_MAX, CHAINS_WAITING_MAX)
   #closing: Promise<void> | undefined
 
   private constructor(options: ShardedStoreOptions) {
@@ -178,10 +176,13 @@ export class ShardedStore implements StreamStore {
     { from, limit }: { from: number; limit: number },
     signal?: AbortSignal,
   ): Promise<CheckpointPage> {
-    const plan = await this.#plan(stream, WHOLE_STREAM)
-    return this.#whileTrimmed(stream, WHOLE_STREAM, plan, current =>
-      this.#readers.checkpoints(current, from, limit, signal),
-    )
+    const range: ReadRange = { ...WHOLE_STREAM, checkpoints: { from, limit } }
+    return this.#chains.run(async () => {
+      const plan = await this.#plan(stream, range)
+      return this.#whileTrimmed(stream, range, plan, current =>
+        this.#readers.checkpoints(current, from, limit, signal),
+      )
+    })
   }
 
   keys(): Promise<PublicKey[]> {
@@ -193,23 +194,27 @@ export class ShardedStore implements StreamStore {
   }
 
   async read(stream: string, request: ReadRequest, signal?: AbortSignal): Promise<ReadPage> {
-    const { verify } = request
-    const range: ReadRange = {
-      from: request.from,
-      direction: request.direction,
-      limit: request.limit,
-      maxBytes: request.maxBytes,
-      since: request.since,
-      wholeTail: verify === 'genesis',
-      fromCheckpoint: verify === 'checkpoint',
-    }
+    const range = rangeOf(request)
+    const isChain = range.wholeTail || range.fromCheckpoint
+    return isChain
+      ? this.#chains.run(() => this.#read(stream, request, range, signal))
+      : this.#read(stream, request, range, signal)
+  }
+
+  async #read(
+    stream: string,
+    request: ReadRequest,
+    range: ReadRange,
+    signal: AbortSignal | undefined,
+  ): Promise<ReadPage> {
+    const isChain = range.wholeTail || range.fromCheckpoint
     const plan = await this.#plan(stream, range)
     const isSmall = (plan.tail?.records.length ?? 0) <= INLINE_BYTES_MAX
-    if (isTailOnly(plan) && isSmall && !range.wholeTail && !range.fromCheckpoint) {
-      const { records, firstOffset, nextOffset } = selectFromTail(plan, request)
-      const payload = renderRecords(records, request)
-      const { nextOffset: tailOffset, closed } = plan
-      return { firstOffset, nextOffset, tailOffset, closed, count: records.length, payload }
+    if (isTailOnly(plan) && isSmall && !isChain) {
+      checkCursor(plan, request, () => undefined)
+      const selection = selectFromTail(plan, request)
+      const lastHash = lastHashOf(plan, selection, request, () => undefined)
+      return pageOf(plan, selection, request, { lastHash })
     }
     const { page, staleIndex } = await this.#whileTrimmed(stream, range, plan, current =>
       this.#readers.read(current, request, signal),
@@ -223,29 +228,24 @@ export class ShardedStore implements StreamStore {
 
   async verify(
     stream: string,
-    range: { from?: number; to?: number },
+    wanted: { from?: number; to?: number },
     signal?: AbortSignal,
   ): Promise<VerifyReport> {
-    const { to: below } = range
-    const whole = below === undefined ? WHOLE_STREAM : { ...WHOLE_STREAM, below }
-    for (let plan = await this.#plan(stream, whole); ; ) {
-      const to = Math.min(range.to ?? plan.nextOffset, plan.nextOffset)
-      const from = Math.max(range.from ?? plan.firstOffset, plan.firstOffset)
-      const report = await this.#readers.verify(plan, Math.min(from, to), to, signal)
-      if (report.ok) return report
-      const current = await this.#plan(stream, whole)
-      if (!wasTrimmed(plan, current)) {
-        const { offset, reason } = report.failure ?? { offset: from, reason: 'unknown' }
-        this.#noteDamage({
-          ...identityOf(plan),
-          firstOffset: offset,
-          nextOffset: offset + 1,
-          reason,
-        })
-        return report
+    const range = rangeToVerify(wanted)
+    return this.#chains.run(async () => {
+      for (let plan = await this.#plan(stream, range); ; ) {
+        const report = await this.#readers.verify(plan, plan.low, plan.high, signal)
+        if (report.failure === null) return report
+        const current = await this.#plan(stream, range)
+        if (!wasTrimmed(plan, current)) {
+          const { offset: firstOffset, reason } = report.failure
+          const nextOffset = firstOffset + 1
+          this.#noteDamage({ ...identityOf(plan), firstOffset, nextOffset, reason })
+          return report
+        }
+        plan = current
       }
-      plan = current
-    }
+    })
   }
 
   subscribe(stream: string, listener: StreamListener): Promise<StreamSubscription> {
@@ -378,16 +378,6 @@ async function statsOf(client: ShardClient): Promise<StoreStats[]> {
     if (error instanceof StoreError) return []
     throw error
   }
-}
-
-/** Whether what `plan` asks for may be gone by now. Ends: each time more is gone. */
-function wasTrimmed(plan: ReadPlan, current: ReadPlan): boolean {
-  const { trimPoint, firstOffset, streamId } = current
-  return (
-    trimPoint.offset > plan.trimPoint.offset ||
-    firstOffset > plan.firstOffset ||
-    streamId !== plan.streamId
-  )
 }
 
 function identityOf({ stream, streamId }: ReadPlan): Pick<StreamDamage, 'stream' | 'streamId'> {

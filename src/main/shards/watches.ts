@@ -1,3 +1,4 @@
+import { latin1ToHex } from '../../shared/format/bytes.ts'
 import type { ShardEvent } from '../../shared/protocol/shard.ts'
 import type { StreamListener, StreamSubscription } from '../store.ts'
 import type { ShardClient } from './shard-client.ts'
@@ -28,13 +29,12 @@ export class Watches {
     const client = this.#owner(stream)
     const watch: Watch = { client, listener, nextOffset: undefined, early: [] }
     this.#watches.set(id, watch)
+    let streamId = ''
     try {
-      const { nextOffset } = await client.query<{ nextOffset: number }>({
-        kind: 'watch',
-        stream,
-        watch: id,
-      })
-      watch.nextOffset = nextOffset
+      const question = { kind: 'watch', stream, watch: id } as const
+      const start = await client.query<{ nextOffset: number; streamId: string }>(question)
+      watch.nextOffset = start.nextOffset
+      streamId = latin1ToHex(start.streamId)
     } catch (error) {
       this.#watches.delete(id)
       throw error
@@ -43,7 +43,7 @@ export class Watches {
     setImmediate(() => {
       for (const event of watch.early.splice(0)) this.#deliver(watch, event)
     })
-    return { nextOffset: watch.nextOffset, cancel: () => this.#cancel(id) }
+    return { nextOffset: watch.nextOffset, streamId, cancel: () => this.#cancel(id) }
   }
 
   onEvent(event: WatchEvent): void {
@@ -79,7 +79,8 @@ export class Watches {
     if (event.nextOffset <= (watch.nextOffset ?? 0)) return
     const { firstOffset, nextOffset, records } = event
     const bytes = records && Buffer.from(records.buffer, records.byteOffset, records.length)
-    watch.listener.onRecords({ firstOffset, nextOffset, records: bytes })
+    const lastHash = latin1ToHex(event.lastHash)
+    watch.listener.onRecords({ firstOffset, nextOffset, records: bytes, lastHash })
   }
 
   #cancel(id: number): void {

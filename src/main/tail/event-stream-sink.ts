@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { toProblem, toStoreError } from '../http/failures.ts'
 import type { Sink } from './subscription.ts'
+import type { Cursor } from './tail-message.ts'
 
 /** A subscriber that reads server-sent events. */
 export class EventStreamSink implements Sink {
@@ -37,8 +38,11 @@ export class EventStreamSink implements Sink {
     this.#response.write(': heartbeat\n\n', this.#onSent)
   }
 
-  endClosed(nextOffset: number): void {
-    this.#response.end(`event: closed\ndata: ${JSON.stringify({ nextOffset })}\n\n`)
+  /** With an id: a client that comes back for more is told that there is none. */
+  endClosed({ nextOffset, lastHash }: Cursor): void {
+    const id = lastHash === null ? `${nextOffset}` : `${nextOffset}.${lastHash}`
+    const data = JSON.stringify({ nextOffset })
+    this.#response.end(`id: ${id}\nevent: closed\ndata: ${data}\n\n`)
   }
 
   endFailed(error: unknown): void {

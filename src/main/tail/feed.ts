@@ -1,11 +1,12 @@
 import { assert } from '../../shared/assert.ts'
 import { MIB } from '../../shared/limits.ts'
-import type { LocatedRecord } from '../../shared/format/read-page.ts'
+import { hexToLatin1 } from '../../shared/format/bytes.ts'
+import type { LinkedRecord } from '../../shared/format/read-page.ts'
 import { expandedBytes, expandRecord } from '../../shared/format/expand.ts'
-import { RecordKind, viewRecord } from '../../shared/format/record.ts'
+import { RecordKind, type RecordView, viewRecord } from '../../shared/format/record.ts'
 import { renderRecords } from '../../shared/format/render.ts'
 import type { RecordChunk, StreamListener } from '../store.ts'
-import { type TailFormat, wrapRecords } from './tail-message.ts'
+import { type Cursor, type TailFormat, wrapRecords } from './tail-message.ts'
 
 // One stream's durable records on their way to everyone who follows it.
 //
@@ -33,13 +34,14 @@ export type Follower = {
 /** Records that go to all live followers of a feed together; rendered once a format. */
 export class FanOut {
   readonly firstOffset: number
-  readonly nextOffset: number
+  /** Behind the last of them. */
+  readonly cursor: Cursor
   readonly #chunks: readonly RecordChunk[]
   readonly #messages = new Map<TailFormat, Buffer>()
 
-  constructor(firstOffset: number, nextOffset: number, chunks: readonly RecordChunk[]) {
+  constructor(firstOffset: number, cursor: Cursor, chunks: readonly RecordChunk[]) {
     this.firstOffset = firstOffset
-    this.nextOffset = nextOffset
+    this.cursor = cursor
     this.#chunks = chunks
   }
 
@@ -55,20 +57,29 @@ export class FanOut {
   #render(format: TailFormat, position: number): Buffer {
     const records = this.#chunks.flatMap(chunk => locate(chunk, position))
     const payload = renderRecords(records, { encoding: format, verify: 'none' })
-    return wrapRecords(format, position, this.nextOffset, payload)
+    return wrapRecords(format, position, this.cursor, payload)
   }
 }
 
-function locate({ records }: RecordChunk, position: number): LocatedRecord[] {
-  const located: LocatedRecord[] = []
+/** The data records of a chunk, with their hashes: what follows each of them says its own. */
+function locate({ records, lastHash }: RecordChunk, position: number): LinkedRecord[] {
+  const located: LinkedRecord[] = []
   const bytes = records ?? EMPTY
+  let before: RecordView | undefined
+  const add = (hash: string) => {
+    if (before === undefined) return
+    const expanded = expandRecord({ bytes, record: before })
+    located.push({ bytes: expanded.bytes, record: expanded.record, hash })
+    before = undefined
+  }
   for (let at = 0; at < bytes.length; ) {
     const record = viewRecord(bytes, at)
     assert(record !== undefined, 'a chunk of the store holds whole records')
-    const isShown = record.kind === RecordKind.Data && record.offset >= position
-    if (isShown) located.push(expandRecord({ bytes, record }))
+    add(record.previousHash)
+    if (record.kind === RecordKind.Data && record.offset >= position) before = record
     at = record.end
   }
+  add(hexToLatin1(lastHash))
   return located
 }
 
@@ -77,6 +88,7 @@ export class Feed implements StreamListener {
   readonly #onEnded: () => void
   readonly #followers = new Set<Follower>()
   #position: number | undefined
+  #streamId = ''
   #end: EndReason | undefined
   #pending: RecordChunk[] = []
   #pendingBytes = 0
@@ -105,8 +117,9 @@ export class Feed implements StreamListener {
     return this.#end === 'closed' ? undefined : this.#end
   }
 
-  begin(position: number): void {
+  begin(position: number, streamId: string): void {
     this.#position = position
+    this.#streamId = streamId
   }
 
   /** Who follows it now. */
@@ -127,7 +140,8 @@ export class Feed implements StreamListener {
     this.#pendingBytes += chunk.records === null ? 0 : expandedBytes(chunk.records)
     if (this.#pendingBytes > FEED_BYTES_MAX) {
       const { firstOffset } = this.#pending[0] ?? chunk
-      this.#pending = [{ firstOffset, nextOffset: chunk.nextOffset, records: null }]
+      const { nextOffset, lastHash } = chunk
+      this.#pending = [{ firstOffset, nextOffset, records: null, lastHash }]
       this.#pendingBytes = 0
     }
     this.#scheduled ??= this.#schedule()
@@ -163,9 +177,11 @@ export class Feed implements StreamListener {
     this.#pendingBytes = 0
     const startedAt = this.#now()
     const firstOffset = this.position
-    const nextOffset = chunks.at(-1)?.nextOffset ?? firstOffset
+    const last = chunks.at(-1)
+    const nextOffset = last?.nextOffset ?? firstOffset
     this.#position = nextOffset
-    const fanOut = new FanOut(firstOffset, nextOffset, chunks)
+    const cursor = { nextOffset, streamId: this.#streamId, lastHash: last?.lastHash ?? null }
+    const fanOut = new FanOut(firstOffset, cursor, chunks)
     for (const follower of this.#followers) {
       if (follower.isLive && follower.position < nextOffset) follower.onFanOut(fanOut)
     }

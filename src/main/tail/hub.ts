@@ -96,7 +96,7 @@ export class Hub {
   #open(stream: string): Entry {
     const feed = new Feed(this.#now, () => this.#forget(stream, entry))
     const subscription = this.#store.subscribe(stream, feed).then(subscription => {
-      feed.begin(subscription.nextOffset)
+      feed.begin(subscription.nextOffset, subscription.streamId)
       return subscription
     })
     const entry: Entry = { feed, subscription, seats: 0 }

@@ -1,11 +1,11 @@
 import { assert } from '../../shared/assert.ts'
 import { StoreError } from '../../shared/errors.ts'
 import { KIB, SUBSCRIBER_BYTES_MAX } from '../../shared/limits.ts'
-import type { ReadRequest } from '../../shared/protocol/streams.ts'
+import type { ReadPage, ReadRequest } from '../../shared/protocol/streams.ts'
 import type { StreamStore } from '../store.ts'
 import type { EndReason, FanOut, Follower } from './feed.ts'
 import type { Hub, Seat } from './hub.ts'
-import { encodingOf, type TailFormat, wrapRecords } from './tail-message.ts'
+import { type Cursor, encodingOf, type TailFormat, wrapRecords } from './tail-message.ts'
 
 // One subscriber, whatever its speed:
 //
@@ -33,14 +33,14 @@ export type Sink = {
   send(message: Buffer): void
   /** Resolves once at most `bytes` wait, or the peer is gone. */
   drained(bytes: number): Promise<void>
-  sendLive(nextOffset: number): void
-  sendHeartbeat(nextOffset: number): void
+  sendLive(cursor: Cursor): void
+  sendHeartbeat(cursor: Cursor): void
   /** Says that the stream is closed and read to its end, and ends. */
-  endClosed(nextOffset: number): void
+  endClosed(cursor: Cursor): void
   endFailed(error: unknown): void
 }
 
-export type SubscriptionStart = Pick<ReadRequest, 'from' | 'since'>
+export type SubscriptionStart = Pick<ReadRequest, 'from' | 'since' | 'after'>
 
 type SubscriptionState = 'catching-up' | 'live' | 'ended'
 
@@ -57,7 +57,9 @@ export class Subscription implements Follower {
   /** The stream's end, and whether it was closed, when the subscription was opened. */
   readonly tailOffset: number
   readonly isClosed: boolean
+  readonly streamId: string
   #position: number
+  #lastHash: string | null
   #state: SubscriptionState = 'catching-up'
   #sink: Sink | undefined
   #heartbeat: NodeJS.Timeout | undefined
@@ -67,12 +69,14 @@ export class Subscription implements Follower {
     store: StreamStore,
     stream: string,
     seat: Seat,
-    start: { position: number; tailOffset: number; isClosed: boolean },
+    start: Cursor & { readonly tailOffset: number; readonly isClosed: boolean },
   ) {
     this.#store = store
     this.#stream = stream
     this.#seat = seat
-    this.#position = start.position
+    this.#position = start.nextOffset
+    this.#lastHash = start.lastHash
+    this.streamId = start.streamId
     this.tailOffset = start.tailOffset
     this.isClosed = start.isClosed
   }
@@ -97,8 +101,11 @@ export class Subscription implements Follower {
         verify: 'none',
         encoding: 'batch',
       })
-      const { firstOffset: position, tailOffset, closed: isClosed } = page
-      return new Subscription(store, stream, seat, { position, tailOffset, isClosed })
+      const { firstOffset: nextOffset, tailOffset, closed: isClosed, streamId } = page
+      // Of a page with a record, the hash is that behind the record.
+      const lastHash = start.after ?? (page.count === 0 ? page.lastHash : null)
+      const cursor = { nextOffset, streamId, lastHash }
+      return new Subscription(store, stream, seat, { ...cursor, tailOffset, isClosed })
     } catch (error) {
       seat.leave()
       throw error
@@ -111,6 +118,11 @@ export class Subscription implements Follower {
 
   get position(): number {
     return this.#position
+  }
+
+  /** Hash of the record before `position`; null where it is not known yet. */
+  get lastHash(): string | null {
+    return this.#lastHash
   }
 
   start(sink: Sink, heartbeatMs: number): void {
@@ -135,7 +147,7 @@ export class Subscription implements Follower {
     const sink = this.#socket
     const message = fanOut.message(sink.format, this.#position)
     if (message !== null && sink.bufferedBytes + message.length <= SUBSCRIBER_BYTES_MAX) {
-      this.#send(message, fanOut.nextOffset)
+      this.#send(message, fanOut.cursor)
       return
     }
     this.#state = 'catching-up'
@@ -177,44 +189,65 @@ export class Subscription implements Follower {
         await sink.drained(0)
         if (this.#state !== 'catching-up') return
       }
-      const { firstOffset, nextOffset, payload } = page
-      this.#send(wrapRecords(sink.format, firstOffset, nextOffset, payload), nextOffset)
+      this.#send(wrapRecords(sink.format, page.firstOffset, page, page.payload), page)
     }
   }
 
-  #readPage(format: TailFormat, limit: number) {
-    return this.#store.read(this.#stream, {
+  /**
+   * The next page. Where records of it cannot be read, the page ends before them, so that nothing
+   * is left out; when they come first, the subscription ends with what the read says of them.
+   */
+  async #readPage(format: TailFormat, limit: number): Promise<ReadPage> {
+    try {
+      return await this.#read(format, limit)
+    } catch (error) {
+      const sound = soundBefore(error, this.#position)
+      if (sound <= 0 || sound >= limit) throw error
+      return await this.#read(format, sound)
+    }
+  }
+
+  #read(format: TailFormat, limit: number): Promise<ReadPage> {
+    const request: ReadRequest = {
       from: this.#position,
       direction: 'forward',
       limit,
       maxBytes: PAGE_BYTES,
       verify: 'links',
       encoding: encodingOf(format),
-    })
+    }
+    const after = this.#lastHash
+    return this.#store.read(this.#stream, after === null ? request : { ...request, after })
   }
 
   #becomeLive(): void {
     this.#state = 'live'
-    if (!this.#saidLive) this.#socket.sendLive(this.#position)
+    if (!this.#saidLive) this.#socket.sendLive(this.#cursor)
     this.#saidLive = true
     if (this.#seat.feed.isClosed) this.#endClosed()
   }
 
-  #send(message: Buffer, nextOffset: number): void {
+  get #cursor(): Cursor {
+    return { nextOffset: this.#position, streamId: this.streamId, lastHash: this.#lastHash }
+  }
+
+  #send(message: Buffer, { nextOffset, lastHash }: Cursor): void {
     this.#position = nextOffset
+    this.#lastHash = lastHash
     this.#socket.send(message)
-    this.#heartbeat?.refresh()
+    // Binary messages have no room for a cursor: then heartbeats bring it, however busy it is.
+    if (this.#socket.format !== 'batch') this.#heartbeat?.refresh()
   }
 
   /** A subscriber whose socket is full is not idle, and needs no more bytes. */
   #beat(): void {
-    if (this.#socket.bufferedBytes === 0) this.#socket.sendHeartbeat(this.#position)
+    if (this.#socket.bufferedBytes === 0) this.#socket.sendHeartbeat(this.#cursor)
     this.#heartbeat?.refresh()
   }
 
   #endClosed(): void {
     this.stop()
-    this.#socket.endClosed(this.#position)
+    this.#socket.endClosed(this.#cursor)
   }
 
   #fail(error: unknown): void {
@@ -222,4 +255,10 @@ export class Subscription implements Follower {
     this.stop()
     this.#socket.endFailed(error)
   }
+}
+
+/** How many records from `position` on lie before those that a failure names; 0 of others. */
+function soundBefore(error: unknown, position: number): number {
+  if (!(error instanceof StoreError) || error.code !== 'corrupt_record') return 0
+  return Number(error.fields['firstCorruptOffset']) - position
 }

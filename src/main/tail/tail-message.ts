@@ -1,6 +1,15 @@
 import { writeU64 } from '../../shared/format/bytes.ts'
 import type { ReadEncoding } from '../../shared/protocol/streams.ts'
 
+/** Where a subscriber stands: what it may go on with, on another connection. */
+export type Cursor = {
+  readonly nextOffset: number
+  /** 32 hex digits */
+  readonly streamId: string
+  /** 64 hex digits: hash of the record before `nextOffset`; null where it is not known */
+  readonly lastHash: string | null
+}
+
 /** `json` and `batch` as WebSocket messages, `sse` as events of a response. */
 export type TailFormat = 'json' | 'batch' | 'sse'
 
@@ -15,7 +24,7 @@ export function encodingOf(format: TailFormat): ReadEncoding {
 export function wrapRecords(
   format: TailFormat,
   firstOffset: number,
-  nextOffset: number,
+  { nextOffset, streamId, lastHash }: Cursor,
   payload: Uint8Array,
 ): Buffer {
   switch (format) {
@@ -23,7 +32,8 @@ export function wrapRecords(
       return Buffer.from(payload.buffer, payload.byteOffset, payload.length)
     case 'json': {
       const range = `"firstOffset":${firstOffset},"nextOffset":${nextOffset}`
-      const opening = `{"type":"records",${range},"records":[`
+      const cursor = `"streamId":"${streamId}","lastHash":${JSON.stringify(lastHash)}`
+      const opening = `{"type":"records",${range},${cursor},"records":[`
       return Buffer.concat([Buffer.from(opening), payload, Buffer.from(']}')])
     }
     case 'batch': {

@@ -2,6 +2,7 @@ import type { WebSocket } from 'ws'
 import { ERRORS } from '../../shared/errors.ts'
 import { toProblem, toStoreError } from '../http/failures.ts'
 import type { Sink } from './subscription.ts'
+import type { Cursor } from './tail-message.ts'
 
 const NORMAL = 1000
 const GOING_AWAY = 1001
@@ -38,16 +39,16 @@ export class WebSocketSink implements Sink {
     })
   }
 
-  sendLive(nextOffset: number): void {
-    this.#sendMessage({ type: 'live', nextOffset })
+  sendLive(cursor: Cursor): void {
+    this.#sendMessage({ type: 'live', ...cursor })
   }
 
-  sendHeartbeat(nextOffset: number): void {
-    this.#sendMessage({ type: 'heartbeat', nextOffset })
+  sendHeartbeat(cursor: Cursor): void {
+    this.#sendMessage({ type: 'heartbeat', ...cursor })
   }
 
-  endClosed(nextOffset: number): void {
-    this.#sendMessage({ type: 'closed', nextOffset })
+  endClosed(cursor: Cursor): void {
+    this.#sendMessage({ type: 'closed', ...cursor })
     this.#socket.close(NORMAL)
   }
 

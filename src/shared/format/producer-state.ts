@@ -17,7 +17,7 @@ export const PRODUCER_STATE_LAYOUT = { // little-endian; the id (UTF-8), then th
 } as const
 const at = layout(STATE_HEADER_BYTES, PRODUCER_STATE_LAYOUT)
 
-const RESULT_BYTES = 56
+const RESULT_BYTES = 88
 
 // biome-ignore format: a layout is read as a table
 export const PRODUCER_RESULT_LAYOUT = { // little-endian
@@ -26,6 +26,7 @@ export const PRODUCER_RESULT_LAYOUT = { // little-endian
   nextOffset:  [  8,  8 ], // u64
   timestamp:   [ 16,  8 ], // u64  µs since 1970
   recordHash:  [ 24, 32 ], //      hash of the last data record of the append
+  chainHead:   [ 56, 32 ], //      chain hash after it, a checkpoint that came with it included
 } as const
 const resultAt = layout(RESULT_BYTES, PRODUCER_RESULT_LAYOUT)
 
@@ -35,7 +36,9 @@ export type ProducerResult = {
   readonly nextOffset: number
   /** µs since 1970 */
   readonly timestamp: number
-  /** Hash of the append's last data record, latin1. */
+  /** latin1: hash of the append's last data record */
+  readonly recordHash: string
+  /** latin1: chain hash after it, a checkpoint that came with it included */
   readonly chainHead: string
 }
 
@@ -78,7 +81,8 @@ function encodeResult(target: Buffer, start: number, result: ProducerResult): nu
   writeU64(target, start + resultAt.firstOffset, result.firstOffset)
   writeU64(target, start + resultAt.nextOffset, result.nextOffset)
   writeU64(target, start + resultAt.timestamp, result.timestamp)
-  target.latin1Write(result.chainHead, start + resultAt.recordHash, 32)
+  target.latin1Write(result.recordHash, start + resultAt.recordHash, 32)
+  target.latin1Write(result.chainHead, start + resultAt.chainHead, 32)
   return start + RESULT_BYTES
 }
 
@@ -115,10 +119,12 @@ export function decodeProducerStates(
 
 function decodeResult(bytes: Buffer, start: number): ProducerResult {
   const recordHashAt = start + resultAt.recordHash
+  const chainHeadAt = start + resultAt.chainHead
   return {
     firstOffset: readU64(bytes, start + resultAt.firstOffset),
     nextOffset: readU64(bytes, start + resultAt.nextOffset),
     timestamp: readU64(bytes, start + resultAt.timestamp),
-    chainHead: bytes.latin1Slice(recordHashAt, recordHashAt + 32),
+    recordHash: bytes.latin1Slice(recordHashAt, recordHashAt + 32),
+    chainHead: bytes.latin1Slice(chainHeadAt, chainHeadAt + 32),
   }
 }

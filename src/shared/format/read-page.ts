@@ -1,9 +1,9 @@
 import { StoreError } from '../errors.ts'
 import type { ReadPlan } from '../protocol/shard.ts'
 import type { ReadRequest } from '../protocol/streams.ts'
-import { chainHashOf } from './chain.ts'
 import { expandRecord } from './expand.ts'
 import { decodeRecord, RecordKind, type RecordView } from './record.ts'
+import { Vouching } from './vouching.ts'
 
 // What a read returns, chosen from records that come in order. Pure: a reader thread feeds it from
 // segments, the front end from memory alone.
@@ -20,25 +20,6 @@ export type PageSelection = {
   readonly nextOffset: number
 }
 
-/**
- * Passes records on after checking that each one links to the one before.
- * @param previousHash chain hash before the first of them, latin1
- * @throws StoreError corrupt_record at the first that does not
- */
-export function* checkLinks(
-  records: Iterable<LocatedRecord>,
-  streamId: string,
-  previousHash: string,
-): Generator<LinkedRecord> {
-  let head = previousHash
-  for (const located of records) {
-    if (located.record.previousHash !== head) throw brokenLink(located.record.offset)
-    const { bytes, record } = expandRecord(located)
-    head = chainHashOf(streamId, bytes, record)
-    yield { bytes, record, hash: head }
-  }
-}
-
 /** The data records among them, with the bodies that were appended. */
 export function* dataRecords<Located extends LocatedRecord>(
   records: Iterable<Located>,
@@ -46,21 +27,6 @@ export function* dataRecords<Located extends LocatedRecord>(
   for (const located of records) {
     if (located.record.kind === RecordKind.Data) yield { ...located, ...expandRecord(located) }
   }
-}
-
-/**
- * @throws StoreError corrupt_record when a chain that ended at `offset` is not the one expected
- * there
- */
-export function checkHead(hash: string, expected: string, offset: number): void {
-  if (hash !== expected) throw brokenLink(offset)
-}
-
-function brokenLink(offset: number): StoreError {
-  return new StoreError('corrupt_record', `record ${offset} does not link to the one before`, {
-    firstCorruptOffset: offset,
-    nextReadableOffset: offset + 1,
-  })
 }
 
 /** The records of a plan's tail, from its first on. */
@@ -77,17 +43,24 @@ export function* tailRecords(plan: ReadPlan): Generator<LocatedRecord> {
 }
 
 /** Whether a plan needs nothing from segments. */
-export function isTailOnly(plan: ReadPlan): boolean {
-  return plan.since === undefined && (plan.low === plan.high || plan.low >= plan.stored.nextOffset)
+export function isTailOnly({ since, low, high, nextOffset, stored }: ReadPlan): boolean {
+  const isEmpty = low === high && high === nextOffset
+  return since === undefined && (isEmpty || low >= stored.nextOffset)
 }
 
 /** The page of a plan that needs nothing from segments. */
 export function selectFromTail(plan: ReadPlan, request: ReadRequest): PageSelection {
+  const { tail } = plan
   const located = tailRecords(plan)
   const records =
-    request.verify === 'none' || plan.tail === null
+    request.verify === 'none' || tail === null
       ? located
-      : checkLinks(located, plan.streamId, plan.tail.previousHash)
+      : new Vouching(located, {
+          streamId: plan.streamId,
+          end: { hash: tail.chainHead, offset: tail.nextOffset },
+          isStrict: false,
+          hashBefore: () => tail.previousHash,
+        }).records()
   return selectPage(dataRecords(records), plan.low, plan.high, request, plan.firstOffset)
 }
 
@@ -138,6 +111,7 @@ function selectBackward(
     if (located.record.offset < low) continue
     if (located.record.offset >= high) break
     window.push(located, bodyBytes(located))
+    if (located.record.offset === high - 1) break // what lies behind the page is not looked at
   }
   const page = window.items().toReversed()
   return {
@@ -147,28 +121,14 @@ function selectBackward(
   }
 }
 
-/**
- * Where a page backward over stored records starts, going by their headers: what is before that
- * need not be expanded. Undefined where there is no data record.
- */
-export function lowestOfPage(
-  records: Iterable<LocatedRecord>,
-  { limit, maxBytes }: Pick<ReadRequest, 'limit' | 'maxBytes'>,
-): number | undefined {
-  const window = new PageWindow<number>(limit, maxBytes)
-  for (const { record } of records) {
-    if (record.kind === RecordKind.Data) window.push(record.offset, record.rawLength)
-  }
-  return window.items()[0]
-}
-
 /** The last of what is pushed that a page has room for; one at least. */
-class PageWindow<Item> {
+export class PageWindow<Item> {
   readonly #limit: number
   readonly #maxBytes: number
   #entries: { readonly item: Item; readonly bytes: number }[] = []
   #first = 0
   #bytes = 0
+  #isFull = false
 
   constructor(limit: number, maxBytes: number) {
     this.#limit = limit
@@ -185,12 +145,25 @@ class PageWindow<Item> {
     ) {
       this.#bytes -= this.#entries[this.#first]?.bytes ?? 0
       this.#first += 1
+      this.#isFull = true
     }
     // What has gone is let go of, without moving the rest each time.
     if (2 * this.#first > this.#entries.length) {
       this.#entries = this.#entries.slice(this.#first)
       this.#first = 0
     }
+  }
+
+  /** Whether something was pushed out, for want of room. */
+  get isFull(): boolean {
+    return this.#isFull
+  }
+
+  clear(): void {
+    this.#entries = []
+    this.#first = 0
+    this.#bytes = 0
+    this.#isFull = false
   }
 
   items(): Item[] {

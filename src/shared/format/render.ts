@@ -1,15 +1,16 @@
-import type { ReadEncoding, ReadVerify } from '../protocol/streams.ts'
+import type { ReadPlan } from '../protocol/shard.ts'
+import type { ReadEncoding, ReadPage, ReadRequest, ReadVerify } from '../protocol/streams.ts'
 import { BATCH_ITEM_HEADER_BYTES, encodeBatchItemHeader } from './batch.ts'
 import { latin1ToHex } from './bytes.ts'
-import type { LinkedRecord, LocatedRecord } from './read-page.ts'
+import type { LinkedRecord, LocatedRecord, PageSelection } from './read-page.ts'
 import { RecordFormat } from './record.ts'
 
 // Stored records → the encodings of api.md. JSON bodies go out as the bytes that came in: no number
 // loses a digit, no key its place. Bytes are copied from buffer to buffer; only the short text
 // around them and text bodies, which need escapes, pass through strings.
 
-/** Room for what surrounds headers and body in the longest encoding: 265 at most. */
-const ENVELOPE_BYTES = 320
+/** Room for what surrounds headers and body in the longest encoding: 330 at most. */
+const ENVELOPE_BYTES = 384
 const LINE_FEED = 10
 const CARRIAGE_RETURN = 13
 const SPACE = 32
@@ -18,8 +19,8 @@ const COMMA = 44
 /**
  * Records back to back in an encoding; what surrounds them (a JSON envelope) is the caller's.
  * `json`: record objects, a comma between them. `ndjson`: one a line. `sse`: one event each, its
- * id the next offset. `batch`: the batch encoding. Hashes are shown with `verify` checkpoint and
- * genesis.
+ * id the cursor behind it. `batch`: the batch encoding. Hashes are shown with `verify` checkpoint
+ * and genesis.
  */
 export function renderRecords(
   records: readonly (LocatedRecord | LinkedRecord)[],
@@ -31,7 +32,7 @@ export function renderRecords(
   for (const located of records) {
     target.ensure(sizeMax(located))
     if (encoding === 'json' && target.at > 0) target.writeByte(COMMA)
-    if (encoding === 'sse') target.writeLatin1(`id: ${located.record.offset + 1}\ndata: `)
+    if (encoding === 'sse') target.writeLatin1(`id: ${eventId(located)}\ndata: `)
     const start = target.at
     writeRecord(target, located, showHash)
     // A line break in JSON text can only be white space between tokens: strings have it escaped.
@@ -40,6 +41,25 @@ export function renderRecords(
     if (encoding === 'sse') target.writeLatin1('\n\n')
   }
   return target.finish()
+}
+
+/** Returns the page that a read comes to. */
+export function pageOf(
+  plan: ReadPlan,
+  { records, firstOffset, nextOffset }: PageSelection,
+  request: ReadRequest,
+  proof: Pick<ReadPage, 'lastHash' | 'unvouched' | 'signedThrough'>,
+): ReadPage {
+  return {
+    firstOffset,
+    nextOffset,
+    tailOffset: plan.nextOffset,
+    closed: plan.closed,
+    streamId: latin1ToHex(plan.streamId),
+    count: records.length,
+    payload: renderRecords(records, request),
+    ...proof,
+  }
 }
 
 /** RFC 3339 UTC with milliseconds, of µs since 1970. */
@@ -76,6 +96,12 @@ function writeRecord(
   }
   const hash = showHash && 'hash' in located ? `,"hash":"${latin1ToHex(located.hash)}"` : ''
   target.writeLatin1(`${hash}}`)
+}
+
+/** The cursor behind a record: `<nextOffset>.<lastHash>`. */
+function eventId(located: LocatedRecord | LinkedRecord): string {
+  const nextOffset = located.record.offset + 1
+  return 'hash' in located ? `${nextOffset}.${latin1ToHex(located.hash)}` : `${nextOffset}`
 }
 
 const BODY_KEYS = {

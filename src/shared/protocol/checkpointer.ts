@@ -108,6 +108,7 @@ export type CheckpointerJob =
       readonly kind: 'reindex'
       readonly directory: string
       readonly segment: number
+      readonly firstOffset: number
       readonly bytes: number
     }
 

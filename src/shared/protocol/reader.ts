@@ -52,7 +52,11 @@ export type ReshardReport = {
 }
 
 /** A segment whose index was wrong, to be rebuilt by its owner. */
-type StaleIndex = { readonly segment: number; readonly bytes: number }
+type StaleIndex = {
+  readonly segment: number
+  readonly firstOffset: number
+  readonly bytes: number
+}
 
 export type ReaderReply =
   | {

@@ -143,10 +143,19 @@ export type ReadRange = {
   readonly since: number | undefined
   /** Only records below this offset are asked for; undefined: those that `from` and `limit` say. */
   readonly below?: number
-  /** Take all of the tail below the range's end, so that a chain from the first record has it. */
+  /** 64 hex digits: the reader's hash of the record before `from`. */
+  readonly after?: string
+  /** The chain is to be checked from the first record kept, so the tail is taken from its start. */
   readonly wholeTail: boolean
-  /** Take the tail from the nearest checkpoint in it at or below the range's start, if any. */
+  /**
+   * The chain is to be checked to a signature above the range, or the head. With `wholeTail`: from
+   * the nearest checkpoint at or below the range.
+   */
   readonly fromCheckpoint: boolean
+  /** Of the tail, only so many of the checkpoints from an offset on are wanted. */
+  readonly checkpoints?: { readonly from: number; readonly limit: number }
+  /** To be verified instead of read: clipped to what there is. */
+  readonly verified?: { readonly from: number | undefined; readonly to: number | undefined }
 }
 
 /** Where the records of a read are, as of one moment. */
@@ -161,6 +170,8 @@ export type ReadPlan = {
   /** Durable end of the stream, and the chain hash there (latin1). */
   readonly nextOffset: number
   readonly chainHead: string
+  /** Hash of the last durable data record (latin1). */
+  readonly recordHash: string
   /**
    * Offsets to read, `[low, high)`. Where `since` is set the reader looks for it in the segments
    * and reads at most `limit` records from there.
@@ -172,6 +183,7 @@ export type ReadPlan = {
   readonly stored: {
     readonly nextOffset: number
     readonly chainHead: string
+    readonly recordHash: string
     readonly segment: number
     readonly segmentFirstOffset: number
     readonly segmentBytes: number
@@ -181,9 +193,13 @@ export type ReadPlan = {
   /** Whole appends from memory that follow one another, the chain hash before them known. */
   readonly tail: {
     readonly firstOffset: number
+    readonly nextOffset: number
+    /** Chain hash, and hash of the last data record, before the first of them. */
     readonly previousHash: string
-    /** Chain hash after the last of them. */
+    readonly previousRecordHash: string
+    /** The same after the last of them. */
     readonly chainHead: string
+    readonly recordHash: string
     readonly records: Uint8Array
   } | null
 }
@@ -219,6 +235,7 @@ export type ShardRequest =
       /** 16 bytes as latin1 */
       readonly streamId: string
       readonly segment: number
+      readonly firstOffset: number
       readonly bytes: number
     }
   | { readonly kind: 'stats' }
@@ -320,6 +337,8 @@ export type ShardEvent =
       readonly firstOffset: number
       readonly nextOffset: number
       readonly records: Uint8Array | null
+      /** latin1: hash of the record before `nextOffset` */
+      readonly lastHash: string
     }
   | {
       readonly kind: 'end'

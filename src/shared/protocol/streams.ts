@@ -46,7 +46,7 @@ export type StreamInfo = {
   readonly state: StreamState
   readonly firstOffset: number
   readonly nextOffset: number
-  /** 64 hex digits: chain hash of the last durable record, zeros before the first */
+  /** 64 hex digits: head of the durable chain, checkpoints included; zeros before the first */
   readonly chainHead: string
   /** Stored bytes of all records kept, framing included. */
   readonly recordBytes: number
@@ -77,7 +77,11 @@ export type AppendResult = {
   readonly duplicate: boolean
   /** µs since 1970; the records of a batch share it */
   readonly timestamp: number
-  /** 64 hex digits: chain hash of the batch's last record */
+  /** 32 hex digits */
+  readonly streamId: string
+  /** 64 hex digits: hash of the batch's last record, the `after` of a read behind it */
+  readonly recordHash: string
+  /** 64 hex digits: head of the chain after it, a checkpoint that came with it included */
   readonly chainHead: string
 }
 
@@ -86,7 +90,7 @@ export type TransactionPart = {
   readonly stream: string
   readonly firstOffset: number
   readonly nextOffset: number
-  /** 64 hex digits */
+  /** 64 hex digits: head of the chain after it, a checkpoint that came with it included */
   readonly chainHead: string
 }
 
@@ -147,6 +151,8 @@ export type ReadRequest = {
   readonly maxBytes: number
   /** µs since 1970: start at the first record at or after it, instead of at `from`. */
   readonly since?: number
+  /** 64 hex digits: the record before `from` must have this hash. */
+  readonly after?: string
   readonly verify: ReadVerify
   readonly encoding: ReadEncoding
 }
@@ -159,6 +165,20 @@ export type ReadPage = {
   /** Offset that the stream's next record will get. */
   readonly tailOffset: number
   readonly closed: boolean
+  /** 32 hex digits */
+  readonly streamId: string
+  /**
+   * 64 hex digits: hash of the data record before the offset that the next read goes on at; null
+   * where that record is lost.
+   */
+  readonly lastHash: string | null
+  /**
+   * Offset of the page's last record, where it is whole and links to the one before, but all that
+   * follows it is lost, so that nothing vouches for it.
+   */
+  readonly unvouched?: number
+  /** With verify checkpoint or genesis: records of the page below it are under a signature. */
+  readonly signedThrough?: number
   readonly count: number
   /** The records in the encoding asked for (src/shared/format/render.ts). */
   readonly payload: Uint8Array

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { PRODUCER_ID_BYTES_MAX } from '../limits.ts'
-import { ChainHash, Durability, Offset, QueryOffset, Timestamp } from './scalars.ts'
+import { ChainHash, Durability, Id, Offset, QueryOffset, Timestamp } from './scalars.ts'
 
 export const AppendQuery = z.strictObject({
   expectedOffset: QueryOffset.optional(),
@@ -38,6 +38,10 @@ export const AppendAnswer = z.object({
   durable: z.boolean(),
   duplicate: z.boolean(),
   timestamp: Timestamp,
+  streamId: Id,
+  /** Of the append's last record: the `after` of a read behind it. */
+  recordHash: ChainHash,
+  /** Of the chain after it, a checkpoint that came with it included. */
   chainHead: ChainHash,
 })
 export type AppendAnswer = z.infer<typeof AppendAnswer>

@@ -6,7 +6,16 @@ import {
   READ_RECORDS_MAX,
   READ_WAIT_MS_MAX,
 } from '../limits.ts'
-import { ChainHash, Offset, QueryFrom, QueryOffset, queryInteger, Timestamp } from './scalars.ts'
+import {
+  ChainHash,
+  Id,
+  Offset,
+  QueryFrom,
+  QueryHash,
+  QueryOffset,
+  queryInteger,
+  Timestamp,
+} from './scalars.ts'
 
 const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/
 
@@ -31,11 +40,15 @@ export const ReadQuery = z
     limit: queryInteger(1, READ_RECORDS_MAX).default(READ_RECORDS_DEFAULT),
     maxBytes: queryInteger(1, READ_BYTES_MAX).default(READ_BYTES_DEFAULT),
     since: QueryTime.optional(),
+    after: QueryHash.optional(),
     wait: queryInteger(0, READ_WAIT_MS_MAX).default(0),
     verify,
   })
   .refine(query => query.since === undefined || query.from === undefined, {
     message: 'since and from exclude each other',
+  })
+  .refine(query => query.after === undefined || query.from !== undefined, {
+    message: 'after is the hash of the record before from, and needs from',
   })
   .refine(query => query.since === undefined || query.direction === 'forward', {
     message: 'since needs direction=forward',
@@ -66,6 +79,13 @@ export const ReadAnswer = z.object({
   nextOffset: Offset,
   tailOffset: Offset,
   closed: z.boolean(),
+  streamId: Id,
+  /** Goes with `nextOffset` as the `after` of the next read; null where that record is lost. */
+  lastHash: ChainHash.nullable(),
+  /** The last record's offset, where all that follows it is lost: nothing vouches for it. */
+  unvouched: Offset.optional(),
+  /** With verify checkpoint or genesis: records below are under a signature that was checked. */
+  signedThrough: Offset.optional(),
   records: z.array(RecordObject),
 })
 export type ReadAnswer = z.infer<typeof ReadAnswer>

@@ -11,6 +11,9 @@ export const Timestamp = z.string().meta({ format: 'date-time' })
 /** 64 lower-case hex digits. */
 export const ChainHash = z.string().meta({ pattern: '^[0-9a-f]{64}$' })
 
+/** The hash of the record before an offset, as a page, an event or an append gave it. */
+export const QueryHash = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 lower-case hex digits')
+
 /** Of a stream or a key: 32 lower-case hex digits. */
 export const Id = z.string().meta({ pattern: '^[0-9a-f]{32}$' })
 

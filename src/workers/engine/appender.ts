@@ -3,7 +3,7 @@ import { FRAME_HEADER_BYTES, FrameFlag, sealFrame } from '../../shared/format/fr
 import type { ProducerResult } from '../../shared/format/producer-state.ts'
 import { StoreError } from '../../shared/errors.ts'
 import type { Mutation } from '../../shared/protocol/shard.ts'
-import type { StreamConfig } from '../../shared/protocol/streams.ts'
+import type { AppendResult, StreamConfig } from '../../shared/protocol/streams.ts'
 import { StreamLog, type TailFrame } from '../streams/stream-log.ts'
 import type { Accepted } from './accepted.ts'
 import { appendBytes, type PlannedAppend, writeAppend } from './append-operation.ts'
@@ -69,7 +69,7 @@ export class Appender {
     const durability = append.durability ?? log.config.durability
     return {
       commit: { kind: 'append', endLsn: frame.endLsn, log, frame, creates: found === undefined },
-      value: { ...shown(result), durability, duplicate: false },
+      value: shown(log, result, durability, false),
       durability,
     }
   }
@@ -86,7 +86,7 @@ export class Appender {
     const result = log.producers.check(producer, expiredBefore)
     if (result === undefined) return undefined
     const durability = append.durability ?? log.config.durability
-    return { commit: null, value: { ...shown(result), durability, duplicate: true }, durability }
+    return { commit: null, value: shown(log, result, durability, true), durability }
   }
 
   #compress(log: StreamLog, append: Append, bytes: Buffer): BatchPlan['bodies'] {
@@ -115,7 +115,7 @@ export class Appender {
     const endLsn = buffer.commit(FRAME_HEADER_BYTES + payloadLength)
     const firstOffset = log.nextOffset
     const nextOffset = firstOffset + batch.count
-    const result = { firstOffset, nextOffset, timestamp, chainHead: recordHash }
+    const result = { firstOffset, nextOffset, timestamp, recordHash, chainHead }
     const frame: TailFrame = {
       firstOffset,
       nextOffset,
@@ -151,9 +151,23 @@ export function newStream(parts: EngineParts, name: string, config: StreamConfig
   return new StreamLog(name, id, environment.nowMicros(), config)
 }
 
-/** A result as it is answered. */
-export function shown(result: ProducerResult) {
-  return { ...result, chainHead: latin1ToHex(result.chainHead) }
+/** Returns a result as it is answered. */
+export function shown(
+  log: StreamLog,
+  { firstOffset, nextOffset, timestamp, recordHash, chainHead }: ProducerResult,
+  durability: StreamConfig['durability'],
+  duplicate: boolean,
+): Omit<AppendResult, 'durable'> {
+  return {
+    firstOffset,
+    nextOffset,
+    durability,
+    duplicate,
+    timestamp,
+    streamId: latin1ToHex(log.id),
+    recordHash: latin1ToHex(recordHash),
+    chainHead: latin1ToHex(chainHead),
+  }
 }
 
 function newProducer(): StoreError {

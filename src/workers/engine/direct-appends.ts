@@ -145,7 +145,8 @@ export class DirectAppends {
     const endLsn = buffer.commit(FRAME_HEADER_BYTES + length)
     const { firstOffset, count } = reference
     const nextOffset = firstOffset + count
-    const result = { firstOffset, nextOffset, timestamp, chainHead: direct.encoded.recordHash }
+    const { recordHash, chainHead } = direct.encoded
+    const result = { firstOffset, nextOffset, timestamp, recordHash, chainHead }
     const state = producer && log.nextProducer(producer, result)
     const stored = { reference, timestamp, producer: state, endLsn }
     log.assignStored(stored)
@@ -154,7 +155,7 @@ export class DirectAppends {
     const durability = append.durability ?? log.config.durability
     return {
       commit: { kind: 'reference', endLsn, log, stored, job: direct.job },
-      value: { ...shown(result), durability, duplicate: false },
+      value: shown(log, result, durability, false),
       durability,
     }
   }

@@ -1,5 +1,7 @@
+import { assert } from '../../shared/assert.ts'
 import { StoreError } from '../../shared/errors.ts'
-import { RECORD_OVERHEAD_BYTES } from '../../shared/format/record.ts'
+import { historyMismatch } from '../../shared/format/cursor.ts'
+import { RECORD_OVERHEAD_BYTES, RecordKind, viewRecord } from '../../shared/format/record.ts'
 import type { ReadPlan, ReadRange } from '../../shared/protocol/shard.ts'
 import type { StreamLog, TailFrame } from '../streams/stream-log.ts'
 import { endsWithCheckpoint } from '../streams/stream-position.ts'
@@ -15,7 +17,8 @@ import { concatFrames } from './watchers.ts'
 export function planRead(found: StreamLog | undefined, range: ReadRange): ReadPlan {
   const log = existing(found)
   const { low, high, since } = resolve(log, range)
-  const { nextOffset, chainHead, segment, segmentFirstOffset, segmentBytes, position } = log.stored
+  const { nextOffset, chainHead, recordHash, position } = log.stored
+  const { segment, segmentFirstOffset, segmentBytes } = log.stored
   return {
     stream: log.name,
     streamId: log.id,
@@ -24,12 +27,14 @@ export function planRead(found: StreamLog | undefined, range: ReadRange): ReadPl
     trimPoint: log.stored.trimPoint,
     nextOffset: log.durableNextOffset,
     chainHead: log.durableChainHead,
+    recordHash: log.durableRecordHash,
     low,
     high,
     since,
     stored: {
       nextOffset,
       chainHead,
+      recordHash,
       segment,
       segmentFirstOffset,
       segmentBytes,
@@ -44,7 +49,12 @@ function resolve(
   range: ReadRange,
 ): { low: number; high: number; since: number | undefined } {
   const end = log.durableNextOffset
-  const { since } = range
+  const { since, verified } = range
+  if (verified !== undefined) {
+    const first = log.durableFirstOffset
+    const high = Math.max(first, Math.min(verified.to ?? end, end))
+    return { low: Math.min(Math.max(verified.from ?? first, first), high), high, since }
+  }
   if (since !== undefined) {
     const stored = log.stored.nextOffset
     const first = log.durableFirstOffset
@@ -63,6 +73,10 @@ function resolve(
     throw new StoreError('trimmed', `records are kept from ${firstOffset} on`, { firstOffset })
   }
   if (from > end) {
+    // A reader whose last record was never assigned here has read another history.
+    if (range.after !== undefined && from > log.nextOffset) {
+      throw historyMismatch(log.name, from, log.durableRecordHash, log.id)
+    }
     throw new StoreError('beyond_end', `the next offset is ${end}`, { nextOffset: end })
   }
   return range.direction === 'forward'
@@ -80,32 +94,116 @@ function durableFrames(log: StreamLog): readonly TailFrame[] {
 
 function copyTail(log: StreamLog, low: number, high: number, range: ReadRange): ReadPlan['tail'] {
   const frames = durableFrames(log)
-  // Checkpoints behind the last record belong to the end of the chain.
-  const isToEnd = high === log.durableNextOffset
-  const isInTail = high > log.stored.nextOffset || (isToEnd && range.wholeTail)
-  if (frames.length === 0 || !isInTail || (low === high && !range.wholeTail)) return null
-  const first = range.wholeTail ? 0 : firstIndex(frames, low, range)
-  const last = isToEnd ? frames.length - 1 : lastIndexAtOrBelow(frames, high - 1)
-  const isNarrow = !range.wholeTail && !range.fromCheckpoint
-  const [from, to] = isNarrow ? narrow(frames, first, last, range) : [first, last]
+  if (frames.length === 0) return null
+  if (range.checkpoints !== undefined) return copyCheckpoints(log, frames, range.checkpoints)
+  const isChain = range.wholeTail || range.fromCheckpoint
+  const wanted = isChain
+    ? chainFrames(log, frames, low, high, range)
+    : pageFrames(log, frames, low, high, range)
+  if (wanted === undefined) return null
+  const [from, to] = wanted
   const taken = frames.slice(from, to + 1)
   const bytes = taken.reduce((sum, frame) => sum + frame.length, 0)
-  return {
-    firstOffset: taken[0]?.firstOffset ?? high,
-    previousHash: frames[from - 1]?.chainHead ?? log.stored.chainHead,
-    chainHead: taken.at(-1)?.chainHead ?? log.stored.chainHead,
-    records: concatFrames(taken, bytes),
-  }
+  return tailOf(frames[from - 1] ?? log.stored, taken, concatFrames(taken, bytes))
 }
 
-/** Of the frame that a read starts in, or of the nearest one below it with a checkpoint. */
-function firstIndex(frames: readonly TailFrame[], low: number, range: ReadRange): number {
+type Before = Pick<TailFrame, 'chainHead' | 'recordHash'>
+
+function tailOf(
+  { chainHead: previousHash, recordHash: previousRecordHash }: Before,
+  taken: readonly TailFrame[],
+  records: Uint8Array,
+): ReadPlan['tail'] {
+  const [first, last] = [taken[0] as TailFrame, taken.at(-1) as TailFrame]
+  const { nextOffset, chainHead, recordHash } = last
+  const { firstOffset } = first
+  const end = { nextOffset, chainHead, recordHash }
+  return { firstOffset, previousHash, previousRecordHash, ...end, records }
+}
+
+/** The first and the last frame that a page is chosen from. */
+function pageFrames(
+  log: StreamLog,
+  frames: readonly TailFrame[],
+  low: number,
+  high: number,
+  range: ReadRange,
+): [number, number] | undefined {
+  const isToEnd = high === log.durableNextOffset
+  if (low === high && (isToEnd || low <= log.stored.nextOffset)) return undefined
+  if (high <= log.stored.nextOffset) return undefined
   const first = lastIndexAtOrBelow(frames, low)
-  if (!range.fromCheckpoint) return first
-  const found = frames.findLastIndex(
+  // Checkpoints behind the last record belong to the end of the chain.
+  const last = isToEnd ? frames.length - 1 : lastIndexAtOrBelow(frames, Math.max(low, high - 1))
+  return narrow(frames, first, last, range)
+}
+
+/**
+ * Those that the chain over `[low, high)` goes through: from where it is to begin to the first
+ * signature above, or to the head. Undefined where it ends in segments.
+ */
+function chainFrames(
+  log: StreamLog,
+  frames: readonly TailFrame[],
+  low: number,
+  high: number,
+  range: ReadRange,
+): [number, number] | undefined {
+  const { stored } = log
+  const { lastCheckpoint } = stored.position
+  if (low === high && !range.wholeTail) return undefined
+  const isSigned = lastCheckpoint > 0 && lastCheckpoint >= high && range.since === undefined
+  if (isSigned && high <= stored.nextOffset) return undefined
+  const first = low < stored.nextOffset ? 0 : firstOfChain(frames, low, range)
+  const above = frames.findIndex(
+    (frame, index) =>
+      index >= first && frame.hasCheckpoint && frame.position.lastCheckpoint >= high,
+  )
+  return [first, above < 0 ? frames.length - 1 : above]
+}
+
+function firstOfChain(
+  frames: readonly TailFrame[],
+  low: number,
+  { wholeTail, fromCheckpoint }: ReadRange,
+): number {
+  const first = lastIndexAtOrBelow(frames, low)
+  if (!wholeTail) return first
+  if (!fromCheckpoint) return 0
+  const anchor = frames.findLastIndex(
     (frame, index) => index <= first && frame.hasCheckpoint && frame.position.lastCheckpoint <= low,
   )
-  return Math.max(0, found)
+  return Math.max(0, anchor)
+}
+
+/** The checkpoints alone, as many as `limit` and those of one more offset; or all there are. */
+function copyCheckpoints(
+  log: StreamLog,
+  frames: readonly TailFrame[],
+  { from, limit }: Exclude<ReadRange['checkpoints'], undefined>,
+): ReadPlan['tail'] {
+  const taken: Buffer[] = []
+  let full: number | undefined
+  for (const frame of frames) {
+    const { lastCheckpoint } = frame.position
+    if (!frame.hasCheckpoint || lastCheckpoint < from) continue
+    taken.push(...checkpointsOf(frame, from))
+    if (full !== undefined && lastCheckpoint > full) break
+    if (taken.length >= limit) full ??= lastCheckpoint
+  }
+  return taken.length === 0 ? null : tailOf(log.stored, frames, Buffer.concat(taken))
+}
+
+function checkpointsOf({ chunk, at, length }: TailFrame, low: number): Buffer[] {
+  const found: Buffer[] = []
+  for (let next = at; next < at + length; ) {
+    const record = viewRecord(chunk.bytes, next)
+    assert(record !== undefined, 'a frame of the tail holds whole records')
+    const isWanted = record.kind === RecordKind.Checkpoint && record.offset >= low
+    if (isWanted) found.push(chunk.bytes.subarray(next, record.end))
+    next = record.end
+  }
+  return found
 }
 
 /**

@@ -17,7 +17,7 @@ import { statsOf } from './shard-stats.ts'
 import { SpaceGuard } from './space-guard.ts'
 import { StallWatch } from './stall-watch.ts'
 import { COMMIT_MICROS_MAX } from './trusted-clock.ts'
-import { Watchers } from './watchers.ts'
+import { Watchers, type WatchStart } from './watchers.ts'
 import { WriteBackFailures } from './write-back-failures.ts'
 
 // The coordinator of a shard. It never blocks and never touches the disk: it moves work on as far
@@ -95,7 +95,7 @@ export class ShardEngine {
     this.advance()
   }
 
-  watch(stream: string, watch: number): { nextOffset: number } {
+  watch(stream: string, watch: number): WatchStart {
     return this.#watchers.add(watch, this.#parts.table.durable(stream))
   }
 

@@ -29,10 +29,12 @@ import { LogBuffer } from '../journal/log-buffer.ts'
 import { type BegunShard, ShardRecovery } from '../recovery/open-shard.ts'
 import { TrustedClock } from './trusted-clock.ts'
 import { ShardEngine } from './shard-engine.ts'
+import type { WatchStart } from './watchers.ts'
 import { IncompleteStreams, VisibleStreams } from './visible-streams.ts'
 
 type LogFields = Extract<ShardEvent, { kind: 'log' }>['fields']
 type OpenRequest = Extract<ShardRequest, { kind: 'open' }>
+type ReindexRequest = Extract<ShardRequest, { kind: 'reindex' }>
 
 const NO_DIRECT_IO = 'no direct I/O: the journal goes through the page cache'
 
@@ -164,17 +166,18 @@ export class Shard {
   }
 
   /** Begins a watch; a shard that only reads has nothing to announce. */
-  watch(stream: string, watch: number): { nextOffset: number } {
+  watch(stream: string, watch: number): WatchStart {
     if (this.#engine !== undefined) return this.#engine.watch(stream, watch)
-    return { nextOffset: this.#streams.end(stream) }
+    return this.#streams.end(stream)
   }
 
   unwatch(watch: number): void {
     this.#engine?.unwatch(watch)
   }
 
-  reindex(stream: string, streamId: string, segment: number, bytes: number): void {
-    this.#post({ kind: 'reindex', directory: streamPath(stream, streamId), segment, bytes })
+  reindex({ stream, streamId, segment, firstOffset, bytes }: ReindexRequest): void {
+    const directory = streamPath(stream, streamId)
+    this.#post({ kind: 'reindex', directory, segment, firstOffset, bytes })
   }
 
   async stop(): Promise<void> {

@@ -128,10 +128,10 @@ export class TransactionFrames {
     let to = from
     const parts = appends.map(append => {
       const { log, plan } = append
-      const { recordHash, end } = writeAppend(block, to, append, bytes, signer)
-      to = end
+      const written = writeAppend(block, to, append, bytes, signer)
+      to = written.end
       const nextOffset = log.nextOffset + plan.batch.count
-      const chainHead = latin1ToHex(recordHash)
+      const chainHead = latin1ToHex(written.chainHead)
       return { stream: log.name, firstOffset: log.nextOffset, nextOffset, chainHead }
     })
     assert(to === from + payloadLength, 'a transaction takes the room that was planned')

@@ -4,6 +4,7 @@ import type { StreamInfo } from '../../shared/protocol/streams.ts'
 import type { StreamLog } from '../streams/stream-log.ts'
 import { existing, type StreamTable } from '../streams/stream-table.ts'
 import { planRead } from './read-planner.ts'
+import type { WatchStart } from './watchers.ts'
 
 /** What a shard answers about its streams, as readers may see them. */
 export class VisibleStreams {
@@ -28,8 +29,9 @@ export class VisibleStreams {
   }
 
   /** Where a watch of the stream begins. @throws StoreError stream_not_found */
-  end(stream: string): number {
-    return existing(this.#table.durable(stream)).durableNextOffset
+  end(stream: string): WatchStart {
+    const { durableNextOffset: nextOffset, id: streamId } = existing(this.#table.durable(stream))
+    return { nextOffset, streamId }
   }
 }
 

@@ -9,6 +9,9 @@ const EVENT_BYTES_MAX = MIB
 /** `bytes` past EVENT_BYTES_MAX: the frames are not all of it. */
 type Fresh = { firstOffset: number; nextOffset: number; frames: TailFrame[]; bytes: number }
 
+/** Where a watch begins, and of which stream (latin1). */
+export type WatchStart = { readonly nextOffset: number; readonly streamId: string }
+
 /** Tells the front end, for the streams it watches, what became durable. */
 export class Watchers {
   readonly #emit: (event: ShardEvent) => void
@@ -21,7 +24,7 @@ export class Watchers {
   }
 
   /** Begins a watch; its first event starts at the stream's durable end, which is returned. */
-  add(watch: number, found: StreamLog | undefined): { nextOffset: number } {
+  add(watch: number, found: StreamLog | undefined): WatchStart {
     const log = existing(found)
     this.flush() // what is already durable belongs to earlier watches alone
     if (log.durableState !== 'open') this.#emit({ kind: 'end', watch, reason: 'closed' })
@@ -29,7 +32,7 @@ export class Watchers {
       this.#watched.set(watch, log)
       this.#watches.set(log, (this.#watches.get(log) ?? new Set()).add(watch))
     }
-    return { nextOffset: log.durableNextOffset }
+    return { nextOffset: log.durableNextOffset, streamId: log.id }
   }
 
   remove(watch: number): void {
@@ -71,8 +74,10 @@ export class Watchers {
   flush(): void {
     for (const [log, { firstOffset, nextOffset, frames, bytes }] of this.#fresh) {
       const records = bytes > EVENT_BYTES_MAX ? null : concatFrames(frames, bytes)
+      // All that is durable by now was noted, so this is the hash of the last one noted.
+      const lastHash = log.durableRecordHash
       for (const watch of this.#watches.get(log) ?? []) {
-        this.#emit({ kind: 'records', watch, firstOffset, nextOffset, records })
+        this.#emit({ kind: 'records', watch, firstOffset, nextOffset, records, lastHash })
       }
     }
     this.#fresh.clear()

@@ -148,12 +148,12 @@ export class Replay {
         break
       case OperationType.Reference: {
         const { reference } = operation
-        const { firstOffset, count, recordHash } = reference
+        const { firstOffset, count, recordHash, chainHead } = reference
         if (firstOffset !== log.nextOffset) {
           throw damage(block, operation.end, `offset ${firstOffset} after ${log.nextOffset}`)
         }
         const nextOffset = firstOffset + count
-        const result = { firstOffset, nextOffset, timestamp, chainHead: recordHash }
+        const result = { firstOffset, nextOffset, timestamp, recordHash, chainHead }
         const producer = reference.producer && log.nextProducer(reference.producer, result)
         const stored = { reference, timestamp, producer, endLsn }
         log.assignStored(stored)

@@ -40,8 +40,8 @@ export function* jobSteps(
       case 'release':
         return yield* releaseSegments(disk, job.trimmed)
       case 'reindex': {
-        const { directory, segment, bytes } = job
-        const notes = asNotes(() => rebuildIndex(disk, directory, segment, bytes))
+        const { directory, segment, bytes, firstOffset } = job
+        const notes = asNotes(() => rebuildIndex(disk, directory, segment, bytes, firstOffset))
         return { kind: 'reindex', notes }
       }
     }

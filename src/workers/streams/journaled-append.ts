@@ -20,7 +20,7 @@ export function keepAppend(
   const { firstOffset, chainHead, producer, recordsAt, end } = append
   const nextOffset = firstOffset + append.count
   const { position, recordHash } = afterRecords(log, bytes, recordsAt, end, chainHead)
-  const result = { firstOffset, nextOffset, timestamp, chainHead: recordHash }
+  const result = { firstOffset, nextOffset, timestamp, recordHash, chainHead }
   return {
     firstOffset,
     nextOffset,

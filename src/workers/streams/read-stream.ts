@@ -1,23 +1,21 @@
 import { StoreError } from '../../shared/errors.ts'
 import { latin1ToHex } from '../../shared/format/bytes.ts'
+import { checkCursor, lastHashOf } from '../../shared/format/cursor.ts'
 import {
-  checkHead,
-  checkLinks,
   dataRecords,
-  type LinkedRecord,
   type LocatedRecord,
-  lowestOfPage,
   type PageSelection,
+  PageWindow,
   selectPage,
   tailRecords,
 } from '../../shared/format/read-page.ts'
 import { RecordKind } from '../../shared/format/record.ts'
+import { type ChainElement, Vouching } from '../../shared/format/vouching.ts'
 import type { ReadPlan } from '../../shared/protocol/shard.ts'
 import type { ReadRequest, VerifyReport } from '../../shared/protocol/streams.ts'
 import type { Disk } from '../disk/disk.ts'
-import { CheckpointCheck } from './checkpoint-check.ts'
-import { listPublicKeys } from './key-files.ts'
 import { SegmentReader } from './segment-reader.ts'
+import { SignedWalk } from './signed-walk.ts'
 
 // Joins what segments hold with the tail that the shard sent along, verifies what was asked for,
 // and chooses the page.
@@ -27,204 +25,234 @@ const FRAMING_FACTOR = 2
 
 export type StreamRead = {
   readonly selection: PageSelection
+  /** 64 hex digits; null where the record is lost. */
+  readonly lastHash: string | null
+  /** Offset of the page's last record, where all that follows it is lost. */
+  readonly unvouched?: number
+  /** Records of the page below this offset are under a checked signature. */
+  readonly signedThrough?: number
   readonly staleIndex: SegmentReader['staleIndex']
 }
 
-/** Where a chain is checked from, and what lies from there on, in order. */
-type Anchor = {
-  readonly kind: VerifyReport['anchor']
-  /** Chain hash before the first record. */
-  readonly before: string
-  readonly stored: Iterable<LocatedRecord>
-  readonly tail: Iterable<LocatedRecord>
-}
+type Bounds = { readonly low: number; readonly high: number }
+type Proved = Pick<StreamRead, 'selection' | 'unvouched' | 'signedThrough'>
 
-const NOTHING: readonly LocatedRecord[] = []
-
-/** @throws StoreError corrupt_record */
+/** @throws StoreError corrupt_record, history_mismatch */
 export function readStream(disk: Disk, plan: ReadPlan, request: ReadRequest): StreamRead {
   const reader = new SegmentReader(disk, plan)
-  const { low, high } = range(reader, plan, request)
-  const records = chosen(disk, reader, plan, low, high, request)
-  const selection = selectPage(dataRecords(records), low, high, request, plan.firstOffset)
-  return { selection, staleIndex: reader.staleIndex }
+  const lookUp = (offset: number) => reader.recordHashBefore(offset)
+  checkCursor(plan, request, lookUp)
+  const bounds = range(reader, plan, request)
+  const proved = prove(disk, reader, plan, bounds, request)
+  const lastHash = lastHashOf(plan, proved.selection, request, lookUp)
+  return { ...proved, lastHash, staleIndex: reader.staleIndex }
 }
 
-function chosen(
+function prove(
   disk: Disk,
   reader: SegmentReader,
   plan: ReadPlan,
-  low: number,
-  high: number,
-  { verify }: ReadRequest,
-): Iterable<LocatedRecord> {
-  switch (verify) {
+  bounds: Bounds,
+  request: ReadRequest,
+): Proved {
+  const { low, high } = bounds
+  const select = (records: Iterable<LocatedRecord>) =>
+    selectPage(dataRecords(records), low, high, request, plan.firstOffset)
+  if (low === high) return { selection: select([]) }
+  switch (request.verify) {
     case 'none': {
-      const storedEnd = Math.min(high, plan.stored.nextOffset)
-      const tail = needsTail(plan, high) ? tailRecords(plan) : NOTHING
-      return concat(reader.dataRecords(low, storedEnd), tail)
+      const stored = reader.dataRecords(low, Math.min(high, plan.stored.nextOffset))
+      const tail = high > plan.stored.nextOffset ? tailRecords(plan) : []
+      return { selection: select(concat(stored, tail)) }
     }
-    case 'links':
-      return low < high ? linked(plan, high, fromRecord(reader, plan, low, high)) : NOTHING
+    case 'links': {
+      const vouching = vouch(reader, plan, elements(reader, plan, low, high), low, false)
+      const selection = select(vouching.records())
+      const { unvouched } = vouching
+      const isShown = selection.records.some(({ record }) => record.offset === unvouched)
+      return isShown && unvouched !== undefined ? { selection, unvouched } : { selection }
+    }
     case 'checkpoint':
-      return signed(disk, plan, high, fromCheckpoint(reader, plan, low, high))
-    case 'genesis':
-      return signed(disk, plan, high, fromFirst(reader, plan, high))
+    case 'genesis': {
+      const isWhole = request.verify === 'genesis'
+      const all = isWhole ? elementsFromStart(reader, plan) : elements(reader, plan, low)
+      const walk = new SignedWalk(disk, plan, vouch(reader, plan, all, low, true))
+      return proveSigned(walk, select, request, plan.high)
+    }
   }
 }
 
+/** The page, and the chain above it as far as the next signature, or the head. */
+function proveSigned(
+  walk: SignedWalk,
+  select: (records: Iterable<LocatedRecord>) => PageSelection,
+  { direction }: ReadRequest,
+  high: number,
+): Proved {
+  try {
+    const selection = select(walk.open())
+    const end = direction === 'forward' ? selection.nextOffset : high
+    walk.finish(end)
+    const [first, last] = [selection.firstOffset, selection.nextOffset]
+    const lowest = direction === 'forward' ? first : last
+    return { selection, signedThrough: Math.max(lowest, Math.min(walk.signedThrough, end)) }
+  } finally {
+    walk.close()
+  }
+}
+
+/** What lies in the chain from record `low` on, or from the start of the append that holds it. */
+function* elements(
+  reader: SegmentReader,
+  plan: ReadPlan,
+  low: number,
+  claimAt?: number,
+): Generator<ChainElement> {
+  if (low < plan.stored.nextOffset) yield* reader.elements(low, claimAt)
+  yield* tailRecords(plan)
+}
+
+/** The same from the first record that is kept. Checkpoints may be all that is stored. */
+function* elementsFromStart(reader: SegmentReader, plan: ReadPlan): Generator<ChainElement> {
+  yield* reader.elementsFromStart()
+  yield* tailRecords(plan)
+}
+
+function vouch(
+  reader: SegmentReader,
+  plan: ReadPlan,
+  all: Iterable<ChainElement>,
+  low: number,
+  isStrict: boolean,
+): Vouching {
+  const { tail, stored, streamId } = plan
+  const { chainHead: hash, nextOffset: offset } = tail ?? stored
+  const hashBefore = () => (low < stored.nextOffset ? reader.hashBefore(low) : tail?.previousHash)
+  return new Vouching(all, { streamId, end: { hash, offset }, isStrict, hashBefore })
+}
+
 /**
- * Checks the chain up to `to`, from the nearest checkpoint at or below `from`; the records of
- * `[from, to)` are counted.
+ * Checks the chain over `[from, to)`: from the nearest checkpoint at or below `from`, or from the
+ * first record that is kept, to the next signature at or above `to`, or the head.
  */
 export function verifyStream(disk: Disk, plan: ReadPlan, from: number, to: number): VerifyReport {
   const reader = new SegmentReader(disk, plan)
-  const isInside = from > plan.firstOffset
-  const anchor = isInside ? fromCheckpoint(reader, plan, from, to) : fromFirst(reader, plan, to)
+  const anchor = anchorOf(reader, plan, from)
+  const walk = new SignedWalk(disk, plan, vouch(reader, plan, anchor.elements, from, true))
   let verifiedRecords = 0
   let chainHead = anchor.before
   let failure: VerifyReport['failure'] = null
   try {
-    for (const { record, hash } of signed(disk, plan, to, anchor)) {
+    for (const { record, hash } of walk.open()) {
+      if (record.offset >= to && to < plan.nextOffset) break
       if (record.kind === RecordKind.Data && record.offset >= from) verifiedRecords += 1
       chainHead = hash
     }
+    walk.finish(to)
   } catch (error) {
-    if (!(error instanceof StoreError) || error.code !== 'corrupt_record') throw error
-    failure = { offset: Number(error.fields.firstCorruptOffset), reason: error.message }
+    failure = failureOf(error, walk, to)
+  } finally {
+    walk.close()
   }
-  return {
-    ok: failure === null,
-    verifiedRecords,
-    from,
-    to,
-    chainHead: latin1ToHex(chainHead),
-    anchor: anchor.kind,
-    failure,
-  }
+  const ok = failure === null
+  const head = latin1ToHex(chainHead)
+  return { ok, verifiedRecords, from, to, chainHead: head, anchor: anchor.kind, failure }
 }
 
-function range(
-  reader: SegmentReader,
-  plan: ReadPlan,
-  request: ReadRequest,
-): { low: number; high: number } {
-  if (plan.since !== undefined) {
-    const low = reader.findTime(plan.since)
-    return { low, high: Math.min(plan.high, low + request.limit) }
+/** Damage above a range is no failure of it, but a signature above that does not check is. */
+function failureOf(error: unknown, walk: SignedWalk, to: number): VerifyReport['failure'] {
+  if (!(error instanceof StoreError) || error.code !== 'corrupt_record') throw error
+  const offset = Number(error.fields['firstCorruptOffset'])
+  if (offset >= to && walk.signatureFailure === undefined) return null
+  return { offset, reason: error.message }
+}
+
+type Anchor = {
+  readonly kind: VerifyReport['anchor']
+  /** Chain hash before the first element. */
+  readonly before: string
+  readonly elements: Iterable<ChainElement>
+}
+
+function anchorOf(reader: SegmentReader, plan: ReadPlan, from: number): Anchor {
+  const tail = [...tailRecords(plan)]
+  const { firstOffset, trimPoint, stored } = plan
+  const isInside = from > firstOffset
+  const at = tail.findLastIndex(
+    ({ record }) => record.kind === RecordKind.Checkpoint && record.offset <= from,
+  )
+  const inTail = isInside ? tail[at] : undefined
+  if (inTail !== undefined) {
+    return { kind: 'checkpoint', before: inTail.record.previousHash, elements: tail.slice(at) }
   }
+  const end = Math.min(from, stored.nextOffset)
+  const place = isInside ? reader.checkpointAtOrBelow(end) : undefined
+  if (place === undefined) {
+    const kind = trimPoint.offset === 0 ? 'genesis' : 'trim'
+    return { kind, before: trimPoint.hash, elements: elementsFromStart(reader, plan) }
+  }
+  const before = reader.previousHashAt(place) ?? trimPoint.hash
+  return { kind: 'checkpoint', before, elements: concat(reader.elementsFrom(place), tail) }
+}
+
+function range(reader: SegmentReader, plan: ReadPlan, request: ReadRequest): Bounds {
+  if (plan.since !== undefined) return rangeSince(reader, plan, plan.since, request.limit)
   if (request.direction === 'forward') return plan
   // A tail cut short because it alone fills the page leaves the segments out of a backward read.
   const storedEnd = Math.min(plan.high, plan.stored.nextOffset)
   const tailStart = plan.tail?.firstOffset ?? plan.high
-  if (tailStart > Math.max(plan.low, storedEnd)) return { low: tailStart, high: plan.high }
+  const isCut = tailStart < plan.high && tailStart > Math.max(plan.low, storedEnd)
+  if (isCut) return { low: tailStart, high: plan.high }
   if (plan.low >= storedEnd) return plan
-  const bytes = FRAMING_FACTOR * request.maxBytes
-  const low = reader.lowestWithin(plan.low, storedEnd, bytes)
-  // Few stored bytes may expand to any number, so the page's start is looked for before they are.
-  const start = lowestOfPage(reader.dataRecords(low, storedEnd), request)
-  return { low: Math.max(low, start ?? low), high: plan.high }
+  const low = reader.lowestWithin(plan.low, storedEnd, FRAMING_FACTOR * request.maxBytes)
+  return { low: lowestOfPage(reader, { low, high: storedEnd }, request), high: plan.high }
 }
 
-/** From the first record that is kept. */
-function fromFirst(reader: SegmentReader, plan: ReadPlan, high: number): Anchor {
-  const { offset, hash } = plan.trimPoint
-  const kind = offset === 0 ? 'genesis' : 'trim'
-  // Checkpoints may be all that is stored.
-  const stored = reader.records(offset, Math.min(high, plan.stored.nextOffset))
-  return { kind, before: hash, stored, tail: needsTail(plan, high) ? tailRecords(plan) : NOTHING }
+function rangeSince(reader: SegmentReader, plan: ReadPlan, since: number, limit: number): Bounds {
+  const found = reader.findTime(since)
+  const before = found - 1
+  const isInside = before >= plan.firstOffset && before < plan.stored.nextOffset
+  // A time that was changed leads the search astray: then all records are looked at, in order.
+  const isRight = !isInside || isBefore(reader, plan, before, since)
+  const low = isRight ? found : reader.findTimeInOrder(since)
+  return { low, high: Math.min(plan.high, low + limit) }
 }
 
-/** From record `low`, or from the start of the tail's append that holds it. */
-function fromRecord(reader: SegmentReader, plan: ReadPlan, low: number, high: number): Anchor {
-  const { tail, stored } = plan
-  const isInTail = tail !== null && low >= stored.nextOffset
-  const before = isInTail ? tail.previousHash : reader.previousHash(low)
-  return { kind: 'genesis', before, ...located(reader, plan, low, high) }
-}
-
-/** From the nearest checkpoint at or below `low`; from the first record where there is none. */
-function fromCheckpoint(reader: SegmentReader, plan: ReadPlan, low: number, high: number): Anchor {
-  const tail = [...tailRecords(plan)]
-  const at = tail.findLastIndex(
-    ({ record }) => record.kind === RecordKind.Checkpoint && record.offset <= low,
-  )
-  const inTail = tail[at]
-  if (inTail !== undefined) {
-    const before = inTail.record.previousHash
-    return { kind: 'checkpoint', before, stored: NOTHING, tail: tail.slice(at) }
+/** Whether the record is vouched for and older. @throws StoreError where it is not vouched for */
+function isBefore(reader: SegmentReader, plan: ReadPlan, offset: number, since: number): boolean {
+  const all = elements(reader, plan, offset, offset + 1)
+  for (const { record } of vouch(reader, plan, all, offset, false).records()) {
+    return record.timestamp < since
   }
-  const place = reader.checkpointAtOrBelow(Math.min(low, plan.stored.nextOffset))
-  if (place === undefined) return fromFirst(reader, plan, high)
-  const before = reader.checkpointAt(place).record.previousHash
-  const stored = reader.recordsFrom(place, Math.min(high, plan.stored.nextOffset))
-  return { kind: 'checkpoint', before, stored, tail: needsTail(plan, high) ? tail : NOTHING }
-}
-
-function located(
-  reader: SegmentReader,
-  plan: ReadPlan,
-  low: number,
-  high: number,
-): Pick<Anchor, 'stored' | 'tail'> {
-  const storedEnd = Math.min(high, plan.stored.nextOffset)
-  return {
-    stored: low < storedEnd ? reader.records(low, storedEnd) : NOTHING,
-    tail: needsTail(plan, high) ? tailRecords(plan) : NOTHING,
-  }
-}
-
-function needsTail(plan: ReadPlan, high: number): boolean {
-  return high > plan.stored.nextOffset || high === plan.nextOffset
-}
-
-function* concat(
-  stored: Iterable<LocatedRecord>,
-  tail: Iterable<LocatedRecord>,
-): Generator<LocatedRecord> {
-  yield* stored
-  yield* tail
-}
-
-/** The same as `linked`, each checkpoint's signature checked too. */
-function* signed(
-  disk: Disk,
-  plan: ReadPlan,
-  high: number,
-  anchor: Anchor,
-): Generator<LinkedRecord> {
-  const check = new CheckpointCheck(plan.streamId, listPublicKeys(disk, undefined).keys)
-  for (const linkedRecord of linked(plan, high, anchor)) {
-    if (linkedRecord.record.kind === RecordKind.Checkpoint) check.check(linkedRecord)
-    yield linkedRecord
-  }
+  return true
 }
 
 /**
- * The anchor's records below `high`, each linked to the one before, and what they come to, to the
- * chain heads that the shard knows for the end of the segments and of the tail.
+ * Where a page backward over stored records starts, going by their headers: what is before that
+ * need not be expanded. What is lost is below it, or is where the page must fail.
  */
-function* linked(plan: ReadPlan, high: number, anchor: Anchor): Generator<LinkedRecord> {
-  const { stored, tail } = plan
-  let last: LinkedRecord | undefined
-  for (const record of checkLinks(anchor.stored, plan.streamId, anchor.before)) {
-    last = record
-    yield record
+function lowestOfPage(
+  reader: SegmentReader,
+  { low, high }: Bounds,
+  { limit, maxBytes }: ReadRequest,
+): number {
+  const window = new PageWindow<number>(limit, maxBytes)
+  let start = low
+  for (const element of reader.elements(low)) {
+    if ('lost' in element && element.from < high && element.to > element.from) {
+      window.clear()
+      start = element.from
+    }
+    if (!('record' in element)) continue
+    const { kind, offset, rawLength } = element.record
+    if (offset >= high) break
+    if (kind === RecordKind.Data) window.push(offset, rawLength)
+    if (offset === high - 1 && kind === RecordKind.Data) break
   }
-  const isWhole = high >= stored.nextOffset
-  if (last !== undefined && isWhole) checkHead(last.hash, stored.chainHead, lastOffset(last))
-  const before = last?.hash ?? anchor.before
-  for (const record of checkLinks(anchor.tail, plan.streamId, before)) {
-    if (record.record.offset >= high && high < plan.nextOffset) return
-    last = record
-    yield record
-  }
-  if (last !== undefined && tail !== null && needsTail(plan, high)) {
-    checkHead(last.hash, tail.chainHead, lastOffset(last))
-  }
+  return window.isFull ? (window.items()[0] ?? start) : start
 }
 
-/** Offset of the data record that a record is, or lies behind. */
-function lastOffset({ record }: LinkedRecord): number {
-  return record.kind === RecordKind.Data ? record.offset : Math.max(0, record.offset - 1)
+function* concat<Item>(first: Iterable<Item>, second: Iterable<Item>): Generator<Item> {
+  yield* first
+  yield* second
 }

@@ -16,7 +16,7 @@ export type CheckpointPlace = {
   readonly offset: number
 }
 
-/** Of a sealed one: it ends with the checkpoint that says so. */
-export function extentOf(range: SegmentRange): SegmentExtent {
-  return { ...range, endsWithCheckpoint: true }
+/** The extent of a sealed segment: it ends with the checkpoint that says so. */
+export function extentOf({ number, firstOffset, nextOffset, bytes }: SegmentRange): SegmentExtent {
+  return { number, firstOffset, nextOffset, bytes, endsWithCheckpoint: true }
 }

@@ -1,4 +1,3 @@
-import { StoreError } from '../../shared/errors.ts'
 import { hexToLatin1, latin1ToHex } from '../../shared/format/bytes.ts'
 import { chainHashOf } from '../../shared/format/chain.ts'
 import { CHECKPOINT_RECORD_BYTES } from '../../shared/format/checkpoint.ts'
@@ -6,35 +5,27 @@ import { expandRecord } from '../../shared/format/expand.ts'
 import { entryPosition, followsCheckpoint } from '../../shared/format/index-page.ts'
 import { decodeManifest, type SegmentRange } from '../../shared/format/manifest.ts'
 import { manifestPath, segmentPath, streamPath } from '../../shared/format/paths.ts'
-import {
-  claimedRecordBytes,
-  decodeRecord,
-  RECORD_END,
-  RECORD_HEADER_BYTES,
-  RecordKind,
-} from '../../shared/format/record.ts'
+import { RecordKind } from '../../shared/format/record.ts'
 import type { LocatedRecord } from '../../shared/format/read-page.ts'
-import { KIB, MIB } from '../../shared/limits.ts'
+import { type ChainElement, corrupt, type LostRecords } from '../../shared/format/vouching.ts'
 import type { ReadPlan } from '../../shared/protocol/shard.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
-import { readFully, readWhole } from '../disk/files.ts'
-import { entriesFrom, findCheckpoint, lastCheckpoint, lookUp, scanEntries } from './offset-index.ts'
+import { readWhole } from '../disk/files.ts'
 import { type CheckpointPlace, extentOf, type SegmentExtent } from './segment-extent.ts'
+import { SegmentFile } from './segment-file.ts'
+import { SegmentIndex } from './segment-index.ts'
+import { scanSegment } from './segment-scan.ts'
 
 // Reads the stored part of a stream, below the extents that its shard vouches for. Needs only the
-// plan and the files; runs on a reader thread.
-
-/** Bytes read at a time: few for a small read, more and more for a scan. */
-const FIRST_WINDOW_BYTES = 64 * KIB
-const WINDOW_BYTES_MAX = MIB
+// plan and the files; runs on a reader thread. What cannot be read is an element like the others,
+// and what lies behind it is found again: who asks decides what the damage is to them.
 
 export class SegmentReader {
   readonly #disk: Disk
   readonly #plan: ReadPlan
   readonly #directory: string
   #sealed: readonly SegmentRange[] | undefined
-  /** A segment whose index did not have what was asked. */
-  staleIndex: { readonly segment: number; readonly bytes: number } | undefined
+  readonly #indexes = new Map<number, SegmentIndex>()
 
   constructor(disk: Disk, plan: ReadPlan) {
     this.#disk = disk
@@ -42,77 +33,144 @@ export class SegmentReader {
     this.#directory = streamPath(plan.stream, plan.streamId)
   }
 
+  /** A segment whose index did not have what was asked. */
+  get staleIndex(): { segment: number; firstOffset: number; bytes: number } | undefined {
+    for (const [number, index] of this.#indexes) {
+      const { firstOffset, bytes } = index.segment
+      if (index.isStale) return { segment: number, firstOffset, bytes }
+    }
+    return undefined
+  }
+
   /**
-   * The stored records of `[low, high)`, in order, each checked against its checksum, and the
-   * checkpoints among them; at the stored end also those behind the last one.
+   * Yields what is stored from record `low` on, to the stored end, in order.
+   * @param claimAt offset before whose element its claim is yielded alone
+   */
+  *elements(low: number, claimAt = Number.POSITIVE_INFINITY): Generator<ChainElement> {
+    yield* this.#elementsIn(this.#segmentOf(low), low, undefined, claimAt)
+  }
+
+  /** Yields what is stored from the first segment kept on, its first checkpoint included. */
+  *elementsFromStart(): Generator<ChainElement> {
+    const { offset } = this.#plan.trimPoint
+    yield* this.#elementsIn(this.#segmentOf(offset), offset, 0, Number.POSITIVE_INFINITY)
+  }
+
+  /** Yields what is stored from a checkpoint on, itself first. */
+  *elementsFrom({ segment, position, offset }: CheckpointPlace): Generator<ChainElement> {
+    yield* this.#elementsIn(segment, offset, position, Number.POSITIVE_INFINITY)
+  }
+
+  *#elementsIn(
+    first: SegmentExtent,
+    low: number,
+    from: number | undefined,
+    claimAt: number,
+  ): Generator<ChainElement> {
+    yield* this.#scan(first, low, from, claimAt)
+    for (let at = first; at.number < this.#plan.stored.segment; ) {
+      at = this.#segmentOf(at.nextOffset)
+      yield* this.#scan(at, at.firstOffset, 0, claimAt)
+    }
+  }
+
+  /**
+   * Yields the stored data records of `[low, high)`, checked against their checksums alone.
    * @throws StoreError corrupt_record with the range that cannot be read
    */
-  *records(low: number, high: number): Generator<LocatedRecord> {
-    for (let offset = low; offset < high; ) {
-      const segment = this.#segmentOf(offset)
-      const end = Math.min(high, segment.nextOffset)
-      yield* this.#scan(segment, offset, end)
-      offset = end
-    }
-    const { nextOffset, segmentFirstOffset, segmentBytes } = this.#plan.stored
-    const isAlone = high === nextOffset && high === segmentFirstOffset && segmentBytes > 0
-    if (isAlone) yield* this.#scan(this.#segmentOf(high), high, high, { to: segmentBytes })
-  }
-
-  /** The stored data records of `[low, high)` alone: a damaged checkpoint is passed over. */
   *dataRecords(low: number, high: number): Generator<LocatedRecord> {
-    for (let offset = low; offset < high; ) {
-      const segment = this.#segmentOf(offset)
-      const end = Math.min(high, segment.nextOffset)
-      for (const located of this.#scan(segment, offset, end, { dataOnly: true })) {
-        if (located.record.kind === RecordKind.Data) yield located
+    if (low >= high) return
+    for (const element of this.elements(low)) {
+      if ('record' in element) {
+        if (element.record.offset >= high) return
+        if (element.record.kind !== RecordKind.Data) continue
+        yield element
+        if (element.record.offset === high - 1) return
+      } else if ('lost' in element && element.to > element.from) {
+        if (element.from >= high) return
+        throw corrupt(element.from, element.to, element.reason)
       }
-      offset = end
     }
   }
 
-  /** Chain hash before record `offset`, from what lies before it. */
-  previousHash(offset: number): string {
-    const { trimPoint, stored, streamId } = this.#plan
+  /** Returns the chain hash before record `offset`, by what lies before it, if that is whole. */
+  hashBefore(offset: number): string | undefined {
+    const { trimPoint, streamId } = this.#plan
     if (offset === trimPoint.offset) return trimPoint.hash
-    if (offset === stored.nextOffset) return stored.chainHead
     const segment = this.#segmentOf(offset)
     if (offset === segment.firstOffset) {
-      return hexToLatin1(this.#sealedBefore(segment.number)?.chainHead ?? '')
+      const before = this.#sealedBefore(segment.number)
+      return before && hexToLatin1(before.chainHead)
     }
-    let hash = ''
-    // The last of them: a checkpoint may lie between the record before and this one.
-    const to = this.#position(segment, offset)
-    for (const located of this.#scan(segment, offset - 1, offset, { to })) {
-      const { bytes, record } = expandRecord(located)
-      hash = chainHashOf(streamId, bytes, record)
-    }
-    return hash
+    const index = this.#indexOf(segment)
+    const entry = index.entry(offset)
+    if (entry === undefined) return undefined
+    const isBehindCheckpoint = followsCheckpoint(entry)
+    const position = isBehindCheckpoint
+      ? entryPosition(entry) - CHECKPOINT_RECORD_BYTES
+      : index.position(offset - 1)
+    const found = position === undefined ? undefined : this.#recordAt(segment, position)
+    if (found?.record.end !== entryPosition(entry) - (position ?? 0)) return undefined
+    const { bytes, record } = expandRecord(found)
+    return chainHashOf(streamId, bytes, record)
   }
 
-  /** The nearest stored checkpoint at or below the offset, which is at most the stored end. */
+  /**
+   * Returns the hash of data record `offset - 1`, as what follows it claims; where that is lost, as
+   * the record itself is. Undefined where both are.
+   */
+  recordHashBefore(offset: number): string | undefined {
+    const segment = this.#segmentOf(offset)
+    if (offset === segment.firstOffset) {
+      const before = this.#sealedBefore(segment.number)
+      return before && hexToLatin1(before.recordHash)
+    }
+    const index = this.#indexOf(segment)
+    const file = this.#open(segment)
+    try {
+      let position = index.position(offset)
+      let header = position === undefined ? undefined : file.claimedAt(position)
+      while (position !== undefined) {
+        // Several checkpoints may lie between: the first one claims it.
+        const before = file.claimedAt(position - CHECKPOINT_RECORD_BYTES)
+        const { kind, end } = before ?? { kind: RecordKind.Data, end: 0 }
+        const isSo = kind === RecordKind.Checkpoint && end === CHECKPOINT_RECORD_BYTES
+        if (!isSo || before?.offset !== offset) break
+        header = before
+        position -= CHECKPOINT_RECORD_BYTES
+      }
+      if (header?.offset === offset) return header.previousHash
+      const last = index.position(offset - 1)
+      const found = last === undefined ? undefined : file.recordAt(last)
+      if (found?.record.offset !== offset - 1) return undefined
+      const { bytes, record } = expandRecord(found)
+      return chainHashOf(this.#plan.streamId, bytes, record)
+    } finally {
+      file.close()
+    }
+  }
+
+  /** Returns the nearest stored checkpoint at or below the offset, at most the stored end. */
   checkpointAtOrBelow(offset: number): CheckpointPlace | undefined {
     const { trimPoint } = this.#plan
     if (offset <= trimPoint.offset) return undefined
     let before = offset
     let segment = this.#segmentOf(offset)
-    let found = this.#checkpointIn(segment, before)
+    let found = this.#indexOf(segment).checkpointAtOrBelow(before)
     while (found === undefined && segment.firstOffset > trimPoint.offset) {
       before = segment.firstOffset
       segment = this.#segmentOf(before - 1)
-      found = this.#checkpointIn(segment, before)
+      found = this.#indexOf(segment).checkpointAtOrBelow(before)
     }
     return found
   }
 
-  /** The records from a checkpoint on, itself first, up to `high`. */
-  *recordsFrom({ segment, position, offset }: CheckpointPlace, high: number) {
-    const end = Math.min(high, segment.nextOffset)
-    yield* this.#scan(segment, offset, end, { from: position })
-    if (segment.number < this.#plan.stored.segment) yield* this.records(end, high)
+  /** Returns what a checkpoint says is the chain hash before it. */
+  previousHashAt({ segment, position }: CheckpointPlace): string | undefined {
+    return this.#recordAt(segment, position)?.record.previousHash
   }
 
-  /** The stored checkpoints at or above the offset, ascending. */
+  /** Yields the stored checkpoints at or above the offset, ascending. @throws StoreError */
   *checkpointsFrom(offset: number): Generator<LocatedRecord> {
     const { trimPoint, stored } = this.#plan
     if (offset <= stored.segmentFirstOffset && stored.segmentFirstOffset > trimPoint.offset) {
@@ -126,194 +184,148 @@ export class SegmentReader {
   }
 
   *#checkpointsOf(segment: SegmentExtent, low: number): Generator<LocatedRecord> {
-    const { number, firstOffset, nextOffset } = segment
-    if (segment.bytes === 0 || low > nextOffset) return
-    const first = Math.max(0, low - firstOffset)
-    for (const [ordinal, entry] of entriesFrom(this.#disk, this.#directory, number, first)) {
-      const offset = firstOffset + ordinal
-      if (offset >= nextOffset) break
-      if (followsCheckpoint(entry)) yield* this.#between(segment, offset, entryPosition(entry))
+    if (segment.bytes === 0 || low > segment.nextOffset) return
+    for (const offset of this.#indexOf(segment).checkpointsFrom(low)) {
+      // Where the index cannot say, all of the segment is looked through.
+      if (offset === undefined) {
+        yield* this.#checkpointsAmong(segment, low)
+        return
+      }
     }
-    yield* this.#between(segment, nextOffset, segment.bytes)
+    for (const offset of this.#indexOf(segment).checkpointsFrom(low)) {
+      if (offset !== undefined) yield* this.#checkpointsBefore(segment, offset)
+    }
+    yield* this.#checkpointsBefore(segment, segment.nextOffset)
   }
 
-  /** The checkpoints between the record before `offset` and position `to`, where it begins. */
-  *#between(segment: SegmentExtent, offset: number, to: number): Generator<LocatedRecord> {
-    const low = Math.max(segment.firstOffset, offset - 1)
-    for (const located of this.#scan(segment, low, offset, { to })) {
-      if (located.record.kind === RecordKind.Checkpoint && located.record.offset === offset) {
-        yield located
+  /** The checkpoints between record `offset - 1` and `offset`. */
+  *#checkpointsBefore(segment: SegmentExtent, offset: number): Generator<LocatedRecord> {
+    const index = this.#indexOf(segment)
+    const isFirst = offset === segment.firstOffset
+    const low = isFirst ? offset : offset - 1
+    const from = isFirst ? 0 : index.position(low)
+    for (const element of this.#scan(segment, low, from, Number.POSITIVE_INFINITY)) {
+      if ('record' in element) {
+        if (element.record.offset > offset) return
+        const { kind } = element.record
+        if (element.record.offset < offset) continue
+        if (kind === RecordKind.Data) return
+        yield element
+      } else if ('lost' in element) {
+        if (element.from === element.to) throw this.#lostCheckpoint(element)
+        if (element.to > offset) return
       }
     }
   }
 
-  /** A checkpoint's record, checked against its checksum only. */
-  checkpointAt(place: CheckpointPlace): LocatedRecord {
-    const { segment, position, offset } = place
-    const bounds = { from: position, to: position + CHECKPOINT_RECORD_BYTES }
-    for (const located of this.#scan(segment, offset, offset, bounds)) return located
-    throw this.#damage(segment, offset)
+  *#checkpointsAmong(segment: SegmentExtent, low: number): Generator<LocatedRecord> {
+    const every = Number.POSITIVE_INFINITY
+    for (const element of this.#scan(segment, segment.firstOffset, 0, every)) {
+      const isCheckpoint = 'record' in element && element.record.kind === RecordKind.Checkpoint
+      if (isCheckpoint && element.record.offset >= low) yield element
+      if ('lost' in element && element.to >= low) throw this.#lostCheckpoint(element)
+    }
   }
 
-  /** Offset of the first stored record at or after `since`, µs; the stored end when none is. */
+  #lostCheckpoint({ from, to, reason }: LostRecords) {
+    const named = Math.max(0, Math.min(from, this.#plan.nextOffset - 1))
+    return corrupt(named, Math.max(to, named + 1), reason)
+  }
+
+  /** Returns the offset of the first stored record at or after `since`, µs, or the stored end. */
   findTime(since: number): number {
     let low = this.#plan.firstOffset
     let high = this.#plan.stored.nextOffset
     while (low < high) {
       const middle = Math.floor((low + high) / 2)
-      if (this.#timestampOf(middle) < since) low = middle + 1
+      const found = this.#wholeRecordFrom(middle, high)
+      if (found !== undefined && found.timestamp < since) low = found.offset + 1
       else high = middle
     }
     return low
   }
 
-  #timestampOf(offset: number): number {
-    for (const { record } of this.dataRecords(offset, offset + 1)) return record.timestamp
-    throw this.#corrupt(offset, offset + 1, 'no record')
+  /** The same by a look at every record, for when times were changed. */
+  findTimeInOrder(since: number): number {
+    const { firstOffset, stored } = this.#plan
+    for (const element of this.elements(firstOffset)) {
+      if (!('record' in element) || element.record.kind !== RecordKind.Data) continue
+      if (element.record.timestamp >= since) return element.record.offset
+    }
+    return stored.nextOffset
   }
 
-  /** The lowest offset from which the records up to `high` take at most about `bytes`. */
+  /** Returns the first data record at or above `low` and below `high` that checks. */
+  #wholeRecordFrom(low: number, high: number) {
+    for (const element of this.elements(low)) {
+      if ('record' in element && element.record.kind === RecordKind.Data) {
+        return element.record.offset < high ? element.record : undefined
+      }
+      if ('lost' in element && element.to >= high) return undefined
+    }
+    return undefined
+  }
+
+  /** Returns the lowest offset from which the records up to `high` take at most about `bytes`. */
   lowestWithin(low: number, high: number, bytes: number): number {
     let taken = 0
     let offset = high
     while (offset > low) {
       const segment = this.#segmentOf(offset - 1)
-      const end = this.#position(segment, offset)
+      const index = this.#indexOf(segment)
+      const end = index.positionAtOrBelow(offset)
       const first = Math.max(low, segment.firstOffset)
-      if (taken + end - this.#position(segment, first) <= bytes) {
-        taken += end - this.#position(segment, first)
+      if (taken + end - index.positionAtOrBelow(first) <= bytes) {
+        taken += end - index.positionAtOrBelow(first)
         offset = first
         continue
       }
-      return Math.min(offset - 1, this.#lowestIn(segment, first, offset, end - (bytes - taken)))
+      return Math.min(offset - 1, lowestIn(index, first, offset, end - (bytes - taken)))
     }
     return offset
   }
 
-  /** First offset of `[low, high)` whose record starts at or above `position`. */
-  #lowestIn(segment: SegmentExtent, low: number, high: number, position: number): number {
-    let from = low
-    let to = high
-    while (from < to) {
-      const middle = Math.floor((from + to) / 2)
-      if (this.#position(segment, middle) < position) from = middle + 1
-      else to = middle
-    }
-    return from
-  }
-
-  /**
-   * Of one segment, by default from record `low` to before record `high`, or to the segment's end.
-   * @param bounds byte positions to begin and end at instead; or whether checkpoints do not count
-   */
   *#scan(
     segment: SegmentExtent,
     low: number,
-    high: number,
-    bounds: { readonly from?: number; readonly to?: number; readonly dataOnly?: true } = {},
-  ): Generator<LocatedRecord> {
-    const { dataOnly } = bounds
-    const isToEnd = high === segment.nextOffset && !dataOnly
-    const to = bounds.to ?? (isToEnd ? segment.bytes : undefined)
-    const file = this.#open(segment, low)
+    from: number | undefined,
+    claimAt: number,
+  ): Generator<ChainElement> {
+    if (segment.bytes === 0) return
+    const file = this.#open(segment)
     try {
-      let position = bounds.from ?? this.#position(segment, low)
-      let bytes: Buffer = Buffer.alloc(0)
-      let windowBytes = FIRST_WINDOW_BYTES
-      let at = 0
-      let offset = low
-      while (to === undefined ? offset < high : position + at < to) {
-        const size = claimedRecordBytes(bytes, at)
-        if (size === 0 || at + size > bytes.length) {
-          position += at
-          bytes = this.#window(file, position, segment.bytes, windowBytes)
-          windowBytes = Math.min(2 * windowBytes, WINDOW_BYTES_MAX)
-          at = 0
-        }
-        const record = decodeRecord(bytes, at)
-        const isData = record?.kind === RecordKind.Data
-        if (record?.offset !== offset || (isData && offset === high)) {
-          const isBehind = dataOnly && this.#isBehindCheckpoint(segment, offset, position + at)
-          if (!isBehind) throw this.#damage(segment, offset)
-          at += CHECKPOINT_RECORD_BYTES
-          continue
-        }
-        yield { bytes, record }
-        at = record.end
-        if (isData) offset += 1
-      }
-      if (offset < high) throw this.#damage(segment, offset)
+      yield* scanSegment(segment, file, this.#indexOf(segment), low, from, claimAt)
     } finally {
-      this.#disk.close(file)
+      file.close()
     }
   }
 
-  #checkpointIn(segment: SegmentExtent, before: number): CheckpointPlace | undefined {
-    const { number, firstOffset, nextOffset, bytes } = segment
-    if (before === nextOffset && segment.endsWithCheckpoint) {
-      return { segment, position: bytes - CHECKPOINT_RECORD_BYTES, offset: nextOffset }
-    }
-    const ordinal = Math.min(before, nextOffset - 1) - firstOffset
-    if (ordinal < 0) return undefined
-    let found = findCheckpoint(this.#disk, this.#directory, number, ordinal)
-    if (found === 'damaged') {
-      this.staleIndex = { segment: number, bytes }
-      const entries = scanEntries(this.#disk, this.#directory, number, bytes)
-      found = lastCheckpoint(entries.slice(0, ordinal + 1))
-    }
-    if (found === undefined) return undefined
-    const position = found.position - CHECKPOINT_RECORD_BYTES
-    return { segment, position, offset: firstOffset + found.ordinal }
-  }
-
-  /** Whether the index has record `offset` behind a checkpoint that is at `position`. */
-  #isBehindCheckpoint(segment: SegmentExtent, offset: number, position: number): boolean {
-    const ordinal = offset - segment.firstOffset
-    const indexed = lookUp(this.#disk, this.#directory, segment.number, ordinal)
-    return indexed === position + CHECKPOINT_RECORD_BYTES && indexed < segment.bytes
-  }
-
-  /** Bytes from `position` on: a window, or all of the record there where that is larger. */
-  #window(file: number, position: number, end: number, bytes = FIRST_WINDOW_BYTES): Buffer {
-    const length = Math.min(bytes, end - position)
-    const window = readFully(this.#disk, file, position, Math.max(0, length))
-    const size = window.length < RECORD_HEADER_BYTES ? 0 : claimedRecordBytes(window, 0)
-    if (size <= window.length || position + size > end) return window
-    // A damaged length must not cost its memory: a record of that size ends with its marker.
-    const marker = readFully(this.#disk, file, position + size - 4, 4)
-    return marker.readUInt32LE() === RECORD_END
-      ? readFully(this.#disk, file, position, size)
-      : window
-  }
-
-  #open(segment: SegmentExtent, low: number): number {
+  #recordAt(segment: SegmentExtent, position: number): LocatedRecord | undefined {
+    const file = this.#open(segment)
     try {
-      return this.#disk.open(segmentPath(this.#directory, segment.number), 'read')
-    } catch (error) {
-      if (!(error instanceof DiskError) || error.code !== 'ENOENT') throw error
-      throw this.#corrupt(
-        Math.max(low, segment.firstOffset),
-        segment.nextOffset,
-        'a segment is missing',
-      )
+      return file.recordAt(position)
+    } finally {
+      file.close()
     }
   }
 
-  /** Byte position of a record, or of the segment's end for its next offset. */
-  #position(segment: SegmentExtent, offset: number): number {
-    if (offset === segment.firstOffset) return 0
-    if (offset === segment.nextOffset) return segment.bytes
-    const ordinal = offset - segment.firstOffset
-    const indexed = lookUp(this.#disk, this.#directory, segment.number, ordinal)
-    if (indexed !== undefined && indexed > 0 && indexed < segment.bytes) return indexed
-    this.staleIndex = { segment: segment.number, bytes: segment.bytes }
-    const entries = scanEntries(this.#disk, this.#directory, segment.number, segment.bytes)
-    const found = entries[ordinal]
-    if (found === undefined) {
-      // The walk over the headers went astray at the record before it stopped, or at the first.
-      throw this.#damage(segment, segment.firstOffset + Math.max(0, entries.length - 1))
-    }
-    return entryPosition(found)
+  #open({ number, bytes }: SegmentExtent): SegmentFile {
+    return new SegmentFile(this.#disk, segmentPath(this.#directory, number), bytes)
+  }
+
+  #indexOf(segment: SegmentExtent): SegmentIndex {
+    const known = this.#indexes.get(segment.number)
+    if (known !== undefined) return known
+    const index = new SegmentIndex(this.#disk, this.#directory, segment, position => {
+      const file = this.#open(segment)
+      try {
+        return file.claimedAt(position)?.offset
+      } finally {
+        file.close()
+      }
+    })
+    this.#indexes.set(segment.number, index)
+    return index
   }
 
   #segmentOf(offset: number): SegmentExtent {
@@ -330,7 +342,7 @@ export class SegmentReader {
     const sealed = this.#sealedSegments(offset)
     const found = sealed.find(range => offset >= range.firstOffset && offset < range.nextOffset)
     if (found === undefined) {
-      throw this.#corrupt(offset, stored.segmentFirstOffset, 'the manifest names no segment for it')
+      throw corrupt(offset, stored.segmentFirstOffset, 'the manifest names no segment for it')
     }
     return extentOf(found)
   }
@@ -341,55 +353,32 @@ export class SegmentReader {
 
   #sealedSegments(offset: number): readonly SegmentRange[] {
     if (this.#sealed !== undefined) return this.#sealed
-    const path = manifestPath(this.#directory)
-    const manifest = this.#disk.exists(path)
-      ? decodeManifest(readWhole(this.#disk, path))
-      : undefined
+    const manifest = this.#readManifest()
     if (manifest?.streamId !== latin1ToHex(this.#plan.streamId)) {
-      throw this.#corrupt(offset, this.#plan.stored.segmentFirstOffset, 'the manifest is damaged')
+      throw corrupt(offset, this.#plan.stored.segmentFirstOffset, 'the manifest is damaged')
     }
     this.#sealed = manifest.sealed
     return this.#sealed
   }
 
-  /**
-   * Names the damage that starts with record `offset`: to the next whole record, or the segment's
-   * end. Of a checkpoint behind the segment's records it is the record behind it, if there is one.
-   */
-  #damage(segment: SegmentExtent, offset: number): StoreError {
-    if (offset >= segment.nextOffset) {
-      const named = Math.max(0, Math.min(offset, this.#plan.nextOffset - 1))
-      return this.#corrupt(named, named + 1, 'a checkpoint does not check')
-    }
-    const next = this.#nextReadable(segment, offset + 1)
-    return this.#corrupt(offset, next, 'a record does not check')
-  }
-
-  /** The first offset from `offset` on that the index finds whole. */
-  #nextReadable(segment: SegmentExtent, offset: number): number {
-    const file = this.#disk.open(segmentPath(this.#directory, segment.number), 'read')
+  #readManifest() {
     try {
-      for (let next = offset; next < segment.nextOffset; next += 1) {
-        const ordinal = next - segment.firstOffset
-        const position = lookUp(this.#disk, this.#directory, segment.number, ordinal)
-        if (position === undefined) return segment.nextOffset
-        const bytes = this.#window(file, position, segment.bytes)
-        if (decodeRecord(bytes, 0)?.offset === next) return next
-      }
-    } finally {
-      this.#disk.close(file)
+      return decodeManifest(readWhole(this.#disk, manifestPath(this.#directory)))
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error
+      return undefined // missing or unreadable: damaged, for who needs it
     }
-    return segment.nextOffset
   }
+}
 
-  #corrupt(from: number, to: number, reason: string): StoreError {
-    return new StoreError(
-      'corrupt_record',
-      `records ${from} to ${to - 1} cannot be read: ${reason}`,
-      {
-        firstCorruptOffset: from,
-        nextReadableOffset: to,
-      },
-    )
+/** First offset of `[low, high)` whose record starts at or above `position`. */
+function lowestIn(index: SegmentIndex, low: number, high: number, position: number): number {
+  let from = low
+  let to = high
+  while (from < to) {
+    const middle = Math.floor((from + to) / 2)
+    if (index.positionAtOrBelow(middle) < position) from = middle + 1
+    else to = middle
   }
+  return from
 }

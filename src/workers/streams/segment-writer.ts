@@ -212,8 +212,10 @@ export class SegmentWriter {
 
   #writeIndex(): void {
     const ordinal = this.#nextOffset - this.#entries.length - this.#firstOffset
+    const directory = this.#directory
+    const first = this.#firstOffset
     try {
-      extendIndex(this.#disk, this.#directory, this.#segment, ordinal, this.#entries)
+      extendIndex(this.#disk, directory, this.#segment, ordinal, this.#entries, first)
     } catch (error) {
       if (!isUnreadable(error)) throw error
       this.notes.push(error.message)

@@ -198,7 +198,8 @@ append('64 clients at once are all answered, each with its own offset', () =>
 )
 
 const ANSWER_MEMBERS =
-  'stream,firstOffset,nextOffset,count,durability,durable,duplicate,timestamp,chainHead'
+  'stream,firstOffset,nextOffset,count,durability,durable,duplicate,timestamp,' +
+  'streamId,recordHash,chainHead'
 
 const BAD_ITEMS: readonly unknown[] = [
   1,

@@ -119,7 +119,7 @@ async function messageOf(chunk: RecordChunk): Promise<Buffer | null> {
     () => 0,
     () => undefined,
   )
-  feed.begin(chunk.firstOffset)
+  feed.begin(chunk.firstOffset, '0'.repeat(32))
   return await new Promise(resolve => {
     const onFanOut = (fanOut: FanOut) => resolve(fanOut.message('json', chunk.firstOffset))
     feed.add({ isLive: true, position: chunk.firstOffset, onFanOut, onEnd: () => undefined })

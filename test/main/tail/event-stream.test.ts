@@ -25,9 +25,39 @@ eventStream('a client that comes back goes on after the last event, whatever it 
     await server.send('POST', '/v1/streams/a/close')
     const resumed = await follow(server, '?from=start', { 'last-event-id': '2' })
     assert.equal(idsOf(await resumed.rest()), [3])
-    const done = await follow(server, '?from=start', { 'last-event-id': '3' })
-    assert.equal(done.headers, ['3', '3', 'true'])
-    assert.equal(idsOf(await done.rest()), [])
+  }),
+)
+
+eventStream('a client that comes back to the end of a closed stream is told to come no more', () =>
+  withServer(async server => {
+    await fill(server, 1)
+    await server.send('POST', '/v1/streams/a/close')
+    const text = await (await follow(server, '?from=start')).rest()
+    const id = /id: (.*)\nevent: closed/.exec(text)?.[1] ?? ''
+    for (const last of [id, '1']) {
+      const done = await server.send('GET', '/v1/streams/a/records', {
+        headers: { accept: 'text/event-stream', 'last-event-id': last },
+      })
+      assert.is(done.status, 204)
+    }
+    const first = await follow(server, '?from=end')
+    assert.equal(first.headers, ['1', '1', 'true'])
+    assert.match(await first.rest(), /^id: 1\.[0-9a-f]{64}\nevent: closed\n/m)
+  }),
+)
+
+eventStream('a cursor of another history is refused before any event', () =>
+  withServer(async server => {
+    await fill(server, 2)
+    const { body } = await server.send('GET', '/v1/streams/a/records')
+    const cursor = `2.${(body as { lastHash: string }).lastHash}`
+    await server.send('DELETE', '/v1/streams/a')
+    await fill(server, 3)
+    const refused = await server.send('GET', '/v1/streams/a/records', {
+      headers: { accept: 'text/event-stream', 'last-event-id': cursor },
+    })
+    assert.is(refused.status, 409)
+    await server.store.whenUnwatched()
   }),
 )
 
@@ -36,7 +66,10 @@ eventStream('an event is one record with its id and data on a line each', () =>
     await server.append('a', 'application/x-ndjson', '{"a": "x"}')
     await server.send('POST', '/v1/streams/a/close')
     const [event = ''] = (await (await follow(server, '')).rest()).split('\n\n')
-    assert.match(event, /^id: 1\ndata: \{"offset":0,"timestamp":"[^"]+","data":\{"a": "x"\}\}$/)
+    assert.match(
+      event,
+      /^id: 1\.[0-9a-f]{64}\ndata: \{"offset":0,"timestamp":"[^"]+","data":\{"a": "x"\}\}$/,
+    )
   }),
 )
 
@@ -114,7 +147,7 @@ async function follow({ url }: TestServer, query: string, more: Record<string, s
 }
 
 function idsOf(text: string): number[] {
-  return [...text.matchAll(/^id: (\d+)$/gm)].map(([, id]) => Number(id))
+  return [...text.matchAll(/^id: (\d+)\.[0-9a-f]{64}\ndata:/gm)].map(([, id]) => Number(id))
 }
 
 eventStream.run()

@@ -65,7 +65,7 @@ hub('what arrives while a fan-out is awaited goes out with it', async () => {
   clock.now += 100
   await until(() => feed.position === 6)
   assert.equal(
-    fanOuts.map(({ nextOffset }) => nextOffset),
+    fanOuts.map(({ cursor }) => cursor.nextOffset),
     [2, 6],
   )
 })
@@ -167,7 +167,8 @@ async function followedFeed(
     () => clock.now,
     () => undefined,
   )
-  feed.begin((await store.subscribe('a', feed)).nextOffset)
+  const { nextOffset, streamId } = await store.subscribe('a', feed)
+  feed.begin(nextOffset, streamId)
   const fanOuts: FanOut[] = []
   for (let added = 0; added < followers; added += 1) feed.add(recorder(fanOuts, onFanOut))
   const push = () => void store.append({ stream: 'a', ...batchOf(text, text) })

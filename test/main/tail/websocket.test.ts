@@ -4,7 +4,7 @@ import { readU64 } from '../../../src/shared/format/bytes.ts'
 import { json, type TestServer, withServer } from '../../support/http-server.ts'
 import { until } from '../../support/memory-store.ts'
 import { batchOf } from '../../support/store-helpers.ts'
-import { TailClient } from '../../support/tail-client.ts'
+import { TailClient, type TailMessage } from '../../support/tail-client.ts'
 
 const websocket = suite('main/tail/websocket')
 
@@ -14,7 +14,7 @@ websocket('a subscriber catches up, is live once, and follows', () =>
     const client = new TailClient(server.url, 'a', '?from=start')
     await client.live()
     assert.equal(client.types, ['records', 'live'])
-    assert.equal(client.messages.at(-1), { type: 'live', nextOffset: 3 })
+    assert.equal(pick(client.messages.at(-1)), ['live', 3])
     await fill(server, 2)
     await client.until(({ offsets }) => offsets.length === 5)
     assert.equal(client.offsets, [0, 1, 2, 3, 4])
@@ -61,7 +61,7 @@ websocket('the end of a closed stream is said, then the connection ends normally
     await server.send('POST', '/v1/streams/a/close')
     const late = new TailClient(server.url, 'a', '?from=start')
     assert.equal(await Promise.all([live.closed, late.closed]), [1000, 1000])
-    assert.equal(live.messages.at(-1), { type: 'closed', nextOffset: 2 })
+    assert.equal(pick(live.messages.at(-1)), ['closed', 2])
     assert.equal(late.types, ['records', 'live', 'closed'])
     assert.equal(late.offsets, [0, 1])
   }),
@@ -182,7 +182,7 @@ websocket('an idle subscriber hears a heartbeat', () =>
       await fill(server, 1)
       const client = new TailClient(server.url, 'a')
       await client.until(({ types }) => types.filter(type => type === 'heartbeat').length === 2)
-      assert.equal(client.messages.at(-1), { type: 'heartbeat', nextOffset: 1 })
+      assert.equal(pick(client.messages.at(-1)), ['heartbeat', 1])
     },
     { heartbeatMs: 5 },
   ),
@@ -271,6 +271,51 @@ function headerOf(message: Buffer): number[] {
 
 function bufferedBytes({ server }: TestServer): number[] {
   return [...server.app.websocketServer.clients].map(({ bufferedAmount }) => bufferedAmount)
+}
+
+websocket('every message says which stream it is of and where it stands', () =>
+  withServer(async server => {
+    const { body } = await server.append('a', 'text/plain', 'x')
+    const client = new TailClient(server.url, 'a', '?from=start')
+    await client.live()
+    await server.append('a', 'text/plain', 'y')
+    await client.until(({ offsets }) => offsets.length === 2)
+    const { body: page } = await server.send('GET', '/v1/streams/a/records')
+    await server.send('POST', '/v1/streams/a/close')
+    await client.closed
+    const cursors = client.messages.map(({ type, nextOffset, lastHash }) => [
+      type,
+      nextOffset,
+      lastHash,
+    ])
+    const [first, last] = [body.recordHash, page.lastHash]
+    const expected = [
+      ['records', 1, first],
+      ['live', 1, first],
+      ['records', 2, last],
+      ['closed', 2, last],
+    ]
+    assert.equal(cursors, expected)
+    for (const { streamId } of client.messages) assert.is(streamId, page.streamId)
+  }),
+)
+
+websocket('a tail after a hash that the stream does not have is refused before the upgrade', () =>
+  withServer(async server => {
+    const { body } = await server.append('a', 'text/plain', 'x')
+    const right = new TailClient(server.url, 'a', `?from=1&after=${body.recordHash}`)
+    await right.live()
+    await server.send('DELETE', '/v1/streams/a')
+    await server.append('a', 'text/plain', 'x')
+    const wrong = new TailClient(server.url, 'a', `?from=1&after=${body.recordHash}`)
+    await wrong.closed
+    assert.equal(wrong.messages, [])
+    await server.store.whenUnwatched()
+  }),
+)
+
+function pick(message: TailMessage | undefined): unknown[] {
+  return [message?.type, message?.nextOffset]
 }
 
 websocket.run()

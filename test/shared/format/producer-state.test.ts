@@ -29,6 +29,7 @@ const MANY: readonly ProducerState[] = Array.from({ length: 3 }, (_, index) => (
     firstOffset: seq,
     nextOffset: Number.MAX_SAFE_INTEGER - seq,
     timestamp: 7,
+    recordHash: 'r'.repeat(32),
     chainHead: 'h'.repeat(32),
   })),
 }))

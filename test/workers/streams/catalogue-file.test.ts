@@ -127,7 +127,13 @@ catalogue('an empty file is damage, not a shard without streams', () => {
 })
 
 const SALT = 'saltsalt'
-const RESULT = { firstOffset: 0, nextOffset: 1, timestamp: 1, chainHead: GENESIS_HASH }
+const RESULT = {
+  firstOffset: 0,
+  nextOffset: 1,
+  timestamp: 1,
+  recordHash: GENESIS_HASH,
+  chainHead: GENESIS_HASH,
+}
 
 function file(parts: readonly Buffer[]): Buffer {
   return placeEntries(parts, { salt: SALT, position: 0 })

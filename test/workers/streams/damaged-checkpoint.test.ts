@@ -87,11 +87,17 @@ for (const [where, make] of [
   ['between two records', damagedInside],
   ["at its segment's end", damagedSeal],
 ] as const) {
-  damaged(`a damaged checkpoint ${where} refuses the chain at the record behind it`, () => {
+  damaged(`a damaged checkpoint ${where} refuses the chain over it at the record behind`, () => {
     const store = make()
     const expected = ['corrupt_record', store.next, store.next + 1]
     assert.equal(refused(store, { verify: 'genesis' }), expected)
-    assert.equal(refused(store, { verify: 'checkpoint', from: store.next }), expected)
+    assert.equal(refused(store, { verify: 'checkpoint', from: store.next - 1 }), expected)
+    assert.equal(refused(store, { verify: 'checkpoint', from: store.next }), [])
+  })
+
+  damaged(`a damaged checkpoint ${where} costs no record that its neighbours vouch for`, () => {
+    const store = make()
+    assert.equal(read(store, { verify: 'links' }), store.bodies.get('orders'))
   })
 
   damaged(`a damaged checkpoint ${where} keeps no record from a read without checks`, () => {

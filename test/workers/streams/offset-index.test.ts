@@ -1,13 +1,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { INDEX_PAGE_ENTRIES, indexEntry } from '../../../src/shared/format/index-page.ts'
-import { indexPath } from '../../../src/shared/format/paths.ts'
-import {
-  entriesFrom,
-  extendIndex,
-  findCheckpoint,
-  lookUp,
-} from '../../../src/workers/streams/offset-index.ts'
+import { CHECKPOINT_RECORD_BYTES } from '../../../src/shared/format/checkpoint.ts'
+import { extendIndex, lookUp } from '../../../src/workers/streams/offset-index.ts'
+import { SegmentIndex } from '../../../src/workers/streams/segment-index.ts'
 import { FlatDisk } from '../../support/flat-disk.ts'
 
 const index = suite('workers/streams/offset-index')
@@ -36,31 +32,22 @@ for (const [ordinal, expected] of [
   [COUNT - 1, INDEX_PAGE_ENTRIES + 5],
 ] as const) {
   index(`the nearest checkpoint at or below record ${ordinal} is before ${expected}`, () => {
-    const found = findCheckpoint(indexed(), DIRECTORY, 0, ordinal)
-    assert.equal(found, expected === undefined ? undefined : checkpointAt(expected))
+    const found = view(indexed()).checkpointAtOrBelow(ordinal)
+    const place = expected === undefined ? undefined : [expected, positionOf(expected)]
+    const position = found && found.position + CHECKPOINT_RECORD_BYTES
+    assert.equal(found && [found.offset, position], place)
   })
 }
 
-index('a page that does not check, or is not there, is said to be damaged', () => {
-  const disk = indexed()
-  assert.is(findCheckpoint(disk, DIRECTORY, 0, COUNT), 'damaged')
-  disk.change(indexPath(DIRECTORY, 0), bytes => void bytes.fill(1, 4096, 4200))
-  assert.is(findCheckpoint(disk, DIRECTORY, 0, COUNT - 1), 'damaged')
-  assert.equal(findCheckpoint(disk, DIRECTORY, 0, 20), checkpointAt(10))
-  assert.is(findCheckpoint(disk, DIRECTORY, 1, 0), 'damaged')
+index('checkpoints are given from any record on, as far as there are', () => {
+  const found = [...view(indexed()).checkpointsFrom(11)]
+  assert.equal(found, CHECKPOINTS.slice(1))
 })
 
-index('entries are given from any record on, as far as there are', () => {
-  const found = [...entriesFrom(indexed(), DIRECTORY, 0, INDEX_PAGE_ENTRIES - 1)]
-  assert.equal(found[0], [
-    INDEX_PAGE_ENTRIES - 1,
-    indexEntry(positionOf(INDEX_PAGE_ENTRIES - 1), true),
-  ])
-  assert.equal([found.length, found.at(-1)?.[0]], [COUNT - INDEX_PAGE_ENTRIES + 1, COUNT - 1])
-})
-
-function checkpointAt(ordinal: number) {
-  return { ordinal, position: positionOf(ordinal) }
+function view(disk: FlatDisk): SegmentIndex {
+  const bytes = positionOf(COUNT)
+  const segment = { number: 0, firstOffset: 0, nextOffset: COUNT, bytes, endsWithCheckpoint: false }
+  return new SegmentIndex(disk, DIRECTORY, segment, position => (position - 1000) / 50)
 }
 
 function positionOf(ordinal: number): number {

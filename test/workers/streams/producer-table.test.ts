@@ -111,8 +111,8 @@ function producer(seq: number, epoch = 0, id = 'p') {
 }
 
 function resultOf(seq: number) {
-  const chainHead = String(seq)
-  return { firstOffset: 10 * seq, nextOffset: 10 * seq + 10, timestamp: 1000 + seq, chainHead }
+  const hashes = { recordHash: String(seq), chainHead: `after ${seq}` }
+  return { firstOffset: 10 * seq, nextOffset: 10 * seq + 10, timestamp: 1000 + seq, ...hashes }
 }
 
 function append(table: ProducerTable, seq: number, epoch = 0, id = 'p'): void {

@@ -97,10 +97,11 @@ function accepted<Type extends string>(
 }
 
 function readRequest(query: ReadQuery, type: PageType): ReadRequest {
-  const { direction, limit, maxBytes, since, verify, from = 'start' } = query
+  const { direction, limit, maxBytes, since, after, verify, from = 'start' } = query
   const encoding = PAGE_TYPES[type]
   const request = { from, direction, limit, maxBytes, verify, encoding }
-  return since === undefined ? request : { ...request, since }
+  if (since !== undefined) return { ...request, since }
+  return after === undefined ? request : { ...request, after }
 }
 
 /** At the end of an open stream waits, as long as the client stays, for a record to come. */
@@ -129,8 +130,9 @@ async function readOrWait(
   return hub.isClosed ? page : reads.page(reply.raw, stream, continued(request, page))
 }
 
-function continued({ since, ...request }: ReadRequest, { nextOffset }: ReadPage): ReadRequest {
-  return { ...request, from: nextOffset, ...(since === undefined ? {} : { since }) }
+function continued(request: ReadRequest, { nextOffset: from, lastHash }: ReadPage): ReadRequest {
+  if (request.since !== undefined || lastHash === null) return { ...request, from }
+  return { ...request, from, after: lastHash }
 }
 
 function sendPage(
@@ -140,18 +142,27 @@ function sendPage(
   /** Wraps the records, which are one object otherwise. */
   envelopeOf: string | undefined,
 ): FastifyReply {
-  const { firstOffset, nextOffset, tailOffset, closed } = page
+  const { firstOffset, nextOffset, tailOffset, closed, streamId, lastHash } = page
+  const { unvouched, signedThrough } = page
   const payload = Buffer.from(page.payload.buffer, page.payload.byteOffset, page.payload.length)
   const isAtEnd = closed && nextOffset === tailOffset
   reply.header('content-type', type === 'application/json' ? `${type}; charset=utf-8` : type)
   reply.header('varve-first-offset', firstOffset)
   reply.header('varve-next-offset', nextOffset)
   reply.header('varve-tail-offset', tailOffset)
+  reply.header('varve-stream-id', streamId)
+  if (lastHash !== null) reply.header('varve-last-hash', lastHash)
+  if (unvouched !== undefined) reply.header('varve-unvouched-offset', unvouched)
+  if (signedThrough !== undefined) reply.header('varve-signed-through', signedThrough)
   if (isAtEnd) reply.header('varve-stream-closed', 'true')
   if (envelopeOf === undefined) return reply.send(payload)
   const opening =
     `{"stream":${JSON.stringify(envelopeOf)},"firstOffset":${firstOffset},` +
-    `"nextOffset":${nextOffset},"tailOffset":${tailOffset},"closed":${closed},"records":[`
+    `"nextOffset":${nextOffset},"tailOffset":${tailOffset},"closed":${closed},` +
+    `"streamId":"${streamId}","lastHash":${JSON.stringify(lastHash)},` +
+    (unvouched === undefined ? '' : `"unvouched":${unvouched},`) +
+    (signedThrough === undefined ? '' : `"signedThrough":${signedThrough},`) +
+    '"records":['
   const parts = [Buffer.from(opening), payload, Buffer.from(']}')]
   if (payload.length < COPIED_BYTES_MAX) return reply.send(Buffer.concat(parts))
   reply.header(

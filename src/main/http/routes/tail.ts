@@ -21,8 +21,9 @@ export function tailRoute({
   async function open(request: FastifyRequest): Promise<void> {
     if (!request.ws) throw new StoreError('invalid_request', 'this address takes WebSockets only')
     const stream = checkStreamName((request.params as StreamParams).stream)
-    const { from } = request.query as TailQuery
-    const subscription = await Subscription.open(hub, store, stream, { from })
+    const { from, after } = request.query as TailQuery
+    const start = after === undefined ? { from } : { from, after }
+    const subscription = await Subscription.open(hub, store, stream, start)
     opened.set(request.raw, subscription)
     // Also when the upgrade itself fails.
     const { socket } = request.raw

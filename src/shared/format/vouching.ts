@@ -1,0 +1,274 @@
+import { StoreError } from '../errors.ts'
+import { chainHashOf } from './chain.ts'
+import { expandRecord } from './expand.ts'
+import type { LinkedRecord, LocatedRecord } from './read-page.ts'
+import { RECORD_LAYOUT, RecordKind, viewRecord } from './record.ts'
+
+// Checks records by what follows them, and tells which one was changed.
+//
+// Invariants:
+// - a record is passed on only when the element behind it, or the chain head, says its hash; its
+//   own checksum is never enough
+// - a claim that matches is a proof, wherever it lies; of a claim that does not match, the next
+//   link decides which side was changed
+// - nothing from before the first record is needed, so a walk may start right behind damage
+
+/** Records, or a checkpoint, that cannot be read. */
+export type LostRecords = {
+  readonly lost: true
+  readonly from: number
+  /** Equal to `from` where a checkpoint before record `from` is lost, and no record. */
+  readonly to: number
+  readonly reason: string
+  /** What could be read at the place; the first lost one begins at `at`. */
+  readonly bytes: Buffer
+  readonly at: number
+  /** The failure of who needs these records, where it is not that they are damaged. */
+  readonly error?: StoreError
+}
+
+/** The previous hash in the header of the next element, read without the rest of it. */
+export type Claim = { readonly claim: string }
+
+/** What lies in a chain, in order. */
+export type ChainElement = LocatedRecord | Claim | LostRecords
+
+export type VouchingOptions = {
+  /** latin1 */
+  readonly streamId: string
+  /** Chain hash (latin1) behind the last element, and the offset there. */
+  readonly end: { readonly hash: string; readonly offset: number }
+  /** Whether every link must hold, up to where the walk is ended. */
+  readonly isStrict: boolean
+  /** Returns the chain hash before the first element, where that is known. */
+  readonly hashBefore: () => string | undefined
+}
+
+const [PREVIOUS_HASH_AT, HASH_BYTES] = RECORD_LAYOUT.previousHash
+/** Bytes of a damaged claim that are enough to recognise a hash: no forger finds half of one. */
+const RECOGNISED_BYTES_MIN = 16
+/** Zeros at the end of a claim that say that it was not read to its end. */
+const UNREAD_BYTES_MIN = 8
+/** Bytes of records that are looked through for the end of a damaged range. */
+const SEARCH_BYTES_MAX = 16 * 1024 * 1024
+
+type Found = LinkedRecord | LostRecords
+
+/** `follower damaged`: the record is vouched for, but what follows it is not. */
+type Verdict = 'vouched' | 'unvouched' | 'damaged' | 'follower damaged'
+
+/** One walk along a chain. */
+export class Vouching {
+  readonly #options: VouchingOptions
+  readonly #elements: Iterator<ChainElement>
+  readonly #ahead: Found[] = []
+  /** Whether the record that is judged links to the one before it. */
+  #isLinked: boolean | undefined
+  /** Offset of the record passed on last, where all that follows it is lost. */
+  unvouched: number | undefined
+  /** The last checkpoint met that links to what lies before it. */
+  checkpoint: LinkedRecord | undefined
+
+  constructor(elements: Iterable<ChainElement>, options: VouchingOptions) {
+    this.#elements = elements[Symbol.iterator]()
+    this.#options = options
+  }
+
+  /**
+   * Yields the elements that are vouched for, in order, with their hashes.
+   * @throws StoreError corrupt_record with the range that is not vouched for
+   */
+  *records(): Generator<LinkedRecord> {
+    try {
+      yield* this.#walk()
+    } finally {
+      this.#elements.return?.()
+    }
+  }
+
+  *#walk(): Generator<LinkedRecord> {
+    let last: LinkedRecord | undefined
+    for (let current = this.#take(); current !== undefined; current = this.#take()) {
+      if ('claim' in current) {
+        if (current.claim !== last?.hash) continue // all of what follows decides
+        yield last
+        last = undefined
+        continue
+      }
+      const verdict = last === undefined ? 'vouched' : this.#judge(last, current)
+      if (verdict === 'damaged') throw this.#damage(last as LinkedRecord, current)
+      if (verdict === 'unvouched') this.unvouched = last?.record.offset
+      this.#note(current, verdict)
+      if (last !== undefined) yield last
+      if (verdict !== 'vouched') throw this.#damage(current)
+      if (!('lost' in current)) last = current
+      else if (this.#mayPass(current)) last = undefined
+      else throw this.#damage(current)
+    }
+    if (last === undefined) return
+    if (last.hash !== this.#options.end.hash) throw this.#damage(last)
+    yield last
+  }
+
+  #note(current: Found, verdict: Verdict): void {
+    const isRecord = verdict === 'vouched' && 'hash' in current
+    if (isRecord && current.record.kind === RecordKind.Checkpoint) this.checkpoint = current
+  }
+
+  /** A lost checkpoint costs no record, where what lies before it is vouched for all the same. */
+  #mayPass({ from, to }: LostRecords): boolean {
+    this.#isLinked = false
+    return from === to && !this.#options.isStrict
+  }
+
+  #judge(last: LinkedRecord, current: Found): Verdict {
+    if ('hash' in current) {
+      if (current.record.previousHash !== last.hash) return this.#settle(last, current)
+      this.#isLinked = true
+      return 'vouched'
+    }
+    if (recognises(current, last.hash) || this.#fits(last, current)) return 'vouched'
+    if (isLegible(current)) return 'damaged'
+    if (this.#options.isStrict) return 'follower damaged'
+    const isLinked = this.#isLinked ?? last.record.previousHash === this.#options.hashBefore()
+    return isLinked ? 'unvouched' : 'damaged'
+  }
+
+  /** Judges two whole elements that do not link: one of them, or both, were changed. */
+  #settle(last: LinkedRecord, current: LinkedRecord): Verdict {
+    const follower = this.#peek()
+    if (this.#claims(follower, current.hash)) return 'damaged'
+    const relinked = this.#relinked(last, current)
+    const isKept = this.#claims(follower, relinked) || this.#claims(follower, last.hash)
+    return isKept ? 'follower damaged' : 'damaged'
+  }
+
+  /** Whether a lost record, linked to `last`, would be what the element behind it claims. */
+  #fits(last: LinkedRecord, { bytes, at, from }: LostRecords): boolean {
+    const record = viewRecord(bytes, at)
+    if (record === undefined || record.offset !== from || record.end > bytes.length) return false
+    const found = this.#open({ bytes, record })
+    return 'hash' in found && this.#claims(this.#peek(), this.#relinked(last, found))
+  }
+
+  #relinked({ hash: previousHash }: LinkedRecord, { bytes, record }: LinkedRecord): string {
+    return chainHashOf(this.#options.streamId, bytes, { ...record, previousHash })
+  }
+
+  #claims(follower: Found | undefined, hash: string): boolean {
+    if (follower === undefined) return this.#options.end.hash === hash
+    return 'hash' in follower ? follower.record.previousHash === hash : recognises(follower, hash)
+  }
+
+  /** Names what was found damaged from `first` on. @param second what follows it, if taken */
+  #damage(first: Found, second?: Found): StoreError {
+    const { end, isStrict } = this.#options
+    const [from, least] = rangeOf(first)
+    const to = Math.max(least, this.#nextReadable(second))
+    if ('error' in first && first.error !== undefined) return first.error
+    const isChanged = 'hash' in first
+    const isCheckpoint = isChanged ? first.record.kind === RecordKind.Checkpoint : from === least
+    if (isCheckpoint && isStrict) {
+      const named = Math.max(0, Math.min(from, end.offset - 1))
+      return corrupt(named, Math.max(to, named + 1), 'the checkpoint before it does not check')
+    }
+    if (isCheckpoint && to === from) {
+      return corrupt(from, to, `the checkpoint before record ${from} does not check`)
+    }
+    return corrupt(from, to, isChanged ? 'what follows does not link to it' : first.reason)
+  }
+
+  /** The offset of the next record that is vouched for. */
+  #nextReadable(second: Found | undefined): number {
+    let to = 0
+    let candidate: LinkedRecord | undefined
+    let bytes = 0
+    for (let next = second ?? this.#pull(); next !== undefined; next = this.#pull()) {
+      if (candidate !== undefined && this.#claims(next, candidate.hash)) return to
+      candidate = undefined
+      if ('hash' in next) {
+        const { kind, offset, at, end } = next.record
+        to = offset
+        if (kind === RecordKind.Data) candidate = next
+        bytes += end - at
+        if (bytes > SEARCH_BYTES_MAX) return to
+      } else to = next.to
+    }
+    const { end } = this.#options
+    return candidate?.hash === end.hash ? to : Math.max(to, candidate ? end.offset : 0)
+  }
+
+  #take(): Found | Claim | undefined {
+    const known = this.#ahead.shift()
+    if (known !== undefined) return known
+    const next = this.#elements.next()
+    if (next.done === true) return undefined
+    return 'record' in next.value ? this.#open(next.value) : next.value
+  }
+
+  /** Takes the next element that is not a mere claim. */
+  #pull(): Found | undefined {
+    let next = this.#take()
+    while (next !== undefined && 'claim' in next) next = this.#take()
+    return next
+  }
+
+  #peek(): Found | undefined {
+    if (this.#ahead.length > 0) return this.#ahead[0]
+    const next = this.#pull()
+    if (next !== undefined) this.#ahead.push(next)
+    return next
+  }
+
+  /** The element with its own hash, or lost, where its body cannot be expanded. */
+  #open(located: LocatedRecord): Found {
+    try {
+      const { bytes, record } = expandRecord(located)
+      return { bytes, record, hash: chainHashOf(this.#options.streamId, bytes, record) }
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+      const { offset: from, at } = located.record
+      const reason = error.message
+      const lost = { lost: true, from, to: from + 1, reason, bytes: located.bytes, at } as const
+      return error.code === 'corrupt_record' ? lost : { ...lost, error }
+    }
+  }
+}
+
+/** Returns the failure that names the offsets `[from, to)`. */
+export function corrupt(from: number, to: number, reason: string): StoreError {
+  const last = to - 1
+  const what =
+    to <= from
+      ? `nothing before record ${from} is lost`
+      : to - from === 1
+        ? `record ${from} cannot be read`
+        : `records ${from} to ${last} cannot be read`
+  return new StoreError('corrupt_record', `${what}: ${reason}`, {
+    firstCorruptOffset: from,
+    nextReadableOffset: to,
+  })
+}
+
+function rangeOf(found: Found): [from: number, to: number] {
+  if (!('hash' in found)) return [found.from, found.to]
+  const { offset, kind } = found.record
+  return [offset, kind === RecordKind.Data ? offset + 1 : offset]
+}
+
+/** Whether what is left of a lost record's claim is enough of `hash`. */
+function recognises({ bytes, at }: LostRecords, hash: string): boolean {
+  const start = at + PREVIOUS_HASH_AT
+  let same = 0
+  for (let index = 0; index < HASH_BYTES; index += 1) {
+    if (bytes[start + index] === hash.charCodeAt(index)) same += 1
+  }
+  return same >= RECOGNISED_BYTES_MIN
+}
+
+/** Whether the header of a lost record can be read, so that what it claims must be believed. */
+function isLegible({ bytes, at, from }: LostRecords): boolean {
+  const record = viewRecord(bytes, at)
+  if (record?.offset !== from) return false
+  return !record.previousHash.endsWith('\0'.repeat(UNREAD_BYTES_MIN))
+}
