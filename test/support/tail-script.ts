@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
 
 /** What a test does with one connection. */
-export type TailScript = (socket: WebSocket, from: number) => void
+export type TailScript = (socket: WebSocket, from: number, after: string | null) => void
 
 /**
  * A server whose stream ends at `nextOffset`, and whose tails do as the scripts say, one for each
@@ -20,9 +20,10 @@ export async function withTails(
   })
   const tails = new WebSocketServer({ server })
   tails.on('connection', (socket, request) => {
-    const from = Number(new URL(request.url ?? '', 'http://host').searchParams.get('from'))
+    const { searchParams } = new URL(request.url ?? '', 'http://host')
+    const from = Number(searchParams.get('from'))
     starts.push(from)
-    scripts[starts.length - 1]?.(socket, from)
+    scripts[starts.length - 1]?.(socket, from, searchParams.get('after'))
   })
   await new Promise<void>(resolve => {
     server.listen(0, '127.0.0.1', resolve)
@@ -39,12 +40,12 @@ export async function withTails(
 }
 
 /** A message with records from `from` on, below `to`, whose data is their offset. */
-export function recordsMessage(from: number, to: number): string {
+export function recordsMessage(from: number, to: number, lastHash?: string): string {
   const records = Array.from({ length: to - from }, (_, index) => ({
     offset: from + index,
     data: from + index,
   }))
-  return JSON.stringify({ type: 'records', firstOffset: from, nextOffset: to, records })
+  return JSON.stringify({ type: 'records', firstOffset: from, nextOffset: to, lastHash, records })
 }
 
 export function closedMessage(nextOffset: number): string {

@@ -2,11 +2,12 @@ import { setTimeout as sleepFor } from 'node:timers/promises'
 import { type Client, ProblemFailure, streamPath, unreachable } from './client.ts'
 import { CommandFailure } from './context.ts'
 import { TailConnection } from './tail-connection.ts'
-import { parseTailMessage, type TailRecords } from './tail-message.ts'
+import { parseTailMessage, type TailCursor, type TailRecords } from './tail-message.ts'
 
 // Follows one stream for as long as it is open. What holds: records are handed over in order, each
-// once, none left out, over any number of connections. `#position` is the next offset wanted; every
-// connection starts there, and it moves only once the records below it were handed over.
+// once, none left out, over any number of connections, and all of one history. `#position` is the
+// next offset wanted; it moves only once the records below it were handed over. A connection starts
+// there, or at the last cursor below it: the server refuses the cursor of another history.
 
 const BACKOFF_FIRST_MS = 250
 const BACKOFF_MAX_MS = 10_000
@@ -30,12 +31,17 @@ type Ending =
 export class Follower {
   readonly #options: FollowerOptions
   #position: number
+  #cursor: TailCursor | undefined
   #backoffMs = BACKOFF_FIRST_MS
 
-  /** @param position first offset wanted */
-  constructor(options: FollowerOptions, position: number) {
+  /**
+   * @param position first offset wanted
+   * @param after hash of the record before it, where that is known
+   */
+  constructor(options: FollowerOptions, position: number, after?: string) {
     this.#options = options
     this.#position = position
+    if (after !== undefined) this.#cursor = { nextOffset: position, lastHash: after }
   }
 
   /**
@@ -59,7 +65,8 @@ export class Follower {
   /** One connection, from its start to its end. */
   async #followOnce(): Promise<Ending> {
     const { client, stream, format, signal } = this.#options
-    const address = client.locate(streamPath(stream, '/tail'), { from: this.#position, format })
+    const { nextOffset: from = this.#position, lastHash: after } = this.#cursor ?? {}
+    const address = client.locate(streamPath(stream, '/tail'), { from, after, format })
     address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:'
     const connection = new TailConnection(address)
     const onAbort = () => connection.close()
@@ -84,6 +91,7 @@ export class Follower {
     switch (message.type) {
       case 'records':
         await this.#handOver(message.records)
+        this.#note(message.cursor)
         return undefined
       case 'closed':
         return { kind: 'closed' }
@@ -91,8 +99,13 @@ export class Follower {
         if (!message.problem.retryable) throw new ProblemFailure(message.problem)
         return { kind: 'lost', reason: message.problem.detail }
       case 'other':
+        this.#note(message.cursor)
         return undefined
     }
+  }
+
+  #note(cursor: TailCursor | undefined): void {
+    if (cursor !== undefined && cursor.nextOffset <= this.#position) this.#cursor = cursor
   }
 
   async #handOver(records: TailRecords): Promise<void> {
@@ -112,6 +125,11 @@ export class Follower {
     if (error instanceof ProblemFailure && error.problem.retryable) {
       const { problem, retryAfterMs } = error
       return { kind: 'lost', reason: problem.detail, retryAfterMs }
+    }
+    const isCursorTrimmed = error instanceof ProblemFailure && error.problem.code === 'trimmed'
+    if (isCursorTrimmed && (this.#cursor?.nextOffset ?? this.#position) < this.#position) {
+      this.#cursor = undefined // what follows it was handed over: the position may still be there
+      return { kind: 'lost', reason: error.problem.detail }
     }
     if (error instanceof CommandFailure) throw error
     if (error === undefined) {

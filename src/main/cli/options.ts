@@ -87,6 +87,19 @@ export function position(written: string): number | 'start' | 'end' {
   throw new InvalidArgumentError('Expected an offset, "start" or "end".')
 }
 
+export const AFTER_HELP =
+  'go on only if the record before --from has this hash: the lastHash of an earlier page or message'
+
+/** For a flag that takes the hash of a record. */
+export function recordHash(written: string): string {
+  if (/^[0-9a-f]{64}$/.test(written)) return written
+  throw new InvalidArgumentError('Expected 64 lower-case hex digits.')
+}
+
+export function afterWithoutFrom(): CommandFailure {
+  return new CommandFailure('--after needs --from with an offset', ExitCode.Usage)
+}
+
 /** What follows a command's options in its help: an explanation, then examples. */
 export function helpAfter(explanation: string, examples: readonly string[]): string {
   return `${explanation}\nExamples:\n${examples.map(line => `  ${line}`).join('\n')}`

@@ -2,7 +2,16 @@ import { Command, Option } from 'commander'
 import { ClientConfig } from '../config.ts'
 import { Client } from './client.ts'
 import { type CommandContext, type Output, write } from './context.ts'
-import { addConfigFlags, helpAfter, integer, position, readClientConfig } from './options.ts'
+import {
+  addConfigFlags,
+  AFTER_HELP,
+  afterWithoutFrom,
+  helpAfter,
+  integer,
+  position,
+  readClientConfig,
+  recordHash,
+} from './options.ts'
 import {
   BATCH_TYPE,
   bodiesOf,
@@ -19,6 +28,7 @@ type ReadFlags = {
   readonly limit?: number
   readonly backward?: true
   readonly since?: string
+  readonly after?: string
   readonly verify: string
   readonly format: 'text' | 'raw' | 'json' | 'ndjson'
 }
@@ -48,6 +58,7 @@ export function readCommand(context: CommandContext): Command {
       'where to stop: the first offset not wanted; with --backward, the last one wanted',
       integer(0),
     )
+    .option('--after <hash>', AFTER_HELP, recordHash)
     .option('--limit <n>', 'at most so many records', integer(1))
     .option('--backward', 'from the last record before --from down')
     .addOption(
@@ -91,8 +102,10 @@ async function read(
   flags: ReadFlags,
   output: Output,
 ): Promise<void> {
-  const { from, to, limit, since, verify, format } = flags
-  const range: PageRange = { from, to, limit, since, verify, isBackward: flags.backward === true }
+  const { from, to, limit, since, after, verify, format } = flags
+  if (after !== undefined && from === undefined) throw afterWithoutFrom()
+  const isBackward = flags.backward === true
+  const range: PageRange = { from, to, limit, since, after, verify, isBackward }
   const isBatch = format === 'text' || format === 'raw'
   const pages = isBatch
     ? readPages(client, stream, range, BATCH_TYPE, countBatchItems)

@@ -13,6 +13,8 @@ export type PageRange = {
   /** RFC 3339. */
   readonly since: string | undefined
   readonly verify: string | undefined
+  /** Hash of the record before `from`. */
+  readonly after: string | undefined
 }
 
 export type Page = {
@@ -23,7 +25,8 @@ export type Page = {
 }
 
 /**
- * The records of a range, page by page, up to where the stream ended when the first was read.
+ * The records of a range, page by page, up to where the stream ended when the first was read. Each
+ * page is asked for with the cursor of the one before, so that all of them are of one history.
  * @param countRecords of a page's body
  */
 export async function* readPages(
@@ -36,7 +39,7 @@ export async function* readPages(
   const { to, isBackward } = range
   let left = range.limit ?? Number.POSITIVE_INFINITY
   let from = range.from ?? (isBackward ? 'end' : undefined)
-  let since = range.since
+  let { since, after } = range
   let end: number | undefined
   while (left > 0) {
     const wanted = Math.min(left, distance(from, to, isBackward))
@@ -46,6 +49,7 @@ export async function* readPages(
       query: {
         from,
         since,
+        after,
         direction: isBackward ? 'backward' : undefined,
         limit: Math.min(wanted, READ_RECORDS_MAX),
         maxBytes: PAGE_BYTES_MAX,
@@ -66,6 +70,8 @@ export async function* readPages(
     if (isBackward ? next <= Math.max(to ?? 0, 0) : next >= end) return
     from = next
     since = undefined
+    const hash = answer.headers['varve-last-hash']
+    after = typeof hash === 'string' ? hash : undefined
   }
 }
 

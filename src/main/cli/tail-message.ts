@@ -15,12 +15,19 @@ export type TailRecords = {
   readonly content: readonly string[] | Buffer
 }
 
+/** Where a stream may be gone on with: an offset, and the hash of the record before it. */
+export type TailCursor = { readonly nextOffset: number; readonly lastHash: string }
+
 export type TailMessage =
-  | { readonly type: 'records'; readonly records: TailRecords }
+  | {
+      readonly type: 'records'
+      readonly records: TailRecords
+      readonly cursor: TailCursor | undefined
+    }
   | { readonly type: 'closed' }
   | { readonly type: 'error'; readonly problem: Problem }
   /** `live`, `heartbeat`, and what a later server may add. */
-  | { readonly type: 'other' }
+  | { readonly type: 'other'; readonly cursor: TailCursor | undefined }
 
 /** @throws CommandFailure when it is no message of api.md */
 export function parseTailMessage(data: Buffer, isBinary: boolean): TailMessage {
@@ -29,7 +36,8 @@ export function parseTailMessage(data: Buffer, isBinary: boolean): TailMessage {
     if (Number.isNaN(firstOffset)) throw unreadable()
     const count = data.readUInt32LE(8)
     const content = data.subarray(BINARY_HEADER_BYTES)
-    return { type: 'records', records: { firstOffset, count, skip: 0, content } }
+    const records = { firstOffset, count, skip: 0, content }
+    return { type: 'records', records, cursor: undefined }
   }
   const text = data.toString()
   const message = parse(text)
@@ -41,6 +49,7 @@ export function parseTailMessage(data: Buffer, isBinary: boolean): TailMessage {
       return {
         type: 'records',
         records: { firstOffset: firstOffset as number, count: content.length, skip: 0, content },
+        cursor: cursorOf(message),
       }
     }
     case 'closed':
@@ -51,8 +60,13 @@ export function parseTailMessage(data: Buffer, isBinary: boolean): TailMessage {
       return { type: 'error', problem: problem.data }
     }
     default:
-      return { type: 'other' }
+      return { type: 'other', cursor: cursorOf(message) }
   }
+}
+
+function cursorOf({ nextOffset, lastHash }: Record<string, unknown>): TailCursor | undefined {
+  const isOne = Number.isSafeInteger(nextOffset) && typeof lastHash === 'string'
+  return isOne ? { nextOffset: nextOffset as number, lastHash } : undefined
 }
 
 function parse(text: string): Record<string, unknown> {

@@ -4,18 +4,28 @@ import { ClientConfig } from '../config.ts'
 import { Client, streamPath } from './client.ts'
 import { type CommandContext, ExitCode, write } from './context.ts'
 import { Follower } from './follower.ts'
-import { addConfigFlags, helpAfter, position, readClientConfig } from './options.ts'
+import {
+  addConfigFlags,
+  AFTER_HELP,
+  afterWithoutFrom,
+  helpAfter,
+  position,
+  readClientConfig,
+  recordHash,
+} from './options.ts'
 import { bodiesOf } from './record-output.ts'
 import type { TailRecords } from './tail-message.ts'
 
 type TailFlags = {
   readonly from: number | 'start' | 'end'
+  readonly after?: string
   readonly format: 'text' | 'raw' | 'ndjson'
 }
 
 const HELP = `
 Reconnects when the connection is lost, and goes on where it was: no record is left out or printed
-twice. Ends at the end of a closed stream, or when interrupted.
+twice. Where the stream was meanwhile deleted and created again, restored or rewritten, it fails and
+says so (history_mismatch). Ends at the end of a closed stream, or when interrupted.
 
 Formats:
   text    each record's body, followed by a line feed; binary bodies as they are
@@ -33,6 +43,7 @@ export function tailCommand(context: CommandContext): Command {
         .argParser(position)
         .default('end'),
     )
+    .option('--after <hash>', AFTER_HELP, recordHash)
     .addOption(
       new Option('--format <format>', 'how to print')
         .choices(['text', 'raw', 'ndjson'])
@@ -66,9 +77,10 @@ async function tail(
   context: CommandContext,
   client: Client,
   stream: string,
-  { from, format }: TailFlags,
+  { from, after, format }: TailFlags,
   signal: AbortSignal,
 ): Promise<void> {
+  if (after !== undefined && typeof from !== 'number') throw afterWithoutFrom()
   // The position is a number from the start: a connection lost before its first record would
   // otherwise come back to another end.
   const info = await client.requestJson<StreamInfo>({ path: streamPath(stream) })
@@ -85,6 +97,7 @@ async function tail(
       signal,
     },
     typeof from === 'number' ? from : start[from],
+    after,
   )
   await follower.run()
 }

@@ -13,7 +13,12 @@ import {
 const follower = suite('main/cli/follower')
 
 /** Follows from `position`; returns the offsets seen, the waits, and what ended it. */
-async function follow(url: string, position: number, signal = new AbortController().signal) {
+async function follow(
+  url: string,
+  position: number,
+  signal = new AbortController().signal,
+  after?: string,
+) {
   const client = new Client(url)
   const offsets: number[] = []
   const reasons: string[] = []
@@ -33,6 +38,7 @@ async function follow(url: string, position: number, signal = new AbortControlle
       sleep: ms => Promise.resolve(waits.push(ms)),
     },
     position,
+    after,
   )
   const error = await target.run().catch((caught: unknown) => caught as Error)
   client.close()
@@ -152,6 +158,66 @@ follower('an interruption ends it', async () => {
   await withTails(1, [script], async url => {
     const { offsets, error } = await follow(url, 0, interruption.signal)
     assert.equal([offsets, error], [[0], undefined])
+  })
+})
+
+follower('a connection is made again with the hash of the last record handed over', async () => {
+  const [first, second] = ['a'.repeat(64), 'b'.repeat(64)]
+  const afters: (string | null)[] = []
+  const scripts: TailScript[] = [
+    sendThenBreak(recordsMessage(0, 2, first)),
+    (socket, _from, after) => {
+      afters.push(after)
+      sendThenBreak(
+        recordsMessage(2, 3),
+        `{"type":"heartbeat","nextOffset":3,"lastHash":"${second}"}`,
+      )(socket, _from, after)
+    },
+    (socket, _from, after) => {
+      afters.push(after)
+      socket.send(closedMessage(3))
+    },
+  ]
+  const starts = await withTails(3, scripts, async url => {
+    assert.equal((await follow(url, 0)).offsets, [0, 1, 2])
+  })
+  assert.equal(
+    [starts, afters],
+    [
+      [0, 2, 3],
+      [first, second],
+    ],
+  )
+})
+
+follower(
+  'without a newer cursor records are read again, and none is handed over twice',
+  async () => {
+    const afters: (string | null)[] = []
+    const hash = 'a'.repeat(64)
+    const scripts: TailScript[] = [
+      sendThenBreak(`{"type":"live","nextOffset":0,"lastHash":"${hash}"}`, recordsMessage(0, 2)),
+      (socket, from, after) => {
+        afters.push(after)
+        socket.send(recordsMessage(from, 3))
+        socket.send(closedMessage(3))
+      },
+    ]
+    const starts = await withTails(3, scripts, async url => {
+      assert.equal((await follow(url, 0)).offsets, [0, 1, 2])
+    })
+    assert.equal([starts, afters], [[0, 0], [hash]])
+  },
+)
+
+follower('a stream that was created again meanwhile ends with what the server says', async () => {
+  await withServer(async server => {
+    const { body } = await server.append('s', 'application/x-ndjson', '0\n1')
+    await server.send('DELETE', '/v1/streams/s')
+    await server.append('s', 'application/x-ndjson', '0\n1\n2')
+    const { offsets, error } = await follow(server.url, 2, undefined, body.recordHash)
+    assert.equal(offsets, [])
+    assert.match(error ?? '', /^history_mismatch: the history of stream "s" before offset 2/)
   })
 })
 

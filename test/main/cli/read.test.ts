@@ -132,4 +132,22 @@ read('the address comes from the environment', async () => {
   })
 })
 
+read(
+  'a stream with another past is refused, and a hash without an offset is a usage error',
+  async () => {
+    await withServer(async server => {
+      const { body } = await server.append('s', 'application/x-ndjson', '0\n1')
+      const run = (...flags: string[]) => runCommand(['read', 's', '--url', server.url, ...flags])
+      const right = await run('--from', '2', '--after', body.recordHash ?? '')
+      assert.is(right.code, 0)
+      await server.send('DELETE', '/v1/streams/s')
+      await server.append('s', 'application/x-ndjson', '0\n1\n2')
+      const wrong = await run('--from', '2', '--after', body.recordHash ?? '')
+      assert.is(wrong.code, 1)
+      assert.match(wrong.stderr, /history_mismatch/)
+      assert.is((await run('--after', body.recordHash ?? '')).code, 2)
+    })
+  },
+)
+
 read.run()
