@@ -10,7 +10,7 @@ const RESULTS_MAX = 256
  * keeps all the same: a thousand producers take less than 1 MiB of a catalogue entry.
  */
 const RESULTS_OF_ALL_MAX = 4096
-const RESULTS_MIN = 16
+const RESULTS_MIN = 8
 
 /**
  * The producers of one stream under two views, as the stream itself: assigned, which appends are

@@ -84,10 +84,10 @@ producers('a stream with many producers forgets its oldest results first', () =>
   const states = table.durable(NEVER)
   assert.ok(producerStatesBytes(states) < MIB)
   assert.is(states.length, PRODUCERS_MAX)
-  assert.ok(states.every(({ results }) => results.length >= 16))
+  assert.ok(states.every(({ results }) => results.length >= 8))
   assert.equal(table.check(producer(255, 0, 'p0'), NEVER), resultOf(255))
-  assert.equal(table.check(producer(4, 0, 'p7'), NEVER), resultOf(4))
-  assert.is(refusal(table, producer(3, 0, 'p7'))[0], 'invalid_request')
+  assert.equal(table.check(producer(12, 0, 'p7'), NEVER), resultOf(12))
+  assert.is(refusal(table, producer(11, 0, 'p7'))[0], 'invalid_request')
 })
 
 producers('a session alone among idle producers keeps all of its results', () => {
