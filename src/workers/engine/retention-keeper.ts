@@ -33,7 +33,7 @@ export class RetentionKeeper {
   readonly #rolled = new Set<StreamLog>()
   /** When a stream's first segment is too old, µs, where that is known. */
   readonly #expiries = new WeakMap<StreamLog, number>()
-  /** Whose manifest was found damaged: said once, not looked at again. */
+  /** Whose manifest was found damaged: said once, and looked at again when it is built again. */
   readonly #damaged = new WeakSet<StreamLog>()
   #dueMs: number
   #pass: Pass | undefined
@@ -100,9 +100,12 @@ export class RetentionKeeper {
     pass.asked = undefined
     for (const [at, { before, bytes, expiresAt, damaged }] of answers.entries()) {
       const log = asked[at] as StreamLog
+      if (damaged !== null) {
+        this.#rebuild(log, damaged)
+        continue
+      }
       this.#expiries.set(log, expiresAt)
-      if (damaged !== null) this.#setAside(log, damaged)
-      else if (before !== null) this.#trim(pass, log, before, bytes)
+      if (before !== null) this.#trim(pass, log, before, bytes)
     }
     this.#goOn(pass)
   }
@@ -133,7 +136,7 @@ export class RetentionKeeper {
   #mayLetGo(log: StreamLog, now: number): boolean {
     const { durableFirstOffset, durableNextOffset, stored } = log
     const { maxRecords, maxBytes, maxAgeSeconds } = log.durableConfig.retention
-    if (stored.segment === stored.firstSegment || this.#damaged.has(log)) return false
+    if (stored.segment === stored.firstSegment) return false
     if (log.durableState === 'deleted') return false
     return (
       (maxRecords !== undefined && durableNextOffset - durableFirstOffset > maxRecords) ||
@@ -173,9 +176,15 @@ export class RetentionKeeper {
     this.#parts.emit({ kind: 'log', level: 'info', message, fields: { streams, records, bytes } })
   }
 
-  #setAside(log: StreamLog, file: string): void {
+  /** The next journal checkpoint writes the manifest, from the segments where it is damaged. */
+  #rebuild(log: StreamLog, file: string): void {
+    if (log.durableState === 'deleted') return
+    log.manifestStale = true
+    this.#parts.checkpoint.noteChanged(log)
+    if (this.#damaged.has(log)) return
     this.#damaged.add(log)
-    const message = 'a manifest is damaged: retention leaves its stream alone'
+    const message =
+      'a manifest is damaged: retention leaves its stream alone until it is built again'
     this.#parts.emit({ kind: 'log', level: 'error', message, fields: { file } })
   }
 }

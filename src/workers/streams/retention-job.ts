@@ -1,12 +1,12 @@
 import { latin1ToHex } from '../../shared/format/bytes.ts'
-import { decodeManifest, type SegmentRange } from '../../shared/format/manifest.ts'
+import { decodeManifest, type Manifest, type SegmentRange } from '../../shared/format/manifest.ts'
 import { manifestPath, streamPath } from '../../shared/format/paths.ts'
 import type {
   RetainedStream,
   RetentionAnswer,
   RetentionDone,
 } from '../../shared/protocol/checkpointer.ts'
-import type { Disk } from '../disk/disk.ts'
+import { type Disk, DiskError } from '../disk/disk.ts'
 import { readWhole } from '../disk/files.ts'
 import { findLetGo, nextExpiry } from './retention.ts'
 
@@ -35,9 +35,19 @@ function answer(disk: Disk, stream: RetainedStream, nowMicros: number): Retentio
 /** The sealed segments that are kept; undefined where the manifest does not check. */
 function sealedOf(disk: Disk, stream: RetainedStream): readonly SegmentRange[] | undefined {
   const path = manifestPath(streamPath(stream.name, stream.streamId))
-  const manifest = disk.exists(path) ? decodeManifest(readWhole(disk, path)) : undefined
+  const manifest = readManifest(disk, path)
   if (manifest?.streamId !== latin1ToHex(stream.streamId)) return undefined
   return manifest.sealed.filter(
     ({ number }) => number >= stream.firstSegment && number < stream.segment,
   )
+}
+
+/** The manifest; undefined where it is missing, damaged or cannot be read. */
+function readManifest(disk: Disk, path: string): Manifest | undefined {
+  try {
+    return decodeManifest(readWhole(disk, path))
+  } catch (error) {
+    if (error instanceof DiskError) return undefined
+    throw error
+  }
 }
