@@ -24,7 +24,7 @@ const visible = suite('workers/engine/visible-streams')
 visible('a sound shard says where a stream ends and which streams there are not', () => {
   const streams = new VisibleStreams(storedTable())
   assert.is(streams.plan('a', { ...FIRST, limit: 100 }).high, 6)
-  assert.is(streams.end('a'), 6)
+  assert.is(streams.end('a').nextOffset, 6)
   assert.equal(codeOf(() => streams.info('b')).code, 'stream_not_found')
   assert.equal(codeOf(() => streams.plan('a', { ...FIRST, from: 7 })).code, 'beyond_end')
 })
