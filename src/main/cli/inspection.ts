@@ -4,6 +4,7 @@ import type {
   InspectionMessage,
   InspectionReport,
   InspectionRequest,
+  RepairReport,
 } from '../../shared/protocol/inspection.ts'
 import { CommandFailure } from './context.ts'
 
@@ -11,6 +12,7 @@ export type InspectionListener = {
   onProgress?(progress: { doneBytes: number; totalBytes: number; what: string }): void
   onText?(text: string): Promise<void>
   onFinding(finding: Finding): void
+  onRepaired?(report: RepairReport): void
 }
 
 /**
@@ -43,6 +45,10 @@ export async function inspect(
         const { kind: _, ...content } = message
         report = content
         return undefined
+      }
+      case 'repaired': {
+        const { kind: _, ...content } = message
+        return listener.onRepaired?.(content)
       }
       case 'failed':
         failure = new CommandFailure(message.reason)

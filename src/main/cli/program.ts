@@ -6,6 +6,7 @@ import { type CommandContext, CommandFailure, ExitCode } from './context.ts'
 import { inspectCommand } from './inspect.ts'
 import { keysCommand } from './keys.ts'
 import { readCommand } from './read.ts'
+import { repairCommand } from './repair.ts'
 import { serveCommand } from './serve.ts'
 import { tailCommand } from './tail.ts'
 import { verifyCommand } from './verify.ts'
@@ -33,6 +34,7 @@ export function buildProgram(context: CommandContext): Command {
     readCommand,
     tailCommand,
     verifyCommand,
+    repairCommand,
     inspectCommand,
     keysCommand,
   ]

@@ -20,6 +20,8 @@ export const JOURNALS_OLD_PATH = 'journals.old'
 export const COPIES_PATH = `${JOURNALS_PATH}/copies`
 export const STREAMS_PATH = 'streams'
 export const QUARANTINE_PATH = 'quarantine'
+/** States what repairs have given up. */
+export const LOSSES_PATH = 'losses.json'
 /** Keys that checkpoints are signed with. */
 export const KEYS_PATH = 'keys'
 /** The private key in use, PKCS8 PEM. */

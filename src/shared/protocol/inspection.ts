@@ -14,6 +14,47 @@ export type InspectionRequest =
       readonly keys: readonly string[]
     }
   | { readonly kind: 'inspect'; readonly file: string }
+  | {
+      readonly kind: 'repair'
+      readonly data: string
+      /** Only then is anything written. */
+      readonly apply: boolean
+      /** Transactions, 16 hex digits, that are to be settled so. */
+      readonly commit: readonly string[]
+      readonly abort: readonly string[]
+    }
+
+/** Something that a repair gives up. */
+export type Loss = {
+  readonly shard: number
+  /** Null where no entry tells its name, or where it is not known which stream it was. */
+  readonly stream: string | null
+  /** 32 hex digits */
+  readonly streamId: string | null
+  /** Offsets of the records, half-open; null where they are not known. */
+  readonly firstOffset: number | null
+  readonly nextOffset: number | null
+  readonly reason: string
+}
+
+/** A transaction whose coordinator's journal cannot tell what became of it. */
+export type Undecided = {
+  /** 16 hex digits */
+  readonly id: string
+  readonly shard: number
+  readonly coordinator: number
+  readonly streams: readonly string[]
+}
+
+export type RepairReport = {
+  /** Why each shard, or file, needs a repair; empty: there is nothing to do. */
+  readonly reasons: readonly string[]
+  readonly losses: readonly Loss[]
+  /** These have to be settled by `--commit` or `--abort` before anything is written. */
+  readonly undecided: readonly Undecided[]
+  /** Where what was replaced lies now; null where nothing was written. */
+  readonly quarantine: string | null
+}
 
 /** A signed checkpoint that somebody kept, and where it was read from. */
 export type KeptHead = { readonly source: string; readonly checkpoint: Checkpoint }
@@ -71,5 +112,6 @@ export type InspectionMessage =
   | ({ readonly kind: 'finding' } & Finding)
   /** The end of a verification. */
   | ({ readonly kind: 'report' } & InspectionReport)
+  | ({ readonly kind: 'repaired' } & RepairReport)
   /** It could not be done: no data directory, an unknown kind of file. */
   | { readonly kind: 'failed'; readonly reason: string }

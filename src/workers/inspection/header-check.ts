@@ -1,7 +1,7 @@
 import { HEADER_PATH, INITIALISING_PATH, JOURNALS_PATH } from '../../shared/format/paths.ts'
 import { decodeSealedJson } from '../../shared/format/sealed-json.ts'
 import type { Finding } from '../../shared/protocol/inspection.ts'
-import type { Disk } from '../disk/disk.ts'
+import { type Disk, DiskError } from '../disk/disk.ts'
 import { readWhole } from '../disk/files.ts'
 import { DIRECTORY_FORMAT, type DirectoryHeader, otherFormat } from '../recovery/data-directory.ts'
 
@@ -13,6 +13,8 @@ export type Shards =
 /** Reads varve.json; where it is damaged, the shards' own directories say how many there are. */
 export function findShards(disk: Disk): Shards {
   if (!disk.exists(HEADER_PATH)) {
+    const errno = errnoOf(disk)
+    if (errno !== undefined) return { refused: `the data directory cannot be read: ${errno}` }
     const reason = disk.exists(INITIALISING_PATH) ? 'it was never laid out completely' : NO_HEADER
     return { refused: `this is no data directory: ${reason}` }
   }
@@ -32,6 +34,17 @@ export function findShards(disk: Disk): Shards {
     severity: 'damage',
   }
   return { count: names.filter(name => /^shard-\d+$/.test(name)).length, damage }
+}
+
+/** Why the directory cannot be listed; undefined: it can. */
+function errnoOf(disk: Disk): string | undefined {
+  try {
+    disk.list('')
+    return undefined
+  } catch (error) {
+    if (error instanceof DiskError) return error.code
+    throw error
+  }
 }
 
 const NO_HEADER = `it has no ${HEADER_PATH}`

@@ -8,6 +8,7 @@ import {
   KEYS_PATH,
   keyIdInName,
   LOCK_PATH,
+  LOSSES_PATH,
   newestCopyPath,
   QUARANTINE_PATH,
   shardPath,
@@ -25,7 +26,7 @@ export function noteStrangers(
   draft: Draft,
 ): void {
   const ours = [HEADER_PATH, INITIALISING_PATH, LOCK_PATH, JOURNALS_PATH, QUARANTINE_PATH]
-  const kept = [...ours, STREAMS_PATH, KEYS_PATH]
+  const kept = [...ours, STREAMS_PATH, KEYS_PATH, LOSSES_PATH]
   noteOthers(disk, '', path => kept.includes(path), NOT_OURS, draft)
   noteOthers(disk, KEYS_PATH, isOfKeys, NOT_OURS, draft)
   const journals = Array.from({ length: shards }, (_, shard) => shardPath(shard))
@@ -49,7 +50,7 @@ export function noteStrangers(
 const NOT_OURS = 'not a file of this data directory'
 const NO_STREAM =
   'of no stream that a catalogue names: of a checkpoint without a commit, or put there'
-const SET_ASIDE = 'an unfinished block that recovery cut and kept'
+const SET_ASIDE = 'an unfinished block that recovery cut, or what a repair replaced; kept'
 
 function isOfKeys(path: string): boolean {
   const name = path.slice(path.lastIndexOf('/') + 1).replace(/\.tmp$/, '')

@@ -1,9 +1,9 @@
 import { StoreError } from '../../shared/errors.ts'
 import { GENESIS_HASH } from '../../shared/format/chain.ts'
 import type { StreamEntry } from '../../shared/format/catalogue.ts'
-import { cataloguePath, journalPath, streamPath } from '../../shared/format/paths.ts'
+import { cataloguePath, journalPath, LOSSES_PATH, streamPath } from '../../shared/format/paths.ts'
 import { MIB } from '../../shared/limits.ts'
-import type { Finding, InspectionMessage } from '../../shared/protocol/inspection.ts'
+import type { Finding, InspectionMessage, Loss } from '../../shared/protocol/inspection.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
 import { readWhole, withFile } from '../disk/files.ts'
 import { listJournalFiles } from '../journal/journal-files.ts'
@@ -15,6 +15,7 @@ import type { Trust } from './chain-check.ts'
 import { JournalCheck } from './journal-check.ts'
 import { checkKeys } from './key-check.ts'
 import type { KeptHeads } from './kept-heads.ts'
+import { describeLoss, isOfLoss, readLosses } from '../repair/losses.ts'
 import { noteStrangers } from './strangers.ts'
 import type { StoredAppend } from './stored-appends.ts'
 import { StreamCheck } from './stream-check.ts'
@@ -50,6 +51,7 @@ class Verification {
   readonly #counts: Counts = noCounts()
   readonly #directories = new Set<string>()
   #trust: Trust
+  #losses: readonly Loss[] = []
   #damages = 0
   #doneBytes = 0
   #totalBytes = 0
@@ -64,6 +66,7 @@ class Verification {
   }
 
   run(shards: number, damage: Finding | undefined): void {
+    this.#part(() => this.#noteLosses())
     if (damage !== undefined) this.#say([damage])
     for (let shard = 0; shard < shards; shard += 1) this.#totalBytes += this.#sizeOf(shard)
     this.#part(draft => {
@@ -205,8 +208,21 @@ class Verification {
     }
   }
 
+  /** What a repair has given up is known, and stated once more. */
+  #noteLosses(): void {
+    const losses = readLosses(this.#disk)
+    if (losses === undefined) {
+      const reason = 'it does not check: what repairs have given up is not known'
+      return this.#say([{ file: LOSSES_PATH, reason, severity: 'damage' }])
+    }
+    this.#losses = losses
+    for (const loss of losses) this.#say([describeLoss(loss)])
+  }
+
   #say(findings: readonly Finding[]): void {
-    for (const finding of findings) {
+    for (const found of findings) {
+      const isStated = this.#losses.some(loss => isOfLoss(loss, found))
+      const finding = isStated ? { ...found, severity: 'note' as const } : found
       if (finding.severity === 'damage') this.#damages += 1
       this.#post({ kind: 'finding', ...finding })
     }

@@ -56,7 +56,7 @@ export function openDataDirectory(
 }
 
 /** @throws StoreError invalid_request when varve.json is damaged or of another format */
-function readDirectoryHeader(disk: Disk): DirectoryHeader {
+export function readDirectoryHeader(disk: Disk): DirectoryHeader {
   const header = decodeSealedJson(readWhole(disk, HEADER_PATH)) as
     | DirectoryHeader
     | null

@@ -226,7 +226,8 @@ export function examineShard(disk: Disk, shard: number, options: ShardOptions): 
   }
 }
 
-function loadCatalogue(catalogue: CatalogueContent): ReplayedState {
+/** A shard's state as its catalogue has it. */
+export function loadCatalogue(catalogue: CatalogueContent): ReplayedState {
   const table = new StreamTable()
   for (const { stream } of catalogue.live) {
     const log = StreamLog.fromEntry(stream)
@@ -244,11 +245,12 @@ function loadCatalogue(catalogue: CatalogueContent): ReplayedState {
   }
 }
 
-function walkJournal(
+/** Replays the journal behind the catalogue's commit. @throws JournalDamage */
+export function walkJournal(
   disk: Disk,
   shard: number,
   { commit }: CatalogueContent,
-  options: ShardOptions,
+  options: Pick<ShardOptions, 'slotBytes'>,
   replay: Replay,
 ): Omit<Walked, 'counts'> {
   const start = {

@@ -19,6 +19,9 @@ import { type Block, JournalDamage } from './journal-walk.ts'
 /** What replay has applied. */
 export type ReplayCounts = { blocks: number; frames: number; records: number; bytes: number }
 
+/** Hears of records of a stream (id as latin1) below an offset that replay has no place for. */
+export type LostListener = (streamId: string, nextOffset: number) => void
+
 /** What replay brings up to the journal's end. */
 export type ReplayedState = {
   readonly table: StreamTable
@@ -38,14 +41,21 @@ export class Replay {
   readonly #arena: TailArena
   readonly #checkpoint: JournalCheckpoint
   readonly #ledger: TransactionLedger
+  readonly #onLost: LostListener | undefined
   readonly counts: ReplayCounts = { blocks: 0, frames: 0, records: 0, bytes: 0 }
 
-  constructor(shard: number, { table, arena, checkpoint, ledger }: ReplayedState) {
+  /** @param onLost told of what does not follow, instead of a failure: for a repair */
+  constructor(
+    shard: number,
+    { table, arena, checkpoint, ledger }: ReplayedState,
+    onLost?: LostListener,
+  ) {
     this.#shard = shard
     this.#table = table
     this.#arena = arena
     this.#checkpoint = checkpoint
     this.#ledger = ledger
+    this.#onLost = onLost
   }
 
   /** @throws JournalDamage when a frame makes no sense; what came before it stays applied */
@@ -86,6 +96,7 @@ export class Replay {
       const payload = Buffer.from(body.subarray(payloadAt, end))
       const staged = stageFrame(this.#table, { id, coordinator, timestamp, payload, endLsn })
       if (staged === undefined || this.#ledger.staged(id) !== undefined) {
+        if (this.#onLost !== undefined) return this.#lose(body, [payloadAt, end])
         throw damage(block, payloadAt, 'a pending transaction makes no sense')
       }
       this.#table.promise(staged.creates)
@@ -113,6 +124,9 @@ export class Replay {
     endLsn: number,
     block: Block,
   ): void {
+    if (this.#onLost !== undefined && !this.#mayCommit(payload, range)) {
+      return this.#lose(payload, range)
+    }
     const appended = assignTransaction(this.#table, this.#arena, payload, range, timestamp, endLsn)
     if (appended === undefined) throw damage(block, 0, 'a committed transaction makes no sense')
     for (const { log, frame, creates } of appended) {
@@ -120,6 +134,22 @@ export class Replay {
       log.makeDurable(frame)
       this.counts.records += frame.nextOffset - frame.firstOffset
       this.#checkpoint.noteChanged(log)
+    }
+  }
+
+  /** Whether every append of a transaction follows what is there. */
+  #mayCommit(payload: Buffer, range: readonly [number, number]): boolean {
+    const created = new Set<string>()
+    return operationsIn(payload, range).every(operation => {
+      if (operation.type === OperationType.Create) return created.add(operation.streamId).size > 0
+      const log = this.#table.byId(operation.streamId)
+      return created.has(operation.streamId) || follows(operation, log)
+    })
+  }
+
+  #lose(payload: Buffer, range: readonly [number, number]): void {
+    for (const operation of operationsIn(payload, range)) {
+      this.#onLost?.(operation.streamId, endOf(operation))
     }
   }
 
@@ -137,6 +167,9 @@ export class Replay {
       return this.#checkpoint.noteChanged(log)
     }
     const log = this.#table.byId(operation.streamId)
+    if (this.#onLost !== undefined && !follows(operation, log)) {
+      return this.#onLost(operation.streamId, endOf(operation))
+    }
     if (log === undefined) throw damage(block, operation.end, 'an operation on an unknown stream')
     switch (operation.type) {
       case OperationType.Append:
@@ -197,6 +230,34 @@ export class Replay {
     log.assign(frame)
     log.makeDurable(frame)
   }
+}
+
+function operationsIn(payload: Buffer, [from, to]: readonly [number, number]): Operation[] {
+  const operations: Operation[] = []
+  for (let at = from; at < to; ) {
+    const operation = decodeOperation(payload, at, to)
+    if (operation === undefined) break
+    operations.push(operation)
+    at = operation.end
+  }
+  return operations
+}
+
+/** Whether an operation other than create can be applied where its stream stands. */
+function follows(operation: Operation, log: StreamLog | undefined): boolean {
+  if (log === undefined) return false
+  if (operation.type === OperationType.Append) return operation.firstOffset === log.nextOffset
+  if (operation.type === OperationType.Trim) return operation.before <= log.nextOffset
+  if (operation.type !== OperationType.Reference) return true
+  return operation.reference.firstOffset === log.nextOffset
+}
+
+/** Offset behind the records that an operation tells of; 0 where it tells of none. */
+function endOf(operation: Operation): number {
+  if (operation.type === OperationType.Append) return operation.firstOffset + operation.count
+  if (operation.type === OperationType.Trim) return operation.before
+  if (operation.type !== OperationType.Reference) return 0
+  return operation.reference.firstOffset + operation.reference.count
 }
 
 function damage(block: Block, at: number, reason: string): JournalDamage {

@@ -46,11 +46,13 @@ export type StoredCatalogue = CatalogueContent & {
   readonly stale: string | undefined
 }
 
+export type CatalogueRead = StoredCatalogue | CatalogueDamage
+
 /**
  * Reads both copies of a catalogue and takes the one with the later commit. Each checkpoint goes to
  * both, so one of them may be damaged, lost or rolled back without harm.
  */
-export function readCatalogue(disk: Disk, shard: number): StoredCatalogue | CatalogueDamage {
+export function readCatalogue(disk: Disk, shard: number): CatalogueRead {
   const [path, copyPath] = cataloguePaths(shard)
   const bytes = readIfThere(disk, path)
   const copyBytes = readIfThere(disk, copyPath)

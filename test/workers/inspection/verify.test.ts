@@ -1,4 +1,5 @@
 import { suite } from 'uvu'
+import { DiskError } from '../../../src/workers/disk/disk.ts'
 import { catalogueCopyPath } from '../../../src/shared/format/paths.ts'
 import * as assert from 'uvu/assert'
 import { StoreError } from '../../../src/shared/errors.ts'
@@ -336,6 +337,15 @@ verify('a damaged copy of the catalogue is a note, for the other one has all of 
       [[path, 5]],
     )
   }
+})
+
+verify('a directory that cannot be read is not said to have no header', () => {
+  const { disk } = smallStore()
+  disk.exists = () => false
+  disk.list = () => {
+    throw new DiskError('EACCES', 'list', '')
+  }
+  assert.throws(() => verifyStore(disk), /the data directory cannot be read: EACCES/)
 })
 
 verify('a directory without a header is refused, as is another format', () => {

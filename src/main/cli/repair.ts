@@ -1,0 +1,108 @@
+import { join } from 'node:path'
+import { Command, InvalidArgumentError } from 'commander'
+import { HEADER_PATH } from '../../shared/format/paths.ts'
+import type { Loss, RepairReport } from '../../shared/protocol/inspection.ts'
+import { DirectoryConfig } from '../config.ts'
+import { DirectoryLock } from '../directory-lock.ts'
+import { fileExists } from '../files.ts'
+import { type CommandContext, CommandFailure, write } from './context.ts'
+import { inspect } from './inspection.ts'
+import { addConfigFlags, helpAfter, readDirectoryConfig } from './options.ts'
+
+type RepairFlags = {
+  readonly apply?: true
+  readonly commit: readonly string[]
+  readonly abort: readonly string[]
+  readonly json?: true
+}
+
+const HELP = `
+For a directory that "varve verify" calls damaged, or whose shard only reads. Without --apply it
+says what a repair would give up, and writes nothing. With --apply it brings all that can be read
+into segments, builds the catalogues, the manifests and new journals, and moves the old journals to
+quarantine/. It states what is lost in losses.json, which "varve verify" prints from then on. Each
+stream continues behind its last readable record, so the offsets behind that are given out again.
+
+A transaction whose coordinator's journal is damaged may be undecided: --commit or --abort settles
+it, and nothing is written before each of them is. It needs the data directory for itself: stop the
+server first.
+`
+
+export function repairCommand(context: CommandContext): Command {
+  const command = new Command('repair')
+    .summary('repair a damaged data directory, offline')
+    .description('Says what can be saved of a damaged data directory, and with --apply saves it.')
+    .option('--apply', 'write; without it nothing is changed')
+    .option('--commit <id>', 'commit this undecided transaction; may be repeated', collectId, [])
+    .option('--abort <id>', 'abort this undecided transaction; may be repeated', collectId, [])
+    .option('--json', 'print one JSON object')
+  return addConfigFlags(command, DirectoryConfig)
+    .addHelpText(
+      'after',
+      helpAfter(HELP, [
+        'varve repair --data ./data',
+        'varve repair --data ./data --apply',
+        'varve repair --data ./data --apply --commit 0012d687a1b2c3d4',
+      ]),
+    )
+    .action(async (flags: RepairFlags) => {
+      await repair(context, readDirectoryConfig(command, context).data, flags)
+    })
+}
+
+function collectId(value: string, before: readonly string[]): string[] {
+  if (!/^[0-9a-f]{16}$/.test(value)) throw new InvalidArgumentError('Expected 16 hex digits.')
+  return [...before, value]
+}
+
+async function repair(context: CommandContext, data: string, flags: RepairFlags): Promise<void> {
+  // The lock would make the directory.
+  if (!fileExists(join(data, HEADER_PATH))) {
+    throw new CommandFailure(`${data} is no data directory: it has no ${HEADER_PATH}`)
+  }
+  const lock = DirectoryLock.take(data)
+  let report: RepairReport | undefined
+  try {
+    const { commit, abort, apply } = flags
+    await inspect(
+      { kind: 'repair', data, commit, abort, apply: apply === true },
+      {
+        onFinding: () => undefined,
+        onRepaired: found => {
+          report = found
+        },
+      },
+    )
+  } finally {
+    lock.release()
+  }
+  if (report === undefined) throw new CommandFailure('the repair ended without a report')
+  const isJson = flags.json === true
+  await write(context.stdout, isJson ? `${JSON.stringify(report)}\n` : reportText(data, report))
+  if (report.undecided.length === 0) return
+  throw new CommandFailure('nothing was written: settle each transaction by --commit or --abort')
+}
+
+function reportText(data: string, report: RepairReport): string {
+  const { reasons, losses, undecided, quarantine } = report
+  if (reasons.length === 0) return `${data}: nothing to repair\n`
+  const lines = [
+    ...reasons.map(reason => `damage ${reason}`),
+    ...losses.map(describeLoss),
+    ...undecided.map(
+      ({ id, coordinator, streams }) =>
+        `undecided transaction ${id} · shard ${coordinator} decides · ${streams.join(', ')}`,
+    ),
+    quarantine === null
+      ? `${data}: nothing was written; repair it with --apply`
+      : `${data}: repaired; what was replaced is in ${quarantine}`,
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+function describeLoss({ shard, stream, streamId, firstOffset, nextOffset, reason }: Loss): string {
+  const name = stream === null ? `stream id ${streamId}` : `stream ${JSON.stringify(stream)}`
+  const whose = stream === null && streamId === null ? `shard ${shard}` : name
+  const range = firstOffset === null ? '' : ` · offsets [${firstOffset}, ${nextOffset})`
+  return `lost   ${whose}${range} · ${reason}`
+}

@@ -1,0 +1,148 @@
+import { StoreError } from '../../shared/errors.ts'
+import {
+  HEADER_PATH,
+  JOURNALS_OLD_PATH,
+  JOURNALS_PATH,
+  QUARANTINE_PATH,
+} from '../../shared/format/paths.ts'
+import { shardOf } from '../../shared/format/shard-of.ts'
+import type {
+  InspectionRequest,
+  Loss,
+  RepairReport,
+  Undecided,
+} from '../../shared/protocol/inspection.ts'
+import type { Disk } from '../disk/disk.ts'
+import { makeDirectories } from '../disk/files.ts'
+import type { Environment } from '../environment.ts'
+import { KeptHeads } from '../inspection/kept-heads.ts'
+import { verifyDirectory } from '../inspection/verify.ts'
+import { readNewest } from '../journal/journal-files.ts'
+import { endMove, readDirectoryHeader, writeHeader } from '../recovery/data-directory.ts'
+import { moveJournals } from '../recovery/shard-move.ts'
+import { type CatalogueRead, readCatalogue } from '../streams/catalogue-copies.ts'
+import { readLosses, writeLosses } from './losses.ts'
+import { buildJournals, commitStaged } from './new-journals.ts'
+import { type SalvagedShard, salvageShard } from './salvage.ts'
+
+// Repairs a data directory that no process serves. It writes in this order, each step durable before
+// the next:
+//
+//   1. losses.json states what is given up
+//   2. what the journals still hold goes to the segments, and new journals are built beside the
+//      old ones, as a change of the shard count builds them
+//   3. varve.json gets the mark `moving`, the new journals take their place
+//   4. the old ones go to quarantine, whole; varve.json loses the mark
+//
+// A crash before 3 leaves the directory as damaged as it was, and the repair can be run again.
+
+export type RepairRequest = Extract<InspectionRequest, { kind: 'repair' }>
+
+/**
+ * Says what a repair gives up, and with `apply` repairs.
+ * @throws StoreError invalid_request when the directory is none of ours, or cannot be repaired
+ */
+export function repairDirectory(
+  disk: Disk,
+  environment: Environment,
+  request: RepairRequest,
+): RepairReport {
+  if (!disk.exists(HEADER_PATH))
+    throw refusal(`this is no data directory: it has no ${HEADER_PATH}`)
+  const header = readDirectoryHeader(disk)
+  if (header.moving === true)
+    throw refusal('a change of the shard count has to end first: start it')
+  const reasons: string[] = []
+  const shards: SalvagedShard[] = []
+  const losses: Loss[] = []
+  for (let shard = 0; shard < header.shards; shard += 1) {
+    const catalogue = readCatalogue(disk, shard)
+    reasons.push(...staleFiles(disk, shard, catalogue))
+    if (!('live' in catalogue)) losses.push(catalogueLoss(shard, catalogue))
+    const content = 'live' in catalogue ? catalogue : catalogue.salvaged
+    if (content === undefined) {
+      throw refusal(`no commit of the catalogue of shard ${shard} is left; restore its copy`)
+    }
+    const salvaged = salvageShard(disk, shard, content)
+    shards.push(salvaged)
+    if (salvaged.refused !== undefined) reasons.push(`shard ${shard}: ${salvaged.refused}`)
+    losses.push(...salvaged.losses)
+  }
+  const stated = readLosses(disk)
+  if (stated === undefined) reasons.push('losses.json does not check')
+  losses.push(...damagedRecords(disk, header.shards))
+  if (losses.length > 0 && reasons.length === 0) reasons.push('records of streams are damaged')
+  const undecided = settle(shards, request)
+  const report = { reasons, losses, undecided, quarantine: null }
+  if (reasons.length === 0 || !request.apply || undecided.length > 0) return report
+  writeLosses(disk, [...(stated ?? []), ...losses])
+  buildJournals(disk, environment, shards)
+  const quarantine = `${QUARANTINE_PATH}/journals-${environment.nowMicros()}`
+  makeDirectories(disk, QUARANTINE_PATH)
+  writeHeader(disk, { ...header, moving: true })
+  moveJournals(disk)
+  disk.rename(JOURNALS_OLD_PATH, quarantine)
+  disk.syncDirectory(QUARANTINE_PATH)
+  disk.syncDirectory('')
+  endMove(disk, header)
+  return { ...report, quarantine }
+}
+
+/** Files that a start would make anew by itself from their second copies. */
+function staleFiles(disk: Disk, shard: number, catalogue: CatalogueRead): string[] {
+  const stale = 'live' in catalogue ? catalogue.stale : undefined
+  const files = [
+    ...(readNewest(disk, shard)?.damaged ?? []),
+    ...(stale === undefined ? [] : [stale]),
+  ]
+  const made = files.map(file => `${file} is damaged, missing or behind its second copy`)
+  if ('live' in catalogue) return made
+  return [...made, `the catalogue of shard ${shard} and its second copy are damaged`]
+}
+
+function catalogueLoss(
+  shard: number,
+  { damagedAt, damagedTo }: { readonly damagedAt: number; readonly damagedTo: number },
+): Loss {
+  const reason =
+    `entries of the catalogue in bytes ${damagedAt} to ${damagedTo} are lost: streams that only ` +
+    'they tell of, deletes, trims and what was known of producers'
+  const none = { stream: null, streamId: null, firstOffset: null, nextOffset: null }
+  return { shard, ...none, reason }
+}
+
+/** Records in segments that do not check, and that no repair has stated yet. */
+function damagedRecords(disk: Disk, shards: number): Loss[] {
+  const losses: Loss[] = []
+  verifyDirectory(disk, new KeptHeads([], []), message => {
+    if (message.kind !== 'finding' || message.severity !== 'damage') return
+    const { file, stream, offsets, reason } = message
+    if (stream === undefined || offsets === undefined || file.startsWith(JOURNALS_PATH)) return
+    const [firstOffset, nextOffset] = offsets
+    const shard = shardOf(stream, shards)
+    losses.push({ shard, stream, streamId: null, firstOffset, nextOffset, reason })
+  })
+  return losses
+}
+
+/** Ends what is pending by the decisions that are left; returns what they cannot end. */
+function settle(shards: readonly SalvagedShard[], request: RepairRequest): Undecided[] {
+  const undecided: Undecided[] = []
+  for (const { shard, state } of shards) {
+    for (const { id, coordinator, streams } of state.ledger.all()) {
+      const name = id.toString(16).padStart(16, '0')
+      const source = shards[coordinator]
+      const isCommitted =
+        source?.state.ledger.decisions.includes(id) === true || request.commit.includes(name)
+      const isAborted = source?.refused === undefined || request.abort.includes(name)
+      if (isCommitted) commitStaged(state, id)
+      else if (isAborted) state.ledger.resolve(id)
+      else undecided.push({ id: name, shard, coordinator, streams })
+    }
+  }
+  return undecided
+}
+
+function refusal(reason: string): StoreError {
+  return new StoreError('invalid_request', `the data directory cannot be repaired: ${reason}`)
+}

@@ -1,0 +1,137 @@
+import {
+  BLOCK_HEADER_BYTES,
+  blockBodyChecks,
+  blockBytes,
+  blockHash,
+  decodeBlockHeader,
+} from '../../shared/format/block.ts'
+import { latin1ToHex } from '../../shared/format/bytes.ts'
+import { journalPath } from '../../shared/format/paths.ts'
+import { PAGE_BYTES, SLOT_BYTES } from '../../shared/limits.ts'
+import type { Loss } from '../../shared/protocol/inspection.ts'
+import type { Disk } from '../disk/disk.ts'
+import { readWhole } from '../disk/files.ts'
+import { listJournalFiles, readJournalHeader } from '../journal/journal-files.ts'
+import { type Block, JournalDamage, type WalkStart } from '../recovery/journal-walk.ts'
+import { loadCatalogue, walkJournal } from '../recovery/open-shard.ts'
+import { Replay, type ReplayedState } from '../recovery/replay.ts'
+import type { CatalogueContent } from '../streams/catalogue-file.ts'
+
+// What is left of a shard whose journal is refused. Blocks are dense and a stream's offsets too, so
+// an append behind a gap belongs to its stream exactly where it begins at the stream's end. What
+// does not is lost, and so is all that follows it in that stream.
+
+export type SalvagedShard = {
+  readonly shard: number
+  readonly catalogue: CatalogueContent
+  readonly state: ReplayedState
+  /** Why its journal is refused; undefined when it is sound. */
+  readonly refused: string | undefined
+  readonly losses: readonly Loss[]
+}
+
+/** Reads a shard as far as it can be read, and writes nothing. */
+export function salvageShard(
+  disk: Disk,
+  shard: number,
+  catalogue: CatalogueContent,
+): SalvagedShard {
+  const sound = readSound(disk, shard, catalogue)
+  if (typeof sound !== 'string') {
+    return { shard, catalogue, state: sound, refused: undefined, losses: [] }
+  }
+  const state = loadCatalogue(catalogue)
+  const losses = new LostRanges(shard, state)
+  const replay = new Replay(shard, state, (streamId, nextOffset) =>
+    losses.note(streamId, nextOffset),
+  )
+  const { commit } = catalogue
+  for (const block of salvageBlocks(disk, shard, { ...commit, lsn: commit.checkpointLsn })) {
+    try {
+      replay.apply(block)
+    } catch (error) {
+      if (!(error instanceof JournalDamage)) throw error
+    }
+  }
+  return { shard, catalogue, state, refused: sound, losses: losses.all(sound) }
+}
+
+/** The state of a shard whose journal is sound, or why it is not. */
+function readSound(disk: Disk, shard: number, catalogue: CatalogueContent): ReplayedState | string {
+  const state = loadCatalogue(catalogue)
+  try {
+    const options = { slotBytes: SLOT_BYTES }
+    const { end } = walkJournal(disk, shard, catalogue, options, new Replay(shard, state))
+    if (end.decision !== 'refuse') return state
+    return `block ${end.blockNumber + 1} was durable and is not in journal file ${end.file.number}`
+  } catch (error) {
+    if (error instanceof JournalDamage) return error.message
+    throw error
+  }
+}
+
+/** The whole blocks behind `start`, in order, whatever is missing between them. */
+function* salvageBlocks(disk: Disk, shard: number, start: WalkStart): Generator<Block> {
+  let last = { number: start.blockNumber, hash: start.blockHash }
+  for (const number of listJournalFiles(disk, shard)) {
+    const file = readJournalHeader(disk, shard, number)
+    if (file === undefined || number < start.journalFile) continue
+    const bytes = readWhole(disk, journalPath(shard, number))
+    const skipped = number === start.journalFile ? start.lsn - file.firstLsn : 0
+    for (let at = PAGE_BYTES + skipped; at < bytes.length; ) {
+      const header = decodeBlockHeader(bytes, at)
+      const isOfFile =
+        header?.salt === file.salt &&
+        header.epoch === file.epoch &&
+        header.lsn === file.firstLsn + at - PAGE_BYTES &&
+        header.number > last.number &&
+        blockBodyChecks(bytes, at, header)
+      const isNext = header?.number === last.number + 1
+      if (!isOfFile || (isNext && header.previousHash !== last.hash)) {
+        at += PAGE_BYTES
+        continue
+      }
+      const bodyAt = at + BLOCK_HEADER_BYTES
+      const body = bytes.subarray(bodyAt, bodyAt + header.bodyLength)
+      yield { header, body, file: number, position: at }
+      last = { number: header.number, hash: blockHash(bytes, at) }
+      at += blockBytes(header.bodyLength)
+    }
+  }
+}
+
+/** Records that later blocks tell of, and that no stream has. */
+class LostRanges {
+  readonly #shard: number
+  readonly #state: ReplayedState
+  /** Stream id, latin1, to the highest offset after them. */
+  readonly #ends = new Map<string, number>()
+
+  constructor(shard: number, state: ReplayedState) {
+    this.#shard = shard
+    this.#state = state
+  }
+
+  note(streamId: string, nextOffset: number): void {
+    this.#ends.set(streamId, Math.max(nextOffset, this.#ends.get(streamId) ?? 0))
+  }
+
+  all(reason: string): Loss[] {
+    const known = [...this.#ends].map(([id, nextOffset]) => {
+      const log = this.#state.table.byId(id)
+      const firstOffset = log?.nextOffset ?? 0
+      const stream = log?.name ?? null
+      return {
+        shard: this.#shard,
+        stream,
+        streamId: latin1ToHex(id),
+        firstOffset,
+        nextOffset,
+        reason,
+      }
+    })
+    const unknown = { shard: this.#shard, stream: null, streamId: null, firstOffset: null }
+    const any = `${reason}: any stream of the shard may have had more records and changes in it`
+    return [...known, { ...unknown, nextOffset: null, reason: any }]
+  }
+}
