@@ -11,7 +11,10 @@ export class FakeSink implements Sink {
   bufferedMost = 0
   failure: unknown
 
-  send(message: Buffer): void {
+  #taken: (() => void)[] = []
+
+  send(message: Buffer, onTaken: () => void): void {
+    this.#taken.push(onTaken)
     const { records } = JSON.parse(message.toString()) as { records: RecordObject[] }
     this.offsets.push(...records.map(({ offset }) => offset))
     this.bufferedBytes += message.length
@@ -20,6 +23,7 @@ export class FakeSink implements Sink {
 
   drain(): void {
     this.bufferedBytes = 0
+    for (const onTaken of this.#taken.splice(0)) onTaken()
   }
 
   drained(bytes: number): Promise<void> {

@@ -19,8 +19,11 @@ export class EventStreamSink implements Sink {
     return this.#response.writableLength
   }
 
-  send(message: Buffer): void {
-    this.#response.write(message, this.#onSent)
+  send(message: Buffer, onTaken: () => void): void {
+    this.#response.write(message, () => {
+      onTaken()
+      this.#release()
+    })
   }
 
   drained(bytes: number): Promise<void> {

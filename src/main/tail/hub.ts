@@ -1,10 +1,17 @@
 import { StoreError } from '../../shared/errors.ts'
+import { MIB, SUBSCRIBER_BYTES_MAX } from '../../shared/limits.ts'
+import { ReadBudget } from '../http/read-budget.ts'
 import type { StreamStore, StreamSubscription } from '../store.ts'
 import { Feed, type Follower } from './feed.ts'
+
+/** What subscribers may leave unread together; those who take nothing are cut off after a while. */
+const TAIL_BUDGET_BYTES = 128 * MIB
 
 /** A seat at a stream's feed; the feed goes on while anyone has one. */
 export type Seat = {
   readonly feed: Feed
+  /** For what subscribers have been sent and have not taken. */
+  readonly budget: ReadBudget
   /** Idempotent. */
   readonly leave: () => void
 }
@@ -20,14 +27,22 @@ export class Hub {
   readonly #store: StreamStore
   readonly #now: () => number
   readonly #subscribersMax: number
+  readonly #budget: ReadBudget
   readonly #entries = new Map<string, Entry>()
   #subscribers = 0
   #isClosed = false
 
-  constructor(store: StreamStore, now: () => number, subscribersMax: number) {
+  /** @param budget of the bytes that wait for all subscribers together */
+  constructor(
+    store: StreamStore,
+    now: () => number,
+    subscribersMax: number,
+    budget = new ReadBudget(TAIL_BUDGET_BYTES, SUBSCRIBER_BYTES_MAX),
+  ) {
     this.#store = store
     this.#now = now
     this.#subscribersMax = subscribersMax
+    this.#budget = budget
   }
 
   get subscribers(): number {
@@ -60,7 +75,7 @@ export class Hub {
     try {
       await entry.subscription
       if (this.#isClosed) throw new StoreError('shutting_down', 'the service is shutting down')
-      return { feed: entry.feed, leave }
+      return { feed: entry.feed, budget: this.#budget, leave }
     } catch (error) {
       leave()
       throw error

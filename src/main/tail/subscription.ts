@@ -3,6 +3,7 @@ import { StoreError } from '../../shared/errors.ts'
 import { KIB, SUBSCRIBER_BYTES_MAX } from '../../shared/limits.ts'
 import type { ReadPage, ReadRequest } from '../../shared/protocol/streams.ts'
 import type { StreamStore } from '../store.ts'
+import type { Lease } from '../http/read-budget.ts'
 import type { EndReason, FanOut, Follower } from './feed.ts'
 import type { Hub, Seat } from './hub.ts'
 import { type Cursor, encodingOf, type TailFormat, wrapRecords } from './tail-message.ts'
@@ -16,6 +17,8 @@ import { type Cursor, encodingOf, type TailFormat, wrapRecords } from './tail-me
 // - While catching up it reads pages from the store, and the next page only once the socket has
 //   taken most of the last; while live it gets what the feed fans out.
 // - `position` is the next record to send: each is sent once, in order, from either source.
+// - Bytes that wait in all sockets together are bounded too: a page is read once there is room for
+//   it, and a live subscriber that lags when there is none catches up later.
 // - Bytes that wait in its socket stay within SUBSCRIBER_BYTES_MAX; one record longer than that is
 //   the exception, sent when nothing else waits.
 
@@ -30,7 +33,8 @@ export type Sink = {
   readonly format: TailFormat
   /** Bytes sent and not yet taken by the kernel. */
   readonly bufferedBytes: number
-  send(message: Buffer): void
+  /** @param onTaken is called once the kernel has the message, or the peer is gone */
+  send(message: Buffer, onTaken: () => void): void
   /** Resolves once at most `bytes` wait, or the peer is gone. */
   drained(bytes: number): Promise<void>
   sendLive(cursor: Cursor): void
@@ -41,6 +45,8 @@ export type Sink = {
 }
 
 export type SubscriptionStart = Pick<ReadRequest, 'from' | 'since' | 'after'>
+
+const SHARED: Lease = { resize: () => undefined, release: () => undefined }
 
 type SubscriptionState = 'catching-up' | 'live' | 'ended'
 
@@ -63,6 +69,7 @@ export class Subscription implements Follower {
   #state: SubscriptionState = 'catching-up'
   #sink: Sink | undefined
   #heartbeat: NodeJS.Timeout | undefined
+  readonly #gone = new AbortController()
   #saidLive = false
 
   constructor(
@@ -138,6 +145,7 @@ export class Subscription implements Follower {
   /** The subscriber left. Idempotent. */
   stop(): void {
     this.#state = 'ended'
+    this.#gone.abort()
     clearTimeout(this.#heartbeat)
     this.#seat.feed.remove(this)
     this.#seat.leave()
@@ -147,8 +155,9 @@ export class Subscription implements Follower {
     const sink = this.#socket
     const message = fanOut.message(sink.format, this.#position)
     if (message !== null && sink.bufferedBytes + message.length <= SUBSCRIBER_BYTES_MAX) {
-      this.#send(message, fanOut.cursor)
-      return
+      // A subscriber that keeps up shares the message with all the others.
+      const lease = sink.bufferedBytes === 0 ? SHARED : this.#seat.budget.tryTake(message.length)
+      if (lease !== undefined) return this.#send(message, fanOut.cursor, lease)
     }
     this.#state = 'catching-up'
     this.#followUp()
@@ -178,19 +187,26 @@ export class Subscription implements Follower {
       if (sink.bufferedBytes > BUFFER_LOW_BYTES) await sink.drained(BUFFER_LOW_BYTES)
       if (this.#state !== 'catching-up') return
       if (this.#position >= feed.position) return this.#becomeLive()
-      const page = await this.#readPage(sink.format, limit)
-      if (this.#state !== 'catching-up') return
-      assert(page.count > 0, 'what a feed has announced can be read')
-      if (page.payload.length > PAGE_RENDERED_BYTES_MAX) {
-        if (page.count > 1) {
-          limit = Math.ceil(page.count / 4)
-          continue
-        }
-        await sink.drained(0)
-        if (this.#state !== 'catching-up') return
-      }
-      this.#send(wrapRecords(sink.format, page.firstOffset, page, page.payload), page)
+      const lease = await this.#seat.budget.take(PAGE_BYTES, this.#gone.signal)
+      limit = await this.#sendPage(sink, limit, lease).catch((error: unknown) => {
+        lease.release()
+        throw error
+      })
     }
+  }
+
+  /** Returns the limit for the next page: a smaller one where the records were too long together. */
+  async #sendPage(sink: Sink, limit: number, lease: Lease): Promise<number> {
+    const page = await this.#readPage(sink.format, limit)
+    assert(page.count > 0, 'what a feed has announced can be read')
+    const isTooLong = page.payload.length > PAGE_RENDERED_BYTES_MAX
+    if (isTooLong && page.count === 1) await sink.drained(0)
+    if (this.#state !== 'catching-up' || (isTooLong && page.count > 1)) {
+      lease.release()
+      return isTooLong ? Math.ceil(page.count / 4) : limit
+    }
+    this.#send(wrapRecords(sink.format, page.firstOffset, page, page.payload), page, lease)
+    return limit
   }
 
   /**
@@ -231,10 +247,12 @@ export class Subscription implements Follower {
     return { nextOffset: this.#position, streamId: this.streamId, lastHash: this.#lastHash }
   }
 
-  #send(message: Buffer, { nextOffset, lastHash }: Cursor): void {
+  /** @param lease is given back when the message was taken */
+  #send(message: Buffer, { nextOffset, lastHash }: Cursor, lease: Lease): void {
     this.#position = nextOffset
     this.#lastHash = lastHash
-    this.#socket.send(message)
+    lease.resize(message.length)
+    this.#socket.send(message, () => lease.release())
     // Binary messages have no room for a cursor: then heartbeats bring it, however busy it is.
     if (this.#socket.format !== 'batch') this.#heartbeat?.refresh()
   }

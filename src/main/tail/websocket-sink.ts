@@ -28,8 +28,11 @@ export class WebSocketSink implements Sink {
     return this.#socket.bufferedAmount
   }
 
-  send(message: Buffer): void {
-    this.#socket.send(message, { binary: this.#isBinary }, this.#onSent)
+  send(message: Buffer, onTaken: () => void): void {
+    this.#socket.send(message, { binary: this.#isBinary }, () => {
+      onTaken()
+      this.#release()
+    })
   }
 
   drained(bytes: number): Promise<void> {

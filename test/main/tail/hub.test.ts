@@ -1,5 +1,6 @@
 import { getEventListeners } from 'node:events'
-import { STREAM_CONFIG_DEFAULT } from '../../../src/shared/limits.ts'
+import { ReadBudget } from '../../../src/main/http/read-budget.ts'
+import { MIB, STREAM_CONFIG_DEFAULT } from '../../../src/shared/limits.ts'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type FanOut, Feed, type Follower } from '../../../src/main/tail/feed.ts'
@@ -118,11 +119,32 @@ hub('a long poll ends when the shard of its stream stops', async () => {
   assert.is(hub.subscribers, 0)
 })
 
+hub('subscribers who take nothing hold no more than their budget together', async () => {
+  const store = new MemoryStore()
+  for (let sent = 0; sent < 20; sent += 1) {
+    await store.append({ stream: 'a', ...batchOf('x'.repeat(100_000)) })
+  }
+  const budget = new ReadBudget(MIB, MIB)
+  const hub = new Hub(store, () => 0, 100, budget)
+  const sinks = await Promise.all(Array.from({ length: 10 }, () => follow(hub, store)))
+  await until(() => budget.waiting === 10)
+  const sum = sinks.reduce((bytes, { bufferedBytes }) => bytes + bufferedBytes, 0)
+  assert.is(sum, budget.used)
+  assert.ok(sum <= MIB, `${sum} bytes wait`)
+  await until(() => {
+    for (const sink of sinks) sink.drain()
+    return sinks.every(({ said }) => said.includes('live'))
+  })
+  for (const { offsets } of sinks) assert.is(offsets.length, 20)
+  assert.equal([budget.used, budget.waiting], [0, 0])
+})
+
 async function followUnevenly(seed: number): Promise<void> {
   const source = new Random(seed)
   const random = () => source.next()
   const store = new UnevenStore(random)
-  const hub = new Hub(store, () => performance.now(), 100)
+  const budget = new ReadBudget(random() < 0.5 ? MIB : 64 * MIB, MIB)
+  const hub = new Hub(store, () => performance.now(), 100, budget)
   await store.append({ stream: 'a', ...batchOf('first') })
   const sinks: FakeSink[] = []
   for (let sent = 1; sent < 100; sent += 1) {
@@ -144,7 +166,7 @@ async function followUnevenly(seed: number): Promise<void> {
     assert.equal(said, ['live', 'closed'])
     assert.ok(bufferedMost <= 1024 * 1024, `${bufferedMost} bytes waited`)
   }
-  assert.is(hub.subscribers, 0)
+  assert.equal([hub.subscribers, budget.used, budget.waiting], [0, 0, 0])
 }
 
 async function follow(hub: Hub, store: MemoryStore): Promise<FakeSink> {
