@@ -25,8 +25,8 @@ import { readLosses, writeLosses } from './losses.ts'
 import { buildJournals, commitStaged } from './new-journals.ts'
 import { type SalvagedShard, salvageShard } from './salvage.ts'
 
-// Repairs a data directory that no process serves. It writes in this order, each step durable before
-// the next:
+// Repairs a data directory that no process serves. It writes in this order, each step durable
+// before the next:
 //
 //   1. losses.json states what is given up
 //   2. what the journals still hold goes to the segments, and new journals are built beside the

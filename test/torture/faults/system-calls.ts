@@ -71,8 +71,8 @@ const WHEN = { ci: ['1+'], long: ['1', '3', '1+'] }
 export const systemCalls: Fault = {
   name: 'system-calls',
   title:
-    'each system call on each kind of file fails for a while (strace) under appends, reads, trims ' +
-    'and deletions; a sync that fails is final, anything else is over when the fault is',
+    'each system call on each kind of file fails for a while (strace) under appends, reads, ' +
+    'trims and deletions; a sync that fails is final, anything else is over when the fault is',
   needs: ['strace', 'root'],
   cases: ({ isLong }) => {
     const size = isLong ? 'long' : 'ci'
