@@ -40,6 +40,8 @@ type NameChange = {
   readonly names: readonly (readonly [path: string, inode: Inode | undefined])[]
   /** The directory that was renamed. */
   readonly moved?: Move
+  /** The directory that was made. */
+  readonly made?: string
 }
 
 export class SimulatedDisk implements Disk {
@@ -162,11 +164,12 @@ export class SimulatedDisk implements Disk {
     return [...new Set(below.filter(name => !name.includes('/')))].sort()
   }
 
-  /** Directories are durable at once: losing one is losing the entries in it, which is modelled. */
   makeDirectory(path: string): void {
     this.#faults.check('makeDirectory', path)
     this.#tick()
+    if (this.#directories.has(path)) return
     this.#directories.add(path)
+    this.#changes.push({ directory: parentPath(path), names: [], made: path })
   }
 
   rename(from: string, to: string): void {
@@ -241,6 +244,7 @@ export class SimulatedDisk implements Disk {
     for (const inode of inodes) this.#settle(inode)
     const kept = this.#random.below(this.#changes.length + 1)
     for (const change of this.#changes.slice(0, kept)) applyChange(this.#mediaNames, change)
+    for (const { made } of this.#changes.slice(kept)) this.#loseDirectory(made)
     // Where a rename of a directory did not last, it is where it was.
     for (const { moved } of this.#changes.slice(kept).toReversed()) {
       if (moved !== undefined) this.#moveDirectories({ from: moved.to, to: moved.from })
@@ -296,7 +300,24 @@ export class SimulatedDisk implements Disk {
     this.#changes.push(change)
   }
 
+  /** What is in a directory is lost with its own name, synced or not. */
+  #loseDirectory(path: string | undefined): void {
+    if (path === undefined) return
+    for (const name of [...this.#mediaNames.keys()]) {
+      if (isWithin(name, path)) this.#mediaNames.delete(name)
+    }
+    for (const name of [...this.#directories]) {
+      if (isWithin(name, path)) this.#directories.delete(name)
+    }
+  }
+
   #moveDirectories({ from, to }: Move): void {
+    this.#changes = this.#changes.map(change => {
+      const { made } = change
+      if (made === undefined || !isWithin(made, from)) return change
+      const path = to + made.slice(from.length)
+      return { ...change, made: path, directory: parentPath(path) }
+    })
     for (const path of [...this.#directories].filter(it => isWithin(it, from))) {
       this.#directories.delete(path)
       this.#directories.add(to + path.slice(from.length))

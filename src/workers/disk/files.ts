@@ -66,13 +66,15 @@ export function replaceFile(disk: Disk, path: string, content: Buffer): void {
   disk.syncDirectory(parentPath(path))
 }
 
-/** Creates the directories along `path` that are missing, each made durable in its parent. */
+/**
+ * Creates the directories along `path` that are missing. Each is durable in its parent when this
+ * returns, one that was there too: it may be known from the page cache alone.
+ */
 export function makeDirectories(disk: Disk, path: string): void {
   assert(path !== '', 'the data directory itself exists')
-  if (disk.exists(path)) return
   const parent = parentPath(path)
   if (parent !== '') makeDirectories(disk, parent)
-  disk.makeDirectory(path)
+  if (!disk.exists(path)) disk.makeDirectory(path)
   disk.syncDirectory(parent)
 }
 

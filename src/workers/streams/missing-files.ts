@@ -26,18 +26,17 @@ export function setAside(disk: Disk, path: string): boolean {
 
 /**
  * Makes a stream's directory, and the one that it lies in, where they are missing. Returns the
- * directories whose names have to be synced.
+ * directories whose names have to be synced, those of directories that were there too: a process
+ * that died may have made them, so that they are known from the page cache alone.
  */
 export function makeStreamDirectory(disk: Disk, directory: string): string[] {
   const prefix = parentPath(directory)
-  const changed: string[] = [directory]
   for (const path of [prefix, directory]) {
     if (isDirectory(disk, path)) continue
     setAside(disk, path)
     disk.makeDirectory(path)
-    changed.push(path === prefix ? STREAMS_PATH : prefix)
   }
-  return changed
+  return [directory, prefix, STREAMS_PATH]
 }
 
 function isDirectory(disk: Disk, path: string): boolean {
