@@ -124,6 +124,6 @@ export const JOURNAL: readonly Sabotage[] = [
     file: FILES,
     find: 'disk.makeDirectory(path)\n  disk.syncDirectory(parent)',
     replace: 'disk.makeDirectory(path)',
-    tests: [CRASH],
+    tests: ['workers/disk/directories'],
   },
 ]

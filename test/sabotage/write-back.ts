@@ -100,9 +100,9 @@ export const WRITE_BACK: readonly Sabotage[] = [
   },
   {
     what: 'an index page that is not whole is believed',
-    file: 'src/workers/streams/offset-index.ts',
-    find: "if (entries === undefined || entries.length <= end) return 'damaged'",
-    replace: "if (entries === undefined) return 'damaged'",
+    file: 'src/workers/streams/segment-index.ts',
+    find: 'if (entries === undefined || entries.length <= end) {',
+    replace: 'if (entries === undefined) {',
     tests: ['workers/streams/', CRASH],
   },
 ]

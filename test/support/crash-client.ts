@@ -89,6 +89,8 @@ export class CrashClient {
       name,
       bodies,
       result => {
+        const isEarly = 'value' in result && result.relaxed && !mayBeEarly(durability)
+        assert.not(isEarly, `${name}: an append that asked for the disk is answered at once`)
         settled(result)
         this.answered += 1
       },
@@ -164,6 +166,11 @@ export class CrashClient {
       { producer: producerOf(seq) },
     )
   }
+}
+
+/** Whether an append may be answered before it is durable: it, or its stream, says so. */
+function mayBeEarly(durability: Durability | undefined): boolean {
+  return durability === undefined || durability === 'relaxed'
 }
 
 function producerOf(seq: number | undefined): Producer | undefined {
