@@ -51,7 +51,7 @@ export const ENGINE_SABOTAGES: readonly Sabotage[] = [
     file: `${ENGINE}appender.ts`,
     find: 'const timestamp = Math.max(now, log.lastTimestamp)',
     replace: 'const timestamp = now',
-    tests: ['workers/engine/'],
+    tests: ['workers/engine/appended'],
   },
   {
     what: 'a closed stream takes records',
@@ -121,7 +121,7 @@ export const ENGINE_SABOTAGES: readonly Sabotage[] = [
     file: `${ENGINE}read-planner.ts`,
     find: 'nextOffset: log.durableNextOffset,',
     replace: 'nextOffset: log.nextOffset,',
-    tests: ['workers/engine/', CRASH],
+    tests: ['workers/engine/appended'],
   },
   {
     what: 'a trim may lie beyond the end',
@@ -135,7 +135,7 @@ export const ENGINE_SABOTAGES: readonly Sabotage[] = [
     file: `${ENGINE}watchers.ts`,
     find: 'this.flush() // what is already durable belongs to earlier watches alone',
     replace: '',
-    tests: ['workers/engine/', 'main/tail/'],
+    tests: ['workers/engine/watchers'],
   },
   {
     what: 'a parked mutation overtakes another of its stream',

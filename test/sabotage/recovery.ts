@@ -111,7 +111,7 @@ export const RECOVERY: readonly Sabotage[] = [
     file: REPLAY,
     find: 'const producer = reference.producer && log.nextProducer(reference.producer, result)',
     replace: 'const producer = undefined',
-    tests: [CRASH, 'workers/recovery/'],
+    tests: ['workers/recovery/replay'],
   },
   {
     what: 'a header known from the page cache alone is believed',
