@@ -303,10 +303,10 @@ export class SimulatedDisk implements Disk {
   /** What is in a directory is lost with its own name, synced or not. */
   #loseDirectory(path: string | undefined): void {
     if (path === undefined) return
-    for (const name of [...this.#mediaNames.keys()]) {
+    for (const name of this.#mediaNames.keys()) {
       if (isWithin(name, path)) this.#mediaNames.delete(name)
     }
-    for (const name of [...this.#directories]) {
+    for (const name of this.#directories) {
       if (isWithin(name, path)) this.#directories.delete(name)
     }
   }
