@@ -36,12 +36,12 @@ import type {
 import { shardOf } from '../../shared/format/shard-of.ts'
 import { DamageList, damageOf } from './damage-list.ts'
 import type { FlushCounters } from './durable-waits.ts'
-import { Gate } from './gate.ts'
 import { rangeOf, rangeToVerify, wasTrimmed, WHOLE_STREAM } from './read-ranges.ts'
 import { Readers } from './readers.ts'
 import { type HeardEvent, ShardClient } from './shard-client.ts'
 import type { ShardedStoreOptions } from './store-options.ts'
 import { randomTransactionId, startTimer, Transactions } from './transactions.ts'
+import { WaitingLine } from './waiting-line.ts'
 import { Watches } from './watches.ts'
 
 export type StoreStats = ShardStats &
@@ -67,7 +67,7 @@ export class ShardedStore implements StreamStore {
   readonly #watches: Watches
   readonly #damage = new DamageList()
   /** Checks of whole chains: their plans take much of the tail along. */
-  readonly #chains = new Gate(CHAINS_MAX, CHAINS_WAITING_MAX)
+  readonly #chains = new WaitingLine(CHAINS_MAX, CHAINS_WAITING_MAX)
   #closing: Promise<void> | undefined
 
   private constructor(options: ShardedStoreOptions) {
@@ -182,7 +182,7 @@ export class ShardedStore implements StreamStore {
       return this.#whileTrimmed(stream, range, plan, current =>
         this.#readers.checkpoints(current, from, limit, signal),
       )
-    })
+    }, signal)
   }
 
   keys(): Promise<PublicKey[]> {
@@ -197,7 +197,7 @@ export class ShardedStore implements StreamStore {
     const range = rangeOf(request)
     const isChain = range.wholeTail || range.fromCheckpoint
     return isChain
-      ? this.#chains.run(() => this.#read(stream, request, range, signal))
+      ? this.#chains.run(() => this.#read(stream, request, range, signal), signal)
       : this.#read(stream, request, range, signal)
   }
 
@@ -245,7 +245,7 @@ export class ShardedStore implements StreamStore {
         }
         plan = current
       }
-    })
+    }, signal)
   }
 
   subscribe(stream: string, listener: StreamListener): Promise<StreamSubscription> {

@@ -3,11 +3,14 @@ import { StoreError } from '../../shared/errors.ts'
 /** Those who wait for one of a few places, first come, first served; who goes gives up its turn. */
 export class WaitingLine {
   readonly #places: number
+  readonly #waitingMax: number
   readonly #waiting = new Set<() => void>()
   #taken = 0
 
-  constructor(places: number) {
+  /** @param waitingMax of those that wait; further ones are refused */
+  constructor(places: number, waitingMax = Number.POSITIVE_INFINITY) {
     this.#places = places
+    this.#waitingMax = waitingMax
   }
 
   get waiting(): number {
@@ -16,7 +19,8 @@ export class WaitingLine {
 
   /**
    * Runs `work` in a place of its own.
-   * @throws StoreError overloaded when `signal` is aborted before its turn, and what `work` throws
+   * @throws StoreError overloaded when too many wait, or `signal` is aborted before its turn, and
+   * what `work` throws
    */
   async run<Result>(work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
     if (signal?.aborted === true) throw hasGone()
@@ -31,6 +35,9 @@ export class WaitingLine {
 
   /** The place is handed over as it is: `#taken` does not change. */
   #turn(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#waiting.size >= this.#waitingMax) {
+      throw new StoreError('overloaded', 'too many reads of whole chains wait for their turn')
+    }
     return new Promise((resolve, reject) => {
       const onTurn = () => {
         this.#waiting.delete(onTurn)

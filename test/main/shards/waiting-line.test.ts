@@ -34,6 +34,16 @@ line('who goes before its turn is never begun, and holds up nobody', async () =>
   assert.is(begun.join(''), 'ac')
 })
 
+line('work beyond what may wait is refused, and what came before it runs', async () => {
+  const { places, begun, start, end } = lineOf(1, 1)
+  const runs = [start('a'), start('b')]
+  assert.is(await failureOf(start('c')), 'overloaded')
+  end('a')
+  end('b')
+  await Promise.all(runs)
+  assert.equal([begun.join(''), places.waiting], ['ab', 0])
+})
+
 line('work that fails gives its place back', async () => {
   const places = new WaitingLine(1)
   const fail = () => Promise.reject(Object.assign(new Error('no'), { code: 'no' }))
@@ -42,8 +52,8 @@ line('work that fails gives its place back', async () => {
 })
 
 /** Work by name, which ends when it is told to. */
-function lineOf(count: number) {
-  const places = new WaitingLine(count)
+function lineOf(count: number, waitingMax?: number) {
+  const places = new WaitingLine(count, waitingMax)
   const begun: string[] = []
   const ends = new Map<string, () => void>()
   const ended = new Set<string>()
