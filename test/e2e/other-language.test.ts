@@ -117,7 +117,7 @@ for (const end of ['close', 'kill'] as const) {
 
 withPython('one flipped bit is found wherever it counts', () => {
   withStore('kill', data => {
-    for (const ending of ['segment_000000.log', 'catalogue', 'manifest.json', 'varve.json']) {
+    for (const ending of ['segment_000000.log', '00/catalogue', 'manifest.json', 'varve.json']) {
       const path = filesOf(data, ending)[0] ?? ''
       flipByte(path, 70)
       const { status, report } = verify(data)
