@@ -97,7 +97,6 @@ export class Vouching {
       }
       const verdict = last === undefined ? 'vouched' : this.#judge(last, current)
       if (verdict === 'damaged') throw this.#damage(last as LinkedRecord, current)
-      if (verdict === 'unvouched') this.unvouched = last?.record.offset
       this.#note(current, verdict)
       if (last !== undefined) yield last
       if (verdict !== 'vouched') throw this.#damage(current)
@@ -129,9 +128,10 @@ export class Vouching {
     }
     if (recognises(current, last.hash) || this.#fits(last, current)) return 'vouched'
     if (isLegible(current)) return 'damaged'
-    if (this.#options.isStrict) return 'follower damaged'
     const isLinked = this.#isLinked ?? last.record.previousHash === this.#options.hashBefore()
-    return isLinked ? 'unvouched' : 'damaged'
+    if (!isLinked && !this.#options.isStrict) return 'damaged'
+    this.unvouched = last.record.offset
+    return 'unvouched'
   }
 
   /** Judges two whole elements that do not link: one of them, or both, were changed. */

@@ -159,11 +159,15 @@ export function verifyStream(disk: Disk, plan: ReadPlan, from: number, to: numbe
   return { ok, verifiedRecords, from, to, chainHead: head, anchor: anchor.kind, failure }
 }
 
-/** Damage above a range is no failure of it, but a signature above that does not check is. */
+/**
+ * Damage above a range is no failure of it, unless the last record's follower is lost to it. A
+ * signature above that does not check is one.
+ */
 function failureOf(error: unknown, walk: SignedWalk, to: number): VerifyReport['failure'] {
   if (!(error instanceof StoreError) || error.code !== 'corrupt_record') throw error
   const offset = Number(error.fields['firstCorruptOffset'])
-  if (offset >= to && walk.signatureFailure === undefined) return null
+  const isVouched = walk.unvouched === undefined || walk.unvouched >= to
+  if (offset >= to && isVouched && walk.signatureFailure === undefined) return null
   return { offset, reason: error.message }
 }
 

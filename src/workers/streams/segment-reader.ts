@@ -1,17 +1,17 @@
-import { hexToLatin1, latin1ToHex } from '../../shared/format/bytes.ts'
+import { hexToLatin1 } from '../../shared/format/bytes.ts'
 import { chainHashOf } from '../../shared/format/chain.ts'
 import { CHECKPOINT_RECORD_BYTES } from '../../shared/format/checkpoint.ts'
 import { expandRecord } from '../../shared/format/expand.ts'
 import { entryPosition, followsCheckpoint } from '../../shared/format/index-page.ts'
-import { decodeManifest, type SegmentRange } from '../../shared/format/manifest.ts'
-import { manifestPath, segmentPath, streamPath } from '../../shared/format/paths.ts'
+import type { SegmentRange } from '../../shared/format/manifest.ts'
+import { segmentPath, streamPath } from '../../shared/format/paths.ts'
 import { RecordKind } from '../../shared/format/record.ts'
 import type { LocatedRecord } from '../../shared/format/read-page.ts'
 import { type ChainElement, corrupt, type LostRecords } from '../../shared/format/vouching.ts'
 import type { ReadPlan } from '../../shared/protocol/shard.ts'
-import { type Disk, DiskError } from '../disk/disk.ts'
-import { readWhole } from '../disk/files.ts'
+import type { Disk } from '../disk/disk.ts'
 import { type CheckpointPlace, extentOf, type SegmentExtent } from './segment-extent.ts'
+import { readSealed } from './sealed-segments.ts'
 import { SegmentFile } from './segment-file.ts'
 import { SegmentIndex } from './segment-index.ts'
 import { scanSegment } from './segment-scan.ts'
@@ -128,26 +128,43 @@ export class SegmentReader {
     const index = this.#indexOf(segment)
     const file = this.#open(segment)
     try {
-      let position = index.position(offset)
-      let header = position === undefined ? undefined : file.claimedAt(position)
-      while (position !== undefined) {
-        // Several checkpoints may lie between: the first one claims it.
-        const before = file.claimedAt(position - CHECKPOINT_RECORD_BYTES)
-        const { kind, end } = before ?? { kind: RecordKind.Data, end: 0 }
-        const isSo = kind === RecordKind.Checkpoint && end === CHECKPOINT_RECORD_BYTES
-        if (!isSo || before?.offset !== offset) break
-        header = before
-        position -= CHECKPOINT_RECORD_BYTES
-      }
-      if (header?.offset === offset) return header.previousHash
-      const last = index.position(offset - 1)
-      const found = last === undefined ? undefined : file.recordAt(last)
-      if (found?.record.offset !== offset - 1) return undefined
-      const { bytes, record } = expandRecord(found)
-      return chainHashOf(this.#plan.streamId, bytes, record)
+      return this.#claimBehind(file, index, offset) ?? this.#ownHash(file, index, offset - 1)
     } finally {
       file.close()
     }
+  }
+
+  /**
+   * The previous hash of what lies right behind data record `offset - 1`: of the first of several
+   * checkpoints. The index says whether there are any, and each but the last is taken only if the
+   * next one links to it: a body may hold bytes that look like a checkpoint.
+   */
+  #claimBehind(file: SegmentFile, index: SegmentIndex, offset: number): string | undefined {
+    const entry = index.entry(offset)
+    if (entry === undefined) return undefined
+    let position = entryPosition(entry)
+    if (!followsCheckpoint(entry)) {
+      const claimed = file.claimedAt(position)
+      return claimed?.offset === offset ? claimed.previousHash : undefined
+    }
+    let claim: string | undefined
+    for (;;) {
+      position -= CHECKPOINT_RECORD_BYTES
+      const found = position < 0 ? undefined : file.recordAt(position)
+      const isCheckpoint = found?.record.kind === RecordKind.Checkpoint
+      if (!isCheckpoint || found.record.offset !== offset) return claim
+      const hash = chainHashOf(this.#plan.streamId, found.bytes, found.record)
+      if (claim !== undefined && hash !== claim) return claim
+      claim = found.record.previousHash
+    }
+  }
+
+  #ownHash(file: SegmentFile, index: SegmentIndex, offset: number): string | undefined {
+    const position = index.position(offset)
+    const found = position === undefined ? undefined : file.recordAt(position)
+    if (found?.record.offset !== offset || found.record.kind !== RecordKind.Data) return undefined
+    const { bytes, record } = expandRecord(found)
+    return chainHashOf(this.#plan.streamId, bytes, record)
   }
 
   /** Returns the nearest stored checkpoint at or below the offset, at most the stored end. */
@@ -347,27 +364,20 @@ export class SegmentReader {
     return extentOf(found)
   }
 
+  /** The segment before segment `number`; undefined where the manifest cannot say. */
   #sealedBefore(number: number): SegmentRange | undefined {
-    return this.#sealedSegments(0).find(segment => segment.number === number - 1)
+    return this.#findSealed()?.find(segment => segment.number === number - 1)
   }
 
   #sealedSegments(offset: number): readonly SegmentRange[] {
-    if (this.#sealed !== undefined) return this.#sealed
-    const manifest = this.#readManifest()
-    if (manifest?.streamId !== latin1ToHex(this.#plan.streamId)) {
-      throw corrupt(offset, this.#plan.stored.segmentFirstOffset, 'the manifest is damaged')
-    }
-    this.#sealed = manifest.sealed
-    return this.#sealed
+    const sealed = this.#findSealed()
+    if (sealed !== undefined) return sealed
+    throw corrupt(offset, this.#plan.stored.segmentFirstOffset, 'the manifest is damaged')
   }
 
-  #readManifest() {
-    try {
-      return decodeManifest(readWhole(this.#disk, manifestPath(this.#directory)))
-    } catch (error) {
-      if (!(error instanceof DiskError)) throw error
-      return undefined // missing or unreadable: damaged, for who needs it
-    }
+  #findSealed(): readonly SegmentRange[] | undefined {
+    this.#sealed ??= readSealed(this.#disk, this.#directory, this.#plan.streamId)
+    return this.#sealed
   }
 }
 

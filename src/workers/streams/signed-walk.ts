@@ -37,6 +37,11 @@ export class SignedWalk {
     }
   }
 
+  /** Offset of a record that nothing vouches for, for all that follows it is lost. */
+  get unvouched(): number | undefined {
+    return this.#vouching.unvouched
+  }
+
   close(): void {
     this.#records.return(undefined)
   }

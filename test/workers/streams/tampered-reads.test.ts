@@ -283,4 +283,31 @@ function verify(disk: FlatDisk, from: number, to: number) {
   return verifyStream(copy, plan, from, plan.high)
 }
 
+tampered('a range whose last record nothing vouches for is not verified', () => {
+  for (let offset = 0; offset + 1 < STORED; offset += 1) {
+    if (CHECKPOINTS.has(offset + 1)) continue
+    const disk = SOUND.copy()
+    rewrite(disk, offset)
+    change(disk, offset + 1, (bytes, { at, end }) => bytes.fill(0, at, end))
+    assert.not.ok(verify(disk, 0, offset + 1).ok, `below ${offset + 1}`)
+    for (const mode of ['checkpoint', 'genesis'] as const) {
+      assert.ok(named(disk, one(offset, mode)), `${offset} ${mode}`)
+    }
+  }
+})
+
+tampered('a damaged manifest costs nothing that lies in the active segment', () => {
+  const disk = SOUND.copy()
+  const { path } = PLACES.get(STORED - 1) as Place
+  const first = Math.min(
+    ...[...PLACES].filter(([, place]) => place.path === path).map(([at]) => at),
+  )
+  const manifest = `${path.slice(0, path.lastIndexOf('/'))}/manifest.json`
+  disk.change(manifest, bytes => void bytes.fill(0, 0, 20))
+  assert.is(read(disk, { from: first }).length, COUNT - first)
+  const back = { from: COUNT, direction: 'backward', limit: COUNT - first } as const
+  assert.is(read(disk, back).length, COUNT - first)
+  assert.equal(named(disk, one(0)), [0, first])
+})
+
 tampered.run()
