@@ -45,6 +45,15 @@ type Followed = {
   readonly isNew: boolean
 }
 
+/** A part of a transaction that another shard has decided to commit. */
+export type CommittedPart = {
+  readonly id: number
+  readonly shard: number
+  readonly coordinator: number
+  /** µs since 1970: it was decided no earlier. */
+  readonly since: number
+}
+
 /**
  * Checks what a shard's journal holds beyond its last journal checkpoint: blocks, frames,
  * operations, and that the records continue each stream's chain. Behind damage it goes on with the
@@ -63,13 +72,17 @@ export class JournalCheck {
   readonly deleted = new Set<string>()
   /** By stream id: appends that lie in segments, in order, for the stream's check. */
   readonly stored = new Map<string, StoredAppend[]>()
+  /** Transactions that this journal, or its catalogue, says are committed. */
+  readonly decisions: Set<number>
+  /** Committed parts of transactions that other shards decide. */
+  readonly parts: CommittedPart[] = []
   /** Whether blocks are missing that may have created streams. */
   #hasGap = false
 
   constructor(
     disk: Disk,
     shard: number,
-    { commit, live }: CatalogueContent,
+    { commit, live, decisions }: CatalogueContent,
     trust: Trust,
     draft: Draft,
   ) {
@@ -78,6 +91,7 @@ export class JournalCheck {
     this.#draft = draft
     this.#trust = trust
     this.#start = { ...commit, lsn: commit.checkpointLsn }
+    this.decisions = new Set(decisions)
     for (const { stream } of live) {
       const { name, streamId, nextOffset, chainHead } = stream
       const chain = this.#follow(stream, { offset: nextOffset, hash: chainHead })
@@ -198,9 +212,19 @@ export class JournalCheck {
     if (id === 0 || !isEmpty) return this.#checkOperations(block, frame)
     const waiting = this.#pending.get(id)
     this.#pending.delete(id)
+    if (frame.flags === FrameFlag.Committed) this.#noteCommitted(id, frame, waiting?.frame)
     // One that waits in other shards alone is decided here too, by its coordinator.
     if (waiting === undefined || frame.flags === FrameFlag.Aborted) return undefined
     return this.#checkOperations(waiting.block, waiting.frame)
+  }
+
+  #noteCommitted(id: number, committed: Frame, pending: Frame | undefined): void {
+    this.decisions.add(id)
+    const coordinator = pending?.transaction?.coordinator ?? this.#shard
+    if (pending === undefined || coordinator === this.#shard) return
+    // A stream's time may be ahead of the clock: the frame that commits bears the clock's.
+    const since = Math.min(pending.timestamp, committed.timestamp)
+    this.parts.push({ id, shard: this.#shard, coordinator, since })
   }
 
   /** What a pending frame does counts from where it is decided; its records come before that. */

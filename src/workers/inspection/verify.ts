@@ -12,6 +12,7 @@ import type { CatalogueContent, LiveEntry } from '../streams/catalogue-file.ts'
 import { type Counts, Draft, noCounts } from './draft.ts'
 import { findShards } from './header-check.ts'
 import type { Trust } from './chain-check.ts'
+import { type CheckedJournal, compareJournals } from './compare-journals.ts'
 import { JournalCheck } from './journal-check.ts'
 import { checkKeys } from './key-check.ts'
 import type { KeptHeads } from './kept-heads.ts'
@@ -52,6 +53,7 @@ class Verification {
   readonly #directories = new Set<string>()
   #trust: Trust
   #losses: readonly Loss[] = []
+  readonly #journals: CheckedJournal[] = []
   #damages = 0
   #doneBytes = 0
   #totalBytes = 0
@@ -73,6 +75,7 @@ class Verification {
       this.#trust = { keys: checkKeys(this.#disk, draft), heads: this.#heads }
     })
     for (let shard = 0; shard < shards; shard += 1) this.#verifyShard(shard)
+    this.#part(draft => compareJournals(this.#journals, draft))
     this.#part(draft => noteStrangers(this.#disk, shards, this.#directories, draft))
     this.#say([...this.#heads.findings(this.#trust.keys)])
     this.#counts.heads = this.#heads.count
@@ -111,7 +114,8 @@ class Verification {
     const catalogue = this.#checkCatalogue(shard)
     if (catalogue === undefined) return
     // The journal first: it tells which streams are deleted, whose files may be gone already.
-    const { deleted, stored } = this.#checkJournal(shard)
+    const { deleted, stored, decisions, parts } = this.#checkJournal(shard)
+    this.#journals.push({ shard, catalogue, decisions, parts })
     for (const { stream } of catalogue.live) {
       this.#what = stream.name
       if (!deleted.has(stream.streamId)) this.#heads.noteStream(stream.name, stream.streamId)
@@ -154,7 +158,7 @@ class Verification {
   }
 
   /** What the journal deletes, and what it knows of segments. */
-  #checkJournal(shard: number): Pick<JournalCheck, 'deleted' | 'stored'> {
+  #checkJournal(shard: number): Pick<JournalCheck, 'deleted' | 'stored' | 'decisions' | 'parts'> {
     let check: JournalCheck | undefined
     this.#part(
       draft => {
@@ -166,7 +170,7 @@ class Verification {
       },
       () => true,
     )
-    return check ?? { deleted: new Set(), stored: new Map() }
+    return check ?? { deleted: new Set(), stored: new Map(), decisions: new Set(), parts: [] }
   }
 
   #checkStream(shard: number, stream: StreamEntry, stored: readonly StoredAppend[]): void {
