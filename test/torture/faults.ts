@@ -6,12 +6,14 @@ import { pause } from './faults/pause.ts'
 import { powerCut } from './faults/power-cut.ts'
 import { systemCalls } from './faults/system-calls.ts'
 import { tampering } from './faults/tamper.ts'
+import { threads } from './faults/threads.ts'
 import { twoServers } from './faults/two-servers.ts'
 import type { Fault } from './trial.ts'
 
 /** Every fault, in the order of the report. */
 export const FAULTS: readonly Fault[] = [
   kill,
+  threads,
   powerCut,
   systemCalls,
   diskFull,

@@ -18,14 +18,14 @@ export type Injection = {
 }
 
 /** Options of strace for an injection, written down in `trace`. */
-export function straceOptions({ call, effect, when, paths }: Injection, trace: string): string[] {
+function straceOptions({ call, effect, when, paths }: Injection, trace: string): string[] {
   const inject = `inject=${call}:${effect}:when=${when}`
   const options = ['-f', '-qq', '-o', trace, '-e', `trace=${call}`, '-e', inject]
   return options.concat(...paths.map(path => ['-P', path]))
 }
 
 /** Calls in a trace that were tampered with. */
-export function injectedCalls(trace: string): number {
+function injectedCalls(trace: string): number {
   if (!existsSync(trace)) return 0
   return readFileSync(trace, 'utf8')
     .split('\n')
