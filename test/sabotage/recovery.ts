@@ -118,14 +118,7 @@ export const RECOVERY: readonly Sabotage[] = [
     file: DIRECTORY,
     find: '  replaceFile(disk, HEADER_PATH, readWhole(disk, HEADER_PATH))\n',
     replace: '',
-    tests: [CRASH, 'workers/recovery/'],
-  },
-  {
-    what: 'the second rename of a change of the shard count is not synced',
-    file: 'src/workers/recovery/shard-move.ts',
-    find: "disk.rename(JOURNALS_NEXT_PATH, JOURNALS_PATH)\n  disk.syncDirectory('')",
-    replace: 'disk.rename(JOURNALS_NEXT_PATH, JOURNALS_PATH)',
-    tests: ['integrity/reshard', 'workers/recovery/'],
+    tests: ['workers/recovery/data-directory'],
   },
   {
     what: 'a public key is not durable before anything is signed',

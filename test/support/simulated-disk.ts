@@ -242,11 +242,11 @@ export class SimulatedDisk implements Disk {
     this.kill()
     const inodes = new Set([...this.#names.values(), ...this.#mediaNames.values()])
     for (const inode of inodes) this.#settle(inode)
-    const kept = this.#random.below(this.#changes.length + 1)
-    for (const change of this.#changes.slice(0, kept)) applyChange(this.#mediaNames, change)
-    for (const { made } of this.#changes.slice(kept)) this.#loseDirectory(made)
+    const lost = this.#lostChanges()
+    for (const change of this.#changes) if (!lost.has(change)) applyChange(this.#mediaNames, change)
+    for (const { made } of lost) this.#loseDirectory(made)
     // Where a rename of a directory did not last, it is where it was.
-    for (const { moved } of this.#changes.slice(kept).toReversed()) {
+    for (const { moved } of [...lost].toReversed()) {
       if (moved !== undefined) this.#moveDirectories({ from: moved.to, to: moved.from })
     }
     this.#changes = []
@@ -298,6 +298,18 @@ export class SimulatedDisk implements Disk {
     const change = moved === undefined ? { directory, names } : { directory, names, moved }
     applyChange(this.#names, change)
     this.#changes.push(change)
+  }
+
+  /**
+   * Some of what was done to names: any of it, or, with directories that moved and took names with
+   * them, what came after some point.
+   */
+  #lostChanges(): ReadonlySet<NameChange> {
+    const isInOrder = this.#changes.some(({ moved }) => moved !== undefined)
+    if (isInOrder || this.#random.chance(0.5)) {
+      return new Set(this.#changes.slice(this.#random.below(this.#changes.length + 1)))
+    }
+    return new Set(this.#changes.filter(() => this.#random.chance(0.5)))
   }
 
   /** What is in a directory is lost with its own name, synced or not. */

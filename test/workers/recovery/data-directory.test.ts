@@ -6,9 +6,12 @@ import { replaceFile } from '../../../src/workers/disk/files.ts'
 import { openDataDirectory } from '../../../src/workers/recovery/data-directory.ts'
 import { CREATED_AT } from '../../support/format-samples.ts'
 import { Random } from '../../support/random.ts'
-import { SimulatedDisk } from '../../support/simulated-disk.ts'
+import { Crash, SimulatedDisk } from '../../support/simulated-disk.ts'
 import { Clock } from '../../support/simulated-shard.ts'
 
+/** More than a layout takes. */
+const OPERATIONS_MAX = 400
+const SEEDS = 40
 const HEADER = { format: 3, shards: 1, createdAt: CREATED_AT }
 
 /** A laid out directory whose varve.json says something else. */
@@ -49,5 +52,35 @@ directory('a header without a number of shards is refused', () => {
     assert.throws(() => open(directoryWith(header)), /says no number of shards/)
   }
 })
+
+directory('a directory that was opened stays one, whenever its layout was stopped before', () => {
+  let stopped = 0
+  for (let at = 0; at < OPERATIONS_MAX && stopped === at; at += 1) {
+    for (let seed = 1; seed <= SEEDS; seed += 1) {
+      const disk = new SimulatedDisk(new Random(seed))
+      if (!stops(disk, at)) break
+      stopped = at + 1
+      disk.kill()
+      const isOpened = !stops(disk, disk.operations + (seed % 8))
+      disk.cutPower()
+      const message = `stopped at operation ${at}, seed ${seed}`
+      if (isOpened) assert.ok(disk.exists(HEADER_PATH), message)
+      assert.not(stops(disk, Number.POSITIVE_INFINITY), message)
+    }
+  }
+  assert.ok(stopped > 10 && stopped < OPERATIONS_MAX, `${stopped} operations`)
+})
+
+/** Whether a layout is stopped at an operation; it may end before. */
+function stops(disk: SimulatedDisk, at: number): boolean {
+  disk.crashAt = at
+  try {
+    open(disk)
+  } catch (error) {
+    if (error instanceof Crash) return true
+    throw error
+  }
+  return false
+}
 
 directory.run()
