@@ -77,4 +77,26 @@ async function turn(): Promise<void> {
   }
 }
 
+waits('a flush that comes while others are answered wakes who still waits', async () => {
+  const memory = createJournalMemory(PAGE_BYTES)
+  const pending = new DurableWaits(memory)
+  const flush = (pages: number) => {
+    Atomics.store(memory.words, Word.durablePages, pages)
+    ring(memory.words, Word.flushed)
+  }
+  const answered: number[] = []
+  const add = (pages: number, then: () => void) => {
+    const release = () => {
+      answered.push(pages)
+      then()
+    }
+    pending.add(pages, release, () => answered.push(-pages))
+  }
+  add(1, () => flush(2)) // the durable mark has been looked at by then
+  add(2, () => undefined)
+  flush(1)
+  for (let round = 0; round < 20 && answered.length < 2; round += 1) await turn()
+  assert.equal(answered, [1, 2])
+})
+
 waits.run()
