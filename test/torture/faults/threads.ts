@@ -16,7 +16,7 @@ const INSPECTED_MS = 300
 const FOLLOWED = 'shared 0'
 
 /**
- * How a thread ends: by its own exit, by a defect that nobody catches, without memory. A thread that
+ * How a thread ends: by its own exit, by a defect that nobody catches, without memory. One that
  * never returns to its event loop meets it at its next look at shared memory.
  */
 const ENDS = {
