@@ -195,7 +195,7 @@ export class Subscription implements Follower {
     }
   }
 
-  /** Returns the limit for the next page: a smaller one where the records were too long together. */
+  /** Returns the limit for the next page: smaller where the records were too long together. */
   async #sendPage(sink: Sink, limit: number, lease: Lease): Promise<number> {
     const page = await this.#readPage(sink.format, limit)
     assert(page.count > 0, 'what a feed has announced can be read')
