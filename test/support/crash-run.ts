@@ -169,11 +169,15 @@ function check(run: Run, shard: SimulatedShard): void {
   checkTransactions(ledgers.values())
 }
 
-function readBack({ isSigned }: Run, shard: SimulatedShard, name: string) {
+/** @throws DiskError when the disk failed under the read, which readers answer by name */
+function readBack({ isSigned, disk }: Run, shard: SimulatedShard, name: string) {
+  const { faultHits } = disk
   try {
     return shard.show(name, isSigned ? 'genesis' : 'links')
   } catch (error) {
-    if (error instanceof StoreError) assert.unreachable(`${name}: ${error.message}`)
+    if (!(error instanceof StoreError)) throw error
+    if (disk.faultHits > faultHits) throw new DiskError('EIO', 'read', name, error)
+    error.message = `${name}: ${error.message}`
     throw error
   }
 }

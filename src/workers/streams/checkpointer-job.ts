@@ -1,3 +1,4 @@
+import { StoreError } from '../../shared/errors.ts'
 import type {
   CheckpointerJob,
   CheckpointerResult,
@@ -46,8 +47,9 @@ export function* jobSteps(
       }
     }
   } catch (error) {
-    if (!(error instanceof DiskError)) throw error
-    return failure(job, error, writer.damage)
+    const diskError = diskErrorOf(error)
+    if (diskError === undefined) throw error
+    return failure(job, diskError, writer.damage)
   }
 }
 
@@ -72,7 +74,14 @@ function asNotes(act: () => void): string[] {
     act()
     return []
   } catch (error) {
-    if (error instanceof DiskError) return [error.message]
-    throw error
+    const diskError = diskErrorOf(error)
+    if (diskError === undefined) throw error
+    return [diskError.message]
   }
+}
+
+/** The disk's failure, also where what reads segments has made an answer to clients of it. */
+function diskErrorOf(error: unknown): DiskError | undefined {
+  const cause = error instanceof StoreError ? error.cause : error
+  return cause instanceof DiskError ? cause : undefined
 }
