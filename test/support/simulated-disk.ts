@@ -13,6 +13,7 @@ import {
   restart,
   SECTOR_BYTES,
 } from './simulated-inode.ts'
+import { applyChange, isWithin, type Move, type NameChange } from './simulated-names.ts'
 
 // A disk with two faces: what the process sees (the page cache) and what would be there after the
 // power fails (the media). Between the two lies, per sector, every content since the last sync; a
@@ -30,18 +31,6 @@ export type DiskDefects = {
   readonly noSync?: boolean
   /** A directory sync that does nothing. */
   readonly noDirectorySync?: boolean
-}
-
-type Move = { readonly from: string; readonly to: string }
-
-/** What one operation did to names: happens whole, or not at all. */
-type NameChange = {
-  readonly directory: string
-  readonly names: readonly (readonly [path: string, inode: Inode | undefined])[]
-  /** The directory that was renamed. */
-  readonly moved?: Move
-  /** The directory that was made. */
-  readonly made?: string
 }
 
 export class SimulatedDisk implements Disk {
@@ -396,15 +385,4 @@ function assertAligned(source: Buffer, position: number): void {
     'a direct write is aligned',
   )
   assert(source.buffer instanceof SharedArrayBuffer, 'a direct write is from aligned memory')
-}
-
-function isWithin(path: string, directory: string | undefined): boolean {
-  return path === directory || (directory !== undefined && path.startsWith(`${directory}/`))
-}
-
-function applyChange(names: Map<string, Inode>, change: NameChange): void {
-  for (const [path, inode] of change.names) {
-    if (inode === undefined) names.delete(path)
-    else names.set(path, inode)
-  }
 }

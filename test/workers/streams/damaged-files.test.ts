@@ -1,8 +1,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { decodeManifest } from '../../../src/shared/format/manifest.ts'
+import { decodeManifest, encodeManifest } from '../../../src/shared/format/manifest.ts'
 import { indexPath, manifestPath, segmentPath } from '../../../src/shared/format/paths.ts'
 import { DiskError, type FileMode } from '../../../src/workers/disk/disk.ts'
+import { replaceFile } from '../../../src/workers/disk/files.ts'
 import { Random } from '../../support/random.ts'
 import { SimulatedDisk } from '../../support/simulated-disk.ts'
 import { Clock, SimulatedShard } from '../../support/simulated-shard.ts'
@@ -118,7 +119,7 @@ damaged('a segment that was cut short is named from there, and its stream goes o
   assertOthersGoOn(store)
 })
 
-for (const how of ['damaged', 'missing', 'unreadable'] as const) {
+for (const how of ['damaged', 'missing', 'unreadable', 'of another stream'] as const) {
   damaged(`a manifest that is ${how} is built again from the segments`, () => {
     const store = stored(60)
     const { shard, disk, directory } = store
@@ -126,6 +127,9 @@ for (const how of ['damaged', 'missing', 'unreadable'] as const) {
     const before = decodeManifest(disk.content(path))
     if (how === 'damaged') disk.content(path).fill(0x20, 3, 9)
     if (how === 'missing') disk.remove(path)
+    if (how === 'of another stream' && before !== undefined) {
+      replaceFile(disk, path, encodeManifest({ ...before, streamId: 'ab'.repeat(16), sealed: [] }))
+    }
     if (how === 'unreadable') disk.fail(/manifest\.json$/, 'EIO')
     append(shard, 'a', 20)
     shard.settle()
