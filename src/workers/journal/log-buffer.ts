@@ -238,12 +238,14 @@ export class LogBuffer {
     ring(words, Word.sealed) // the flusher leaves
   }
 
-  /** The file to prepare now, if any: the current one is half full, or an oversize block waits. */
+  /** The file to prepare now, if any: the current one is half full, or a block waits for it. */
   get fileWanted(): FileWanted | undefined {
     const { number, firstLsn, capacity } = this.#file
     const enough = this.#next !== undefined && this.#next.capacity >= this.#capacityWanted
     const early = this.#position - PAGE_BYTES < capacity / 2
-    if (enough || (early && this.#capacityWanted === this.#fileCapacity)) return undefined
+    // A block of more than half a file may find no room in a file that is less than half full.
+    const isAwaited = this.#awaitsFile || this.#capacityWanted > this.#fileCapacity
+    if (enough || (early && !isAwaited)) return undefined
     return { number: number + 1, firstLsn: firstLsn + capacity, capacity: this.#capacityWanted }
   }
 

@@ -57,6 +57,14 @@ log('there is no room while both slots are busy, and again when one is free', ()
   assert.ok(buffer.reserve(10))
 })
 
+log('a block that finds no room in a file less than half full has the next one prepared', () => {
+  const { buffer } = open()
+  fill(buffer)
+  assert.is(buffer.fileWanted, undefined)
+  assert.is(buffer.reserve(CAPACITY - 2 * BLOCK_HEADER_BYTES), undefined)
+  assert.is(buffer.fileWanted?.capacity, CAPACITY)
+})
+
 log('a frame that does not fit seals the slot and goes to the other', () => {
   const { buffer, memory } = open()
   buffer.reserve(7000)
