@@ -17,13 +17,14 @@ export type OnAhead = (message: string, aheadSeconds: number) => void
  * The clock that retention by age and the producers' expiry go by. It follows the system's clock,
  * but a step forward of that would trim whole streams and forget producers. So it advances within
  * a minute of running time by at most two, and counts a larger step as the running time alone.
- * It never goes back; the system's clock, when it does, is waited for.
+ * When the system's clock goes back it goes back too: the times of new records are that clock's,
+ * and to a later one they would be old at once. What it has reached once it may reach again.
  */
 export class TrustedClock {
   readonly #environment: Environment
   readonly #onAhead: OnAhead
-  /** µs since 1970. */
-  #now: number
+  /** How far the clock has come at most, µs since 1970. */
+  #reached: number
   #window: { readonly startMs: number; readonly startMicros: number }
   #isAhead = false
 
@@ -32,9 +33,9 @@ export class TrustedClock {
     this.#environment = environment
     this.#onAhead = onAhead
     const wall = environment.nowMicros()
-    this.#now = resumed(wall, lastMicros ?? wall)
-    this.#window = { startMs: environment.monotonicMs(), startMicros: this.#now }
-    if (this.#now !== wall) this.#noteAhead(wall - this.#now, 'at the start')
+    this.#reached = resumed(wall, lastMicros ?? wall)
+    this.#window = { startMs: environment.monotonicMs(), startMicros: this.#reached }
+    if (this.#reached !== wall) this.#noteAhead(wall - this.#reached, 'at the start')
   }
 
   /** µs since 1970. */
@@ -46,11 +47,11 @@ export class TrustedClock {
     const isAhead = wall > running + AHEAD_MICROS_MAX
     if (isAhead && !this.#isAhead) this.#noteAhead(wall - running, 'while the service ran')
     this.#isAhead = isAhead
-    this.#now = Math.max(this.#now, isAhead ? running : wall)
+    this.#reached = Math.max(this.#reached, isAhead ? running : wall)
     if (nowMs - startMs >= WINDOW_MS) {
-      this.#window = { startMs: nowMs, startMicros: this.#now }
+      this.#window = { startMs: nowMs, startMicros: this.#reached }
     }
-    return this.#now
+    return Math.min(this.#reached, wall)
   }
 
   #noteAhead(micros: number, when: string): void {

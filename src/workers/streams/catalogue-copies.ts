@@ -120,6 +120,27 @@ export function* appendToCatalogue(
   }
 }
 
+/**
+ * Cuts what an earlier try left behind `position`, durably. A try that failed between the two
+ * copies leaves a whole commit in one of them, and a start would believe it. So it goes before the
+ * segments that it names are written again.
+ */
+export function* cutUncommitted(disk: Disk, shard: number, position: number): Steps<void> {
+  const files: number[] = []
+  try {
+    for (const path of cataloguePaths(shard)) {
+      if (!disk.exists(path)) continue
+      if (withFile(disk, path, 'read', file => disk.size(file)) <= position) continue
+      const file = disk.open(path, 'update')
+      files.push(file)
+      disk.truncate(file, position)
+    }
+    if (files.length > 0) yield { files, directories: [] }
+  } finally {
+    for (const file of files) disk.close(file)
+  }
+}
+
 /** Opens a copy for what comes at `position`; one that has less is made anew from the other one. */
 function openAt(disk: Disk, path: string, position: number, other: string): number {
   const hasAll =

@@ -36,7 +36,7 @@ import { readWhole, removeTree, writeFully } from '../disk/files.ts'
 import { OpenFiles } from '../disk/open-files.ts'
 import type { Steps } from '../disk/sync-steps.ts'
 import { freeJournalFiles } from '../journal/journal-files.ts'
-import { appendToCatalogue, compactCatalogue } from './catalogue-copies.ts'
+import { appendToCatalogue, compactCatalogue, cutUncommitted } from './catalogue-copies.ts'
 import { rebuildSealed } from './manifest-rebuild.ts'
 import { makeStreamDirectory, setAside } from './missing-files.ts'
 import { Removal } from './removal.ts'
@@ -49,6 +49,8 @@ import { type LostRange, type SegmentTarget, SegmentWriter } from './segment-wri
 //   3. the catalogue gets the new extents and the commit; synced. From here the checkpoint holds
 //   4. deleted streams' files and journal files below the checkpoint go
 //   5. trimmed segments go, by a job of their own: reads planned before the commit may want them
+//
+// A try that failed in the middle of 3 is cut from the catalogue before anything else.
 //
 // A crash before 3 leaves bytes past the extents of the last commit, which the journal writes
 // again, and manifests that may name segments past them, which count for nothing. So a manifest
@@ -85,6 +87,7 @@ export class CheckpointWriter implements Findings {
 
   /** @throws DiskError; the checkpoint does not hold then, unless it came from a sync */
   *run(job: CheckpointJob): Steps<CheckpointDone> {
+    yield* cutUncommitted(this.#disk, this.#shard, job.catalogueBytes)
     const extents: number[] = []
     const trimPoints = new Map<number, StoredTrimPoint>()
     const entries: Buffer[] = job.removed.map(({ streamId }) => encodeRemovedEntry(streamId))

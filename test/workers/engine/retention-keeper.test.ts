@@ -54,6 +54,16 @@ keeper('a system clock that jumps forward trims nothing, after a restart neither
   assert.is(again.show('s').firstOffset, 300) // once they are as old in running time
 })
 
+keeper('a system clock that was put back trims no record that is new', () => {
+  const { shard, clock } = open({ maxAgeSeconds: 80 })
+  shard.settle()
+  clock.jump(-600_000)
+  append(shard, 20)
+  clock.pass(10_000)
+  shard.settle()
+  assert.is(shard.show('s').bodies.length, 20)
+})
+
 keeper('a count of records keeps at least as many', () => {
   const { shard } = open({ maxRecords: 250 })
   append(shard, 1000)

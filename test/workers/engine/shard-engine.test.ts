@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { MutationResult } from '../../../src/shared/protocol/shard.ts'
+import type { MutationResult, ShardOptions } from '../../../src/shared/protocol/shard.ts'
 import { Random } from '../../support/random.ts'
 import { SimulatedDisk } from '../../support/simulated-disk.ts'
 import { Clock, SIMULATED_OPTIONS, SimulatedShard } from '../../support/simulated-shard.ts'
@@ -112,6 +112,19 @@ engine('a system clock that jumps forward forgets no producer', () => {
   assert.equal([results.length, shard.read('s')], [1, ['once']])
 })
 
+engine('a system clock that was put back forgets no producer that is new', () => {
+  const { shard, clock } = open({ producerExpirySeconds: 60 })
+  shard.settle()
+  clock.jump(-600_000)
+  const producer = { id: 'p', epoch: 1, seq: 0 }
+  const results: MutationResult[] = []
+  for (let tries = 0; tries < 2; tries += 1) {
+    shard.append('s', ['once'], result => results.push(result), { producer })
+    shard.settle()
+  }
+  assert.equal([results.length, shard.read('s')], [2, ['once']])
+})
+
 engine('an idle shard commits its clock, so that a start knows how long it was down', () => {
   const { shard, disk, random, clock } = open()
   append(shard, 's', ['one'])
@@ -133,11 +146,12 @@ function turnOf(shard: SimulatedShard, clock: Clock): void {
   shard.runJob()
 }
 
-function open() {
+function open(changes: Partial<ShardOptions> = {}) {
   const random = new Random(1)
   const disk = new SimulatedDisk(random)
   const clock = new Clock()
-  return { random, disk, clock, shard: new SimulatedShard(disk, random, clock) }
+  const options = { ...SIMULATED_OPTIONS, ...changes }
+  return { random, disk, clock, shard: new SimulatedShard(disk, random, clock, options) }
 }
 
 /** Appends; the results come into the array as they are settled. */

@@ -1,6 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { manifestPath } from '../../../src/shared/format/paths.ts'
+import { catalogueCopyPath, manifestPath } from '../../../src/shared/format/paths.ts'
+import { DiskError, type FileMode } from '../../../src/workers/disk/disk.ts'
 import { Random } from '../../support/random.ts'
 import { directoriesOf, directoryOf } from '../../support/stream-directory.ts'
 import { Crash, SimulatedDisk } from '../../support/simulated-disk.ts'
@@ -82,6 +83,48 @@ checkpoint('a checkpoint frees the journal files below it', () => {
   const files = disk.paths().filter(path => path.endsWith('.wal'))
   assert.ok(files.length <= 2, files.join(' '))
 })
+
+checkpoint('a commit that only one catalogue took names no segments that are written again', () => {
+  for (let steps = 0, crashes = 0; ; steps += 1) {
+    const disk = new HalfCatalogueDisk(new Random(steps))
+    const clock = new Clock()
+    const shard = new SimulatedShard(disk, new Random(2), clock)
+    append(shard, 'x', 3)
+    shard.settle()
+    append(shard, 'x', 7)
+    append(shard, 'y', 2)
+    disk.isFailing = true
+    const hasEnded = !isCrash(() => {
+      for (; disk.isFailing; clock.pass(300), shard.advance()) shard.runJob()
+      disk.crashAt = disk.operations + steps
+      shard.settle()
+    })
+    if (steps % 2 === 0) disk.cutPower()
+    else disk.kill()
+    const next = new SimulatedShard(disk, new Random(3), new Clock())
+    assert.equal([next.read('x').length, next.read('y').length], [10, 2], `step ${steps}`)
+    if (hasEnded) return assert.ok(crashes > 10)
+    crashes += 1
+  }
+})
+
+/** Fails a write to the second catalogue, once. */
+class HalfCatalogueDisk extends SimulatedDisk {
+  isFailing = false
+  #copy: number | undefined
+
+  override open(path: string, mode: FileMode): number {
+    const file = super.open(path, mode)
+    if (path === catalogueCopyPath(0)) this.#copy = file
+    return file
+  }
+
+  override write(file: number, source: Buffer, position: number): number {
+    if (!this.isFailing || file !== this.#copy) return super.write(file, source, position)
+    this.isFailing = false
+    throw new DiskError('EIO', 'write', catalogueCopyPath(0))
+  }
+}
 
 function open() {
   const disk = new SimulatedDisk(new Random(1))
