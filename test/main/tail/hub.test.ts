@@ -137,6 +137,7 @@ hub('subscribers who take nothing hold no more than their budget together', asyn
   })
   for (const { offsets } of sinks) assert.is(offsets.length, 20)
   assert.equal([budget.used, budget.waiting], [0, 0])
+  hub.close() // or their heartbeats would keep this process
 })
 
 async function followUnevenly(seed: number): Promise<void> {
