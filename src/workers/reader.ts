@@ -67,9 +67,13 @@ function serve(request: ReaderRequest): ReaderReply {
     }
     case 'read': {
       const { plan } = request
-      const { selection, staleIndex, ...proof } = readStream(disk, plan, request.request)
+      const { selection, staleIndex, isManifestStale, ...proof } = readStream(
+        disk,
+        plan,
+        request.request,
+      )
       const page = pageOf(plan, selection, request.request, proof)
-      return { kind: 'page', page, staleIndex }
+      return { kind: 'page', page, staleIndex, isManifestStale }
     }
     case 'verify':
       return {

@@ -52,6 +52,8 @@ function serve(request: ShardRequest): unknown {
       return open().unwatch(request.watch)
     case 'reindex':
       return open().reindex(request)
+    case 'relist':
+      return open().relist(request.stream, request.streamId)
     case 'stats':
       return open().engine.stats()
     case 'begin':

@@ -311,7 +311,7 @@ export class SimulatedShard {
   show(stream: string, verify: ReadVerify = 'genesis'): ShownStream {
     const plan = this.#plan(stream)
     if (plan === undefined) return { firstOffset: 0, bodies: [], isClosed: false }
-    const { selection } = readStream(this.disk, plan, {
+    const { selection, isManifestStale } = readStream(this.disk, plan, {
       from: 'start',
       direction: 'forward',
       limit: 1e9,
@@ -319,6 +319,7 @@ export class SimulatedShard {
       verify,
       encoding: 'json',
     })
+    if (isManifestStale) this.#engine?.relist(stream, plan.streamId)
     const bodies = selection.records.map(located => {
       const { bytes, record } = expandRecord(located)
       return bytes.utf8Slice(record.bodyAt, record.bodyEnd)

@@ -216,12 +216,17 @@ export class ShardedStore implements StreamStore {
       const lastHash = lastHashOf(plan, selection, request, () => undefined)
       return pageOf(plan, selection, request, { lastHash })
     }
-    const { page, staleIndex } = await this.#whileTrimmed(stream, range, plan, current =>
-      this.#readers.read(current, request, signal),
+    const { page, staleIndex, isManifestStale } = await this.#whileTrimmed(
+      stream,
+      range,
+      plan,
+      current => this.#readers.read(current, request, signal),
     )
+    const { streamId } = plan
+    const owner = this.#owner(stream)
+    if (isManifestStale) await owner.query({ kind: 'relist', stream, streamId })
     if (staleIndex !== undefined) {
-      const { streamId } = plan
-      await this.#owner(stream).query({ kind: 'reindex', stream, streamId, ...staleIndex })
+      await owner.query({ kind: 'reindex', stream, streamId, ...staleIndex })
     }
     return page
   }

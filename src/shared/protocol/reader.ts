@@ -67,7 +67,13 @@ export type ReaderReply =
       readonly signingKey: string
       readonly keyId: string
     }
-  | { readonly kind: 'page'; readonly page: ReadPage; readonly staleIndex: StaleIndex | undefined }
+  | {
+      readonly kind: 'page'
+      readonly page: ReadPage
+      readonly staleIndex: StaleIndex | undefined
+      /** Whether the manifest did not name the segments that were read. */
+      readonly isManifestStale: boolean
+    }
   | { readonly kind: 'verified'; readonly report: VerifyReport }
   | { readonly kind: 'checkpoints'; readonly page: CheckpointPage }
   | {

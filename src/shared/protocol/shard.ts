@@ -184,6 +184,9 @@ export type ReadPlan = {
     readonly nextOffset: number
     readonly chainHead: string
     readonly recordHash: string
+    readonly lastTimestamp: number
+    readonly recordBytes: number
+    readonly firstSegment: number
     readonly segment: number
     readonly segmentFirstOffset: number
     readonly segmentBytes: number
@@ -237,6 +240,13 @@ export type ShardRequest =
       readonly segment: number
       readonly firstOffset: number
       readonly bytes: number
+    }
+  /** Has the manifest written anew. */
+  | {
+      readonly kind: 'relist'
+      readonly stream: string
+      /** 16 bytes as latin1 */
+      readonly streamId: string
     }
   | { readonly kind: 'stats' }
   /** To a shard that waits for room; answered as `open` is. */

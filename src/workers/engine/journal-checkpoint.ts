@@ -89,6 +89,11 @@ export class JournalCheckpoint {
     this.#dirty.add(log)
   }
 
+  noteManifestStale(log: StreamLog): void {
+    log.manifestStale = true
+    this.#dirty.add(log)
+  }
+
   noteDeleted(log: StreamLog): void {
     this.#dirty.delete(log)
     this.#removed.add(log)

@@ -17,29 +17,20 @@ import { concatFrames } from './watchers.ts'
 export function planRead(found: StreamLog | undefined, range: ReadRange): ReadPlan {
   const log = existing(found)
   const { low, high, since } = resolve(log, range)
-  const { nextOffset, chainHead, recordHash, position } = log.stored
-  const { segment, segmentFirstOffset, segmentBytes } = log.stored
+  const { trimPoint, position, ...stored } = log.stored
   return {
     stream: log.name,
     streamId: log.id,
     closed: log.durableState !== 'open',
     firstOffset: log.durableFirstOffset,
-    trimPoint: log.stored.trimPoint,
+    trimPoint,
     nextOffset: log.durableNextOffset,
     chainHead: log.durableChainHead,
     recordHash: log.durableRecordHash,
     low,
     high,
     since,
-    stored: {
-      nextOffset,
-      chainHead,
-      recordHash,
-      segment,
-      segmentFirstOffset,
-      segmentBytes,
-      endsWithCheckpoint: endsWithCheckpoint(position, nextOffset),
-    },
+    stored: { ...stored, endsWithCheckpoint: endsWithCheckpoint(position, stored.nextOffset) },
     tail: copyTail(log, low, high, range),
   }
 }

@@ -4,8 +4,9 @@ import { BlockFlag } from '../../shared/format/block.ts'
 import { IDLE_SEAL_MS } from '../../shared/limits.ts'
 import { ring } from '../../shared/memory/doorbell.ts'
 import { FailureCode, Word } from '../../shared/memory/journal-memory.ts'
-import type { CheckpointerResult, Findings } from '../../shared/protocol/checkpointer.ts'
+import type { CheckpointerResult } from '../../shared/protocol/checkpointer.ts'
 import type { Mutation, MutationResult, ShardStats } from '../../shared/protocol/shard.ts'
+import { Announcements } from './announcements.ts'
 import { DirectAppends, NO_ROOM, NOT_STORED } from './direct-appends.ts'
 import { DurableCommits } from './durable-commits.ts'
 import type { EngineParts } from './engine-parts.ts'
@@ -42,6 +43,7 @@ export class ShardEngine {
   readonly #directs: DirectAppends
   readonly #retention: RetentionKeeper
   readonly #commits: DurableCommits
+  readonly #news: Announcements
   #stage: Stage = 'running'
   #stopped: (() => void)[] = []
   readonly #failures = new WriteBackFailures()
@@ -51,11 +53,11 @@ export class ShardEngine {
   /** When the last data block became durable; undefined when an idle seal has vouched for it. */
   #unsealedSinceMs: number | undefined
   #appliedLsn = 0
-  #announced = 'ready'
   #mayStopDirty = false
 
   constructor(parts: EngineParts) {
     this.#parts = parts
+    this.#news = new Announcements(parts.emit)
     this.#watchers = new Watchers(parts.emit)
     this.#seals = new SealPolicy(parts.options)
     this.#space = new SpaceGuard(parts.freeBytes, parts.options.diskReserveBytes)
@@ -103,6 +105,15 @@ export class ShardEngine {
     this.#watchers.remove(watch)
   }
 
+  /** Has a stream's manifest written anew by the next checkpoint. */
+  relist(stream: string, streamId: string): void {
+    const { table, checkpoint, environment } = this.#parts
+    const log = table.durable(stream)
+    if (log?.id !== streamId) return
+    checkpoint.noteManifestStale(log)
+    this.#dirtySinceMs ??= environment.monotonicMs()
+  }
+
   stats(): ShardStats {
     const [queue, directs, retention] = [this.#queue, this.#directs, this.#retention]
     return statsOf(this.#parts, { queue, directs, retention, commits: this.#commits })
@@ -131,7 +142,7 @@ export class ShardEngine {
     }
     const isBlocked = Atomics.load(memory.words, Word.blocked) === 1
     this.#space.check(now, isBlocked)
-    this.#announce()
+    this.#news.announce(this.#space.isFull, this.#failures.areOther)
     if (this.#stage === 'running') this.#retention.advance(now)
     this.#wantCheckpoint(now)
     this.#queue.drain(now, commit => this.#commits.push(commit))
@@ -189,7 +200,7 @@ export class ShardEngine {
         this.#nextFile.onPrepared(result.file, result.isReused)
         break
       case 'checkpoint':
-        this.#tell(result)
+        this.#news.tell(result)
         this.#parts.arena.freeThrough(this.#parts.checkpoint.finish(result, this.#retention))
         // Whoever plans a read from here on does not want them.
         if (result.trimmed.length > 0) {
@@ -200,11 +211,11 @@ export class ShardEngine {
           : undefined
         break
       case 'store':
-        this.#tell(result)
+        this.#news.tell(result)
         this.#directs.onStored(result.id, result.extent)
         break
       case 'release':
-        this.#tell(result)
+        this.#news.tell(result)
         this.#retention.noteRemoved(result.segments)
         break
       case 'retention':
@@ -212,7 +223,7 @@ export class ShardEngine {
         break
       case 'reindex':
       case 'index':
-        this.#tell(result)
+        this.#news.tell(result)
         break
       case 'failed':
         this.#onJobFailed(result)
@@ -263,17 +274,6 @@ export class ShardEngine {
     this.#seals.reset()
   }
 
-  /** Tells the front end when appends begin or cease to be refused, and that jobs fail. */
-  #announce(): void {
-    const isFull = this.#space.isFull
-    const state = isFull ? 'disk_full' : 'ready'
-    const failing = this.#failures.areOther ? WRITE_BACK_FAILING : ''
-    const detail = isFull ? 'no room on the disk, or no file can be opened' : failing
-    if (this.#announced === state + detail) return
-    this.#announced = state + detail
-    this.#parts.emit({ kind: 'state', state, detail })
-  }
-
   get #isCheckpointHeld(): boolean {
     const { checkpoint, buffer, ledger } = this.#parts
     const isNeeded = ledger.needsJournalBelow(buffer.durable.endLsn) || this.#directs.isRunning
@@ -320,26 +320,16 @@ export class ShardEngine {
     if (buffer.seal(BlockFlag.IdleSeal)) this.#unsealedSinceMs = undefined
   }
 
-  /** Says what a job met and went on with. */
-  #tell({ damage = [], notes = [] }: Partial<Findings>): void {
-    for (const one of damage) this.#parts.emit({ kind: 'damage', damage: one })
-    for (const reason of notes) this.#log('error', WENT_ON, { reason })
-  }
-
-  #log(level: 'warn' | 'error', message: string, fields: Record<string, string>): void {
-    this.#parts.emit({ kind: 'log', level, message, fields })
-  }
-
   /** Only a failed sync ends the shard: any other failed call leaves what the job began undone. */
   #onJobFailed(result: Extract<CheckpointerResult, { kind: 'failed' }>): void {
     if (result.final) return this.fail(FailureCode.Checkpoint, result.reason)
     const { checkpoint, environment } = this.#parts
     const { job, reason, isForSpace, id } = result
-    this.#tell(result)
+    this.#news.tell(result)
     const now = environment.monotonicMs()
     if (this.#failures.note(job, { reason, isForSpace }, now)) {
       const message = `the ${job} job of the write-back failed`
-      this.#log(isForSpace ? 'warn' : 'error', message, { reason })
+      this.#news.log(isForSpace ? 'warn' : 'error', message, { reason })
     }
     if (job === 'prepare') this.#nextFile.abandon()
     if (job === 'retention') this.#retention.abandon()
@@ -383,8 +373,6 @@ export class ShardEngine {
   }
 }
 
-const WENT_ON = 'the write-back met a fault and went on'
-const WRITE_BACK_FAILING = 'the write-back fails and is tried again'
 const SHUTTING_DOWN = new StoreError('shutting_down', 'no new work is taken')
 const SHARD_FAILED = new StoreError('shard_failed', 'the shard stopped after a failure', {
   outcome: 'not_applied',

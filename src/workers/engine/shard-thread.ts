@@ -180,6 +180,12 @@ export class Shard {
     this.#post({ kind: 'reindex', directory, segment, firstOffset, bytes })
   }
 
+  /** A shard that only reads writes no manifest. */
+  relist(stream: string, streamId: string): void {
+    this.#engine?.relist(stream, streamId)
+    this.#setTimer()
+  }
+
   async stop(): Promise<void> {
     const stopped = this.#engine?.stop()
     this.#setTimer()

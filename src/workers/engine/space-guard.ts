@@ -1,3 +1,5 @@
+import { DiskError } from '../disk/disk.ts'
+
 /** How often free space is asked for while appends come. */
 const CHECK_MS = 250
 
@@ -27,8 +29,13 @@ export class SpaceGuard {
     this.#flusherBlocked = flusherBlocked
     if (nowMs - this.#checkedMs < CHECK_MS) return
     this.#checkedMs = nowMs
-    const free = this.#freeBytes()
-    this.#isLow = free < (this.#isLow ? 2 * this.#reserveBytes : this.#reserveBytes)
+    const reserve = this.#isLow ? 2 * this.#reserveBytes : this.#reserveBytes
+    try {
+      this.#isLow = this.#freeBytes() < reserve
+    } catch (error) {
+      // Not told: as it was when it was. Where room is out, writing says so.
+      if (!(error instanceof DiskError)) throw error
+    }
   }
 
   /** @param failForSpace whether some job that is tried again last failed for want of room */

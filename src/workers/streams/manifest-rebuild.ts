@@ -13,7 +13,7 @@ import {
 } from '../../shared/format/record.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
 import { readFully, withFile } from '../disk/files.ts'
-import { scanEntries } from './offset-index.ts'
+import { lookUp, scanEntries } from './offset-index.ts'
 import type { LostRange } from './segment-writer.ts'
 
 // A manifest holds nothing that the segments do not: where one is lost, its list of sealed segments
@@ -27,6 +27,20 @@ export type RebuiltSegments = {
   readonly lost: LostRange[]
 }
 
+/** How far a stream's segments reach. */
+export type SegmentsEnd = Pick<
+  StreamEntry,
+  | 'streamId'
+  | 'trimPoint'
+  | 'firstSegment'
+  | 'segment'
+  | 'segmentFirstOffset'
+  | 'segmentBytes'
+  | 'recordBytes'
+  | 'chainHead'
+  | 'lastTimestamp'
+>
+
 /** What a segment's file says of it. */
 type Found = {
   readonly number: number
@@ -37,8 +51,14 @@ type Found = {
   readonly seal: Omit<SegmentRange, 'number' | 'firstOffset' | 'bytes'> | undefined
 }
 
-/** @param entry as it stands in the catalogue: how far the segments reach */
-export function rebuildSealed(disk: Disk, directory: string, entry: StreamEntry): RebuiltSegments {
+/** Returns the header at a byte position, where one is. */
+type ViewAt = (at: number) => RecordView | undefined
+
+/**
+ * @param entry as it stands in the catalogue
+ * @throws DiskError where no file can be opened for want of descriptors
+ */
+export function rebuildSealed(disk: Disk, directory: string, entry: SegmentsEnd): RebuiltSegments {
   const { firstSegment, segment, streamId } = entry
   const all = Array.from({ length: segment - firstSegment + 1 }, (_, at) =>
     inspect(disk, directory, firstSegment + at, streamId),
@@ -61,7 +81,7 @@ export function rebuildSealed(disk: Disk, directory: string, entry: StreamEntry)
 }
 
 /** Where a segment ends that does not say so itself: where the next one that can be read begins. */
-function endOf(next: readonly Found[], entry: StreamEntry): NonNullable<Found['seal']> {
+function endOf(next: readonly Found[], entry: SegmentsEnd): NonNullable<Found['seal']> {
   const first = next.find(found => found.first !== undefined)?.first
   const isAtHead = first === undefined && entry.segmentBytes === 0
   const chainHead = isAtHead ? entry.chainHead : (first?.previousHash ?? '')
@@ -77,7 +97,7 @@ function endOf(next: readonly Found[], entry: StreamEntry): NonNullable<Found['s
 function withBytes(
   sealed: readonly SegmentRange[],
   all: readonly Found[],
-  { recordBytes, segmentBytes }: StreamEntry,
+  { recordBytes, segmentBytes }: SegmentsEnd,
 ): SegmentRange[] {
   const missing = all.findIndex(({ bytes }) => bytes === undefined)
   const known = sealed.reduce((sum, { bytes }) => sum + bytes, segmentBytes)
@@ -101,24 +121,40 @@ function inspect(disk: Disk, directory: string, number: number, streamId: string
       const isSeal = record && decodeCheckpointBody(content, record)?.isLastOfSegment === true
       if (!isSeal) return { number, bytes, first: view(0), seal: undefined }
       const chainHead = latin1ToHex(chainHashOf(streamId, content, record))
-      const entries = scanEntries(disk, directory, number, bytes)
-      const data = lastData(view, entries, record)
+      const first = view(0)
+      const position = lastPosition(disk, directory, number, bytes, first, view, record.offset - 1)
+      const data = lastData(view, position, record)
       const seal = { nextOffset: record.offset, chainHead, ...data }
-      return { number, bytes, first: view(0), seal }
+      return { number, bytes, first, seal }
     })
   } catch (error) {
-    if (!(error instanceof DiskError) || error.isSync) throw error
+    if (!(error instanceof DiskError) || error.isSync || error.isForSpace) throw error
     return { number, bytes: undefined, first: undefined, seal: undefined }
   }
 }
 
+/** Where the last data record is: by the index, where that is right, else by all of the segment. */
+function lastPosition(
+  disk: Disk,
+  directory: string,
+  number: number,
+  bytes: number,
+  first: RecordView | undefined,
+  view: ViewAt,
+  offset: number,
+): number {
+  const indexed =
+    first === undefined ? undefined : lookUp(disk, directory, number, offset - first.offset)
+  if (indexed !== undefined && view(indexed)?.offset === offset) return indexed
+  return entryPosition(scanEntries(disk, directory, number, bytes).at(-1) ?? 0)
+}
+
 /** What the last data record before the checkpoint `seal` says, as far as it can be found. */
 function lastData(
-  view: (at: number) => RecordView | undefined,
-  entries: readonly number[],
+  view: ViewAt,
+  position: number,
   seal: RecordView,
 ): Pick<SegmentRange, 'recordHash' | 'lastTimestamp'> {
-  const position = entryPosition(entries.at(-1) ?? 0)
   const data = view(position)
   const next = data?.offset === seal.offset - 1 ? view(position + data.end) : undefined
   if (data === undefined || next === undefined) {

@@ -32,6 +32,7 @@ export type StreamRead = {
   /** Records of the page below this offset are under a checked signature. */
   readonly signedThrough?: number
   readonly staleIndex: SegmentReader['staleIndex']
+  readonly isManifestStale: boolean
 }
 
 type Bounds = { readonly low: number; readonly high: number }
@@ -45,7 +46,8 @@ export function readStream(disk: Disk, plan: ReadPlan, request: ReadRequest): St
   const bounds = range(reader, plan, request)
   const proved = prove(disk, reader, plan, bounds, request)
   const lastHash = lastHashOf(plan, proved.selection, request, lookUp)
-  return { ...proved, lastHash, staleIndex: reader.staleIndex }
+  const { staleIndex, isManifestStale } = reader
+  return { ...proved, lastHash, staleIndex, isManifestStale }
 }
 
 function prove(

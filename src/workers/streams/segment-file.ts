@@ -1,4 +1,3 @@
-import { StoreError } from '../../shared/errors.ts'
 import {
   claimedRecordBytes,
   decodeRecord,
@@ -39,7 +38,7 @@ export class SegmentFile {
 
   /**
    * @param bytes of the segment that count
-   * @throws StoreError overloaded where the process has no file descriptor left
+   * @throws DiskError where the process has no file descriptor left
    */
   constructor(disk: Disk, path: string, bytes: number) {
     this.#disk = disk
@@ -49,8 +48,7 @@ export class SegmentFile {
       this.available = Math.min(bytes, disk.size(this.#file))
       if (this.available < bytes) this.fault = 'the segment is cut'
     } catch (error) {
-      if (!(error instanceof DiskError)) throw error
-      if (error.isForSpace) throw new StoreError('overloaded', 'too many files are open', {}, error)
+      if (!(error instanceof DiskError) || error.isForSpace) throw error
       this.available = 0
       const isMissing = error.code === 'ENOENT' || error.code === 'ENOTDIR'
       this.fault = isMissing ? 'its segment is missing' : 'its segment cannot be opened'

@@ -3,7 +3,6 @@ import { chainHashOf } from '../../shared/format/chain.ts'
 import { CHECKPOINT_RECORD_BYTES } from '../../shared/format/checkpoint.ts'
 import { expandRecord } from '../../shared/format/expand.ts'
 import { entryPosition, followsCheckpoint } from '../../shared/format/index-page.ts'
-import type { SegmentRange } from '../../shared/format/manifest.ts'
 import { segmentPath, streamPath } from '../../shared/format/paths.ts'
 import { RecordKind } from '../../shared/format/record.ts'
 import type { LocatedRecord } from '../../shared/format/read-page.ts'
@@ -11,7 +10,7 @@ import { type ChainElement, corrupt, type LostRecords } from '../../shared/forma
 import type { ReadPlan } from '../../shared/protocol/shard.ts'
 import type { Disk } from '../disk/disk.ts'
 import { type CheckpointPlace, extentOf, type SegmentExtent } from './segment-extent.ts'
-import { readSealed } from './sealed-segments.ts'
+import { SealedSegments } from './sealed-segments.ts'
 import { SegmentFile } from './segment-file.ts'
 import { SegmentIndex } from './segment-index.ts'
 import { scanSegment } from './segment-scan.ts'
@@ -24,13 +23,18 @@ export class SegmentReader {
   readonly #disk: Disk
   readonly #plan: ReadPlan
   readonly #directory: string
-  #sealed: readonly SegmentRange[] | undefined
+  readonly #sealed: SealedSegments
   readonly #indexes = new Map<number, SegmentIndex>()
 
   constructor(disk: Disk, plan: ReadPlan) {
     this.#disk = disk
     this.#plan = plan
     this.#directory = streamPath(plan.stream, plan.streamId)
+    this.#sealed = new SealedSegments(disk, this.#directory, plan)
+  }
+
+  get isManifestStale(): boolean {
+    return this.#sealed.isManifestStale
   }
 
   /** A segment whose index did not have what was asked. */
@@ -99,8 +103,8 @@ export class SegmentReader {
     if (offset === trimPoint.offset) return trimPoint.hash
     const segment = this.#segmentOf(offset)
     if (offset === segment.firstOffset) {
-      const before = this.#sealedBefore(segment.number)
-      return before && hexToLatin1(before.chainHead)
+      const before = this.#sealed.before(segment.number)
+      return knownHash(before?.chainHead)
     }
     const index = this.#indexOf(segment)
     const entry = index.entry(offset)
@@ -122,8 +126,8 @@ export class SegmentReader {
   recordHashBefore(offset: number): string | undefined {
     const segment = this.#segmentOf(offset)
     if (offset === segment.firstOffset) {
-      const before = this.#sealedBefore(segment.number)
-      return before && hexToLatin1(before.recordHash)
+      const before = this.#sealed.before(segment.number)
+      return knownHash(before?.recordHash)
     }
     const index = this.#indexOf(segment)
     const file = this.#open(segment)
@@ -191,7 +195,7 @@ export class SegmentReader {
   *checkpointsFrom(offset: number): Generator<LocatedRecord> {
     const { trimPoint, stored } = this.#plan
     if (offset <= stored.segmentFirstOffset && stored.segmentFirstOffset > trimPoint.offset) {
-      for (const range of this.#sealedSegments(trimPoint.offset)) {
+      for (const range of this.#sealed.all) {
         const isWanted = range.nextOffset >= offset && range.nextOffset > trimPoint.offset
         const isStored = range.number < stored.segment
         if (isWanted && isStored) yield* this.#checkpointsOf(extentOf(range), offset)
@@ -308,7 +312,7 @@ export class SegmentReader {
     from: number | undefined,
     claimAt: number,
   ): Generator<ChainElement> {
-    if (segment.bytes === 0) return
+    if (segment.nextOffset === segment.firstOffset && segment.bytes === 0) return
     const file = this.#open(segment)
     try {
       yield* scanSegment(segment, file, this.#indexOf(segment), low, from, claimAt)
@@ -356,29 +360,17 @@ export class SegmentReader {
         endsWithCheckpoint: stored.endsWithCheckpoint,
       }
     }
-    const sealed = this.#sealedSegments(offset)
-    const found = sealed.find(range => offset >= range.firstOffset && offset < range.nextOffset)
+    const found = this.#sealed.at(offset)
     if (found === undefined) {
-      throw corrupt(offset, stored.segmentFirstOffset, 'the manifest names no segment for it')
+      throw corrupt(offset, stored.segmentFirstOffset, 'no segment says that it has it')
     }
     return extentOf(found)
   }
+}
 
-  /** The segment before segment `number`; undefined where the manifest cannot say. */
-  #sealedBefore(number: number): SegmentRange | undefined {
-    return this.#findSealed()?.find(segment => segment.number === number - 1)
-  }
-
-  #sealedSegments(offset: number): readonly SegmentRange[] {
-    const sealed = this.#findSealed()
-    if (sealed !== undefined) return sealed
-    throw corrupt(offset, this.#plan.stored.segmentFirstOffset, 'the manifest is damaged')
-  }
-
-  #findSealed(): readonly SegmentRange[] | undefined {
-    this.#sealed ??= readSealed(this.#disk, this.#directory, this.#plan.streamId)
-    return this.#sealed
-  }
+/** The hash in latin1; undefined where the manifest or its segment has none. */
+function knownHash(hash: string | undefined): string | undefined {
+  return hash === undefined || hash === '' ? undefined : hexToLatin1(hash)
 }
 
 /** First offset of `[low, high)` whose record starts at or above `position`. */

@@ -1,5 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { DiskError } from '../../../src/workers/disk/disk.ts'
 import { SpaceGuard } from '../../../src/workers/engine/space-guard.ts'
 
 const space = suite('workers/engine/space-guard')
@@ -22,6 +23,23 @@ space('appends stop below the reserve and go on above twice that', () => {
     false,
     false,
   ])
+})
+
+space('a disk that does not tell its free space leaves the shard as it was', () => {
+  let free: number | undefined = 99
+  const guard = new SpaceGuard(() => {
+    if (free === undefined) throw new DiskError('EIO', 'freeBytes', '')
+    return free
+  }, 100)
+  guard.check(1000, false)
+  free = undefined
+  guard.check(2000, false)
+  assert.ok(guard.isFull)
+  free = 1000
+  guard.check(3000, false)
+  free = undefined
+  guard.check(4000, false)
+  assert.not.ok(guard.isFull)
 })
 
 space('a job that failed for space counts until one has succeeded', () => {

@@ -106,6 +106,45 @@ damaged('a missing directory of a stream is made again', () => {
   assertOthersGoOn(store)
 })
 
+const MANIFESTS: Record<string, (disk: BadDisk, path: string) => void> = {
+  missing: (disk, path) => disk.remove(path),
+  unreadable: disk => disk.fail(/manifest\.json$/, 'EIO'),
+  damaged: (disk, path) => {
+    const file = disk.open(path, 'update')
+    disk.truncate(file, disk.size(file) - 1)
+    disk.close(file)
+  },
+}
+
+for (const [kind, hurt] of Object.entries(MANIFESTS)) {
+  damaged(`a read needs no manifest, and has one that is ${kind} written anew`, () => {
+    const store = stored(60)
+    const { shard, disk, clock, directory } = store
+    const path = manifestPath(directory)
+    const before = decodeManifest(disk.content(path))
+    assert.ok((before?.sealed.length ?? 0) > 1)
+    hurt(disk, path)
+    assert.is(shard.read('a').length, 60)
+    assert.ok(shard.checkpoints('a', 0, 100).checkpoints.length > 1)
+    disk.fail(/^$/, '')
+    clock.pass(1000)
+    shard.settle()
+    const notes = shard.logged.filter(({ fields }) => /manifest/.test(`${fields['reason']}`))
+    assert.is(notes.length, kind === 'unreadable' ? 0 : 1)
+    assert.equal(decodeManifest(disk.content(path)), before)
+    assertOthersGoOn(store)
+  })
+}
+
+damaged('a read names every one of several segments that are lost with the manifest', () => {
+  const { shard, disk, directory } = stored(60)
+  const sealed = decodeManifest(disk.content(manifestPath(directory)))?.sealed ?? []
+  assert.ok(sealed.length > 2)
+  disk.remove(manifestPath(directory))
+  for (const { number } of sealed.slice(0, 2)) disk.remove(segmentPath(directory, number))
+  assert.throws(() => shard.show('a', 'none'), /records 0 to \d+ cannot be read/)
+})
+
 damaged('a segment that was cut short is named from there, and its stream goes on', () => {
   const store = stored(4)
   const { shard, disk, directory } = store

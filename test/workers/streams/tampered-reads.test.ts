@@ -296,7 +296,7 @@ tampered('a range whose last record nothing vouches for is not verified', () => 
   }
 })
 
-tampered('a damaged manifest costs nothing that lies in the active segment', () => {
+tampered('a damaged manifest costs nothing, whatever the segment', () => {
   const disk = SOUND.copy()
   const { path } = PLACES.get(STORED - 1) as Place
   const first = Math.min(
@@ -307,7 +307,7 @@ tampered('a damaged manifest costs nothing that lies in the active segment', () 
   assert.is(read(disk, { from: first }).length, COUNT - first)
   const back = { from: COUNT, direction: 'backward', limit: COUNT - first } as const
   assert.is(read(disk, back).length, COUNT - first)
-  assert.equal(named(disk, one(0)), [0, first])
+  assert.is(read(disk, { from: 0 }).length, COUNT)
 })
 
 tampered.run()
