@@ -21,7 +21,7 @@ export class OpenFiles {
     return this.#files.size >= OPEN_FILES_MAX
   }
 
-  /** Opens a file, unless it is open already: then it goes on as it is. */
+  /** Opens a file, or returns its descriptor if it is open already; `mode` does not count then. */
   open(path: string, mode: FileMode): number {
     const known = this.#files.get(path)
     if (known !== undefined) return known

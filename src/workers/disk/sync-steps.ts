@@ -1,12 +1,11 @@
 import type { Disk } from './disk.ts'
 
-// A job of the write-back is a generator of steps: between two of them something has to become
-// durable. The steps say what, and whoever drives them how: the real thread syncs many files at
-// once, a simulation one after the other.
+// A job of the write-back is a generator. It yields the files and directories that must be durable
+// before its next step. The real thread syncs them concurrently, a simulation one after the other.
 
-/** What has to be durable before the job goes on; all of it may be synced at once. */
+/** The files and directories to sync before the job continues, in any order or at once. */
 export type SyncStep = {
-  /** Open files, still open since they were written. */
+  /** Descriptors that stayed open since the write. */
   readonly files: readonly number[]
   /** Paths of directories whose names changed. */
   readonly directories: readonly string[]
@@ -30,7 +29,7 @@ export function runSteps<Result>(disk: Disk, steps: Steps<Result>): Result {
   }
 }
 
-/** Drives the steps of a job to its end by `sync`, which makes one step durable. */
+/** Drives the steps of a job to its end. @param sync makes everything of one step durable */
 export async function runStepsTogether<Result>(
   sync: (step: SyncStep) => Promise<void>,
   steps: Steps<Result>,

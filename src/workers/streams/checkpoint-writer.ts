@@ -42,25 +42,28 @@ import { makeStreamDirectory, setAside } from './missing-files.ts'
 import { Removal } from './removal.ts'
 import { type LostRange, type SegmentTarget, SegmentWriter } from './segment-writer.ts'
 
-// Carries out a journal checkpoint. The order is the point; each step is durable before the next:
+// Carries out one write-back. Each step is durable before the next one begins:
 //
-//   1. records go to segments, new manifests to temporary files; synced
-//   2. manifests are renamed into place; directories synced
-//   3. the catalogue gets the new extents and the commit; synced. From here the checkpoint holds
-//   4. deleted streams' files and journal files below the checkpoint go
-//   5. trimmed segments go, by a job of their own: reads planned before the commit may want them
+//   1. write records to segments and new manifests to temporary files; sync them
+//   2. rename the manifests into place; sync the directories
+//   3. append the new extents and the commit to the catalogue; sync it. From here the write-back
+//      holds
+//   4. remove the files of deleted streams and the journal files below the new start
+//   5. remove trimmed segments, in a later job, because reads planned before the commit may still
+//      need them
 //
-// A try that failed in the middle of 3 is cut from the catalogue before anything else.
+// If an earlier try failed in step 3, its bytes are cut from the catalogue first.
 //
-// A crash before 3 leaves bytes past the extents of the last commit, which the journal writes
-// again, and manifests that may name segments past them, which count for nothing. So a manifest
-// goes on naming the segments that its own checkpoint lets go: the commit decides, not it.
+// A crash before step 3 leaves two kinds of leftovers. Bytes past the extents of the last commit
+// are overwritten when the journal is replayed. Manifests may already be the new ones, so a
+// manifest keeps naming the segments that its own write-back trims: only the commit drops them.
 //
-// What is wrong with one stream's files stays with it. A segment that is missing is made again, a
-// manifest is built again, an index is left. Only a call that fails for a stream's own records
-// stops the job: it is sent again, for nothing of it holds. After 3 only a failed sync does.
+// Damage to one stream's files stays with that stream. A missing segment is created again, a
+// damaged manifest is rebuilt, an index that cannot be written is skipped. Only a call that fails
+// for the records themselves fails the job, which is then sent again from the start. After step 3
+// only a failed sync fails it.
 
-/** An entry as it will be, and the bytes of the segments that it no longer has. */
+/** A stream's new catalogue entry, and the bytes of the segments that were trimmed from it. */
 type Stored = { readonly stored: StreamEntry; readonly freedBytes: number }
 
 type StoredFrames = Pick<CheckpointJob, 'entries' | 'frames' | 'chunks'>
@@ -70,9 +73,9 @@ export class CheckpointWriter implements Findings {
   readonly #shard: number
   readonly #files: OpenFiles
   readonly #directories = new Set<string>()
-  /** New manifests that wait for their place, and whose they are. */
+  /** Final path of each manifest that is still a temporary file, with its stream's entry. */
   readonly #manifests = new Map<string, StreamEntry>()
-  /** The stream at work, and where its records begin that are not stored yet. */
+  /** The stream being stored, and the offset of its first record that is not stored yet. */
   #current: { readonly entry: StreamEntry; readonly firstOffset: number } | undefined
   #target: SegmentTarget = 'records and index'
   readonly #trimmed: TrimmedStream[] = []
@@ -85,7 +88,10 @@ export class CheckpointWriter implements Findings {
     this.#files = new OpenFiles(disk)
   }
 
-  /** @throws DiskError; the checkpoint does not hold then, unless it came from a sync */
+  /**
+   * Carries out the write-back and returns the new extents.
+   * @throws DiskError: nothing is committed then, unless a sync failed
+   */
   *run(job: CheckpointJob): Steps<CheckpointDone> {
     yield* cutUncommitted(this.#disk, this.#shard, job.catalogueBytes)
     const extents: number[] = []
@@ -97,7 +103,10 @@ export class CheckpointWriter implements Findings {
       entries.push(encodeEntry(stored))
     }
     entries.push(...job.decisions.map(encodeDecisionEntry))
-    assert(extents.length % EXTENT_NUMBERS === 0, 'an extent has so many numbers')
+    assert(
+      extents.length % EXTENT_NUMBERS === 0,
+      `${extents.length} extent numbers are not a multiple of ${EXTENT_NUMBERS}`,
+    )
     const commit = encodeCommitEntry({ ...job.commit, entries: entries.length })
     const place = { salt: job.catalogueSalt, position: job.catalogueBytes }
     const all = [...entries, commit]
@@ -115,8 +124,8 @@ export class CheckpointWriter implements Findings {
   }
 
   /**
-   * Brings one stream's segments up to date, durable when it returns, and leaves the catalogue as
-   * it is. @throws DiskError
+   * Appends one stream's records to its segments and makes them durable. Does not touch the
+   * catalogue. @throws DiskError
    */
   *store(job: StoreJob): Steps<ExtentNumbers> {
     this.#target = 'records'
@@ -125,7 +134,7 @@ export class CheckpointWriter implements Findings {
     return extentNumbers(only.stored, only.freedBytes)
   }
 
-  /** Indexes the records of a store job, as they cannot be lost any more. @throws DiskError */
+  /** Indexes the records of a store job, once the journal refers to them. @throws DiskError */
   index(job: StoreJob): void {
     const bytes = Buffer.from(job.entries.buffer, job.entries.byteOffset, job.entries.length)
     const entry = decodeEntry(bytes, 0)
@@ -153,7 +162,7 @@ export class CheckpointWriter implements Findings {
     return new SegmentWriter(this.#disk, this.#files, directory, start, entry, target)
   }
 
-  /** Durable when it returns. */
+  /** Stores the records of every stream of a job, and makes them durable. */
   *#storeAll({ entries, frames, chunks }: StoredFrames): Steps<Stored[]> {
     const bytes = Buffer.from(entries.buffer, entries.byteOffset, entries.length)
     const memory = chunks.map(chunk => Buffer.from(chunk))
@@ -203,7 +212,7 @@ export class CheckpointWriter implements Findings {
       writer.nextOffset === entry.nextOffset,
       'the frames of a job reach the end that it names',
     )
-    // The segment before ended with the last checkpoint: this one's name is new.
+    // An empty active segment was just started, so the name of its file is new.
     if (entry.segmentBytes === 0) this.#directories.add(directory)
     for (const path of writer.directories) this.#directories.add(path)
     for (const range of writer.lost) this.#noteLost(entry, range)
@@ -218,7 +227,7 @@ export class CheckpointWriter implements Findings {
     return this.#list(directory, stored, [...sealed, ...writer.rolled])
   }
 
-  /** Writes the manifest, and lets go the segments that are trimmed whole. */
+  /** Writes the manifest, and drops the segments that are trimmed whole from the entry. */
   #list(directory: string, entry: StreamEntry, segments: readonly SegmentRange[]): Stored {
     const trimmed = segments.filter(({ nextOffset }) => nextOffset <= entry.firstOffset)
     const last = trimmed.at(-1)
@@ -244,12 +253,12 @@ export class CheckpointWriter implements Findings {
   }
 
   #makeDirectory(directory: string): void {
-    // One that exists is left from a checkpoint that did not come to its commit.
+    // An existing directory was left by a write-back that failed before its commit.
     if (this.#disk.exists(directory)) removeTree(this.#disk, directory)
     for (const path of makeStreamDirectory(this.#disk, directory)) this.#directories.add(path)
   }
 
-  /** The sealed segments that the catalogue keeps, from the manifest, or without one from them. */
+  /** Returns the kept sealed segments from the manifest, or from the segments if it is damaged. */
   #sealedBefore(directory: string, entry: StreamEntry): readonly SegmentRange[] {
     const known = this.#readManifest(directory, entry)
     if (known !== undefined) {
@@ -258,8 +267,9 @@ export class CheckpointWriter implements Findings {
       )
     }
     const { sealed, lost } = rebuildSealed(this.#disk, directory, entry)
-    const missing = lost.length === 0 ? '' : ', without those that are lost'
-    this.notes.push(`${manifestPath(directory)} was damaged: built again from segments${missing}`)
+    const missing = lost.length === 0 ? '' : `, ${lost.length} of them lost`
+    const path = manifestPath(directory)
+    this.notes.push(`${path} is missing or damaged: rebuilt from the segments${missing}`)
     for (const range of lost) this.#noteLost(entry, range)
     return sealed
   }
@@ -298,7 +308,7 @@ export class CheckpointWriter implements Findings {
     this.#manifests.set(path, entry)
   }
 
-  /** Removes what the commit let go of, and compacts the catalogue. Returns its length. */
+  /** Removes the files that the commit made obsolete, and compacts the catalogue. Returns its bytes. */
   *#tidyUp(job: CheckpointJob, bytes: number): Steps<number> {
     const removal = new Removal(this.#disk)
     removal.removeStreams(job.removed.map(({ streamId }) => streamId))
@@ -317,12 +327,12 @@ export class CheckpointWriter implements Findings {
     this.damage.push({ stream, streamId: latin1ToHex(streamId), firstOffset, nextOffset, reason })
   }
 
-  /** Names the stream whose records cannot be stored, unless it is for want of room. */
+  /** Reports the stream whose records cannot be stored, unless the disk is full. */
   #blame(error: unknown): void {
     if (!(error instanceof DiskError) || error.isSync || error.isForSpace) return
     if (this.#current === undefined) return
     const { entry, firstOffset } = this.#current
-    const reason = `the write-back cannot store it, and tries again: ${error.message}`
+    const reason = `the write-back cannot store these records and retries: ${error.message}`
     this.#noteLost(entry, { firstOffset, nextOffset: entry.nextOffset, reason })
   }
 }
@@ -332,7 +342,7 @@ function extentNumbers(stored: StreamEntry, freedBytes: number): ExtentNumbers {
   return [segment, segmentFirstOffset, segmentBytes, recordBytes, firstSegment, freedBytes]
 }
 
-/** Whether there is no segment yet. */
+/** Whether the stream has no segment yet. */
 function isUnstored({ segment, segmentBytes }: StreamEntry): boolean {
   return segment === 0 && segmentBytes === 0
 }

@@ -14,8 +14,8 @@ import { planRetention } from './retention-job.ts'
 import { releaseSegments } from './trimmed-segments.ts'
 
 /**
- * Returns the steps of one job of a shard's checkpointer; a disk that fails is a result, not an
- * exception.
+ * Returns the steps of one job of a shard's write-back thread. A failed disk call becomes a
+ * `failed` result, not an exception.
  */
 export function* jobSteps(
   disk: Disk,
@@ -53,7 +53,7 @@ export function* jobSteps(
   }
 }
 
-/** Carries out one job, each sync after the other. */
+/** Carries out one job, one sync after the other. */
 export function runJob(disk: Disk, shard: number, job: CheckpointerJob): CheckpointerResult {
   return runSteps(disk, jobSteps(disk, shard, job))
 }
@@ -68,7 +68,10 @@ function failure(
   return job.kind === 'store' ? { ...failed, id: job.id } : failed
 }
 
-/** An index is a cache: what cannot be written of it is said, and built again when it is missed. */
+/**
+ * Writes an index by `act`, and returns a note where the disk fails: an index is a cache, and a
+ * reader that misses it has it rebuilt.
+ */
 function asNotes(act: () => void): string[] {
   try {
     act()
@@ -80,7 +83,7 @@ function asNotes(act: () => void): string[] {
   }
 }
 
-/** The disk's failure, also where what reads segments has made an answer to clients of it. */
+/** Returns the disk's failure, also where the segment reader has wrapped it in a StoreError. */
 function diskErrorOf(error: unknown): DiskError | undefined {
   const cause = error instanceof StoreError ? error.cause : error
   return cause instanceof DiskError ? cause : undefined

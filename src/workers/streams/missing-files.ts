@@ -4,14 +4,14 @@ import { type Disk, DiskError } from '../disk/disk.ts'
 const MISSING: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'EISDIR'])
 const ASIDE_MAX = 1000
 
-/** Whether an error says that a file is not there, or something else in its place. */
+/** Whether an error says that a file is missing, or that its path is of another kind. */
 export function isMissing(error: unknown): error is DiskError {
   return error instanceof DiskError && MISSING.has(error.code)
 }
 
 /**
- * Moves what lies at `path` out of the way under a name that counts for nothing, so that it can be
- * looked at later. Returns whether there was something.
+ * Renames the file or directory at `path` to a name that nothing reads, so that it can be examined
+ * later. Returns whether it existed.
  */
 export function setAside(disk: Disk, path: string): boolean {
   if (!disk.exists(path)) return false
@@ -25,9 +25,9 @@ export function setAside(disk: Disk, path: string): boolean {
 }
 
 /**
- * Makes a stream's directory, and the one that it lies in, where they are missing. Returns the
- * directories whose names have to be synced, those of directories that were there too: a process
- * that died may have made them, so that they are known from the page cache alone.
+ * Makes a stream's directory and its parent where they are missing. Returns the directories to
+ * sync, existing ones included: a process that died may have made them without a sync, so they may
+ * be in the page cache alone.
  */
 export function makeStreamDirectory(disk: Disk, directory: string): string[] {
   const prefix = parentPath(directory)

@@ -4,22 +4,22 @@ import { removeTree } from '../disk/files.ts'
 import type { Steps } from '../disk/sync-steps.ts'
 
 /**
- * Removes files that no commit names any more. What cannot be removed is noted, never an error: it
- * counts for nothing where it lies. Only a failed sync is one.
+ * Removes files that no commit names any more. A file that cannot be removed is noted and stays,
+ * because nothing reads it. Only a failed sync is an error.
  */
 export class Removal {
   readonly #disk: Disk
   readonly #changed = new Set<string>()
-  /** Paths of the files that went. */
+  /** Paths of the removed files. */
   readonly removed: string[] = []
-  /** What could not be removed, and why. */
+  /** One message for each file that could not be removed. */
   readonly notes: string[] = []
 
   constructor(disk: Disk) {
     this.#disk = disk
   }
 
-  /** Removes the files of a directory that `isGone` says, if there is such a directory. */
+  /** Removes the files of `directory` whose names match `isGone`, if the directory exists. */
   remove(directory: string, isGone: (name: string) => boolean): void {
     this.attempt(() => {
       if (!this.#disk.exists(directory)) return
@@ -35,8 +35,7 @@ export class Removal {
   }
 
   /**
-   * Removes the directories of deleted streams. One goes only when its name carries one of these
-   * ids.
+   * Removes the directories of deleted streams: only those whose names carry one of these ids.
    * @param streamIds latin1
    */
   removeStreams(streamIds: readonly string[]): void {
@@ -53,7 +52,7 @@ export class Removal {
     }
   }
 
-  /** Makes durable what was removed: a crash leaves at most what the last commit let go. */
+  /** Makes the removals durable: after a crash, at most files that the last commit dropped remain. */
   *settle(): Steps<void> {
     if (this.#changed.size === 0) return
     try {
@@ -63,7 +62,7 @@ export class Removal {
     }
   }
 
-  /** Does what may fail without harm; a second time where it fails, and only then it is noted. */
+  /** Calls `act`, a second time if it fails; a second failure is noted. */
   attempt(act: () => void): void {
     try {
       act()

@@ -1,16 +1,15 @@
-import { latin1ToHex } from '../../shared/format/bytes.ts'
-import { decodeManifest, type Manifest, type SegmentRange } from '../../shared/format/manifest.ts'
+import type { SegmentRange } from '../../shared/format/manifest.ts'
 import { manifestPath, streamPath } from '../../shared/format/paths.ts'
 import type {
   RetainedStream,
   RetentionAnswer,
   RetentionDone,
 } from '../../shared/protocol/checkpointer.ts'
-import { type Disk, DiskError } from '../disk/disk.ts'
-import { readWhole } from '../disk/files.ts'
+import type { Disk } from '../disk/disk.ts'
 import { findLetGo, nextExpiry } from './retention.ts'
+import { readSealed } from './sealed-segments.ts'
 
-/** Looks up in their manifests what streams may let go of; changes nothing. */
+/** Decides by the streams' manifests what retention may trim; changes nothing. */
 export function planRetention(
   disk: Disk,
   streams: readonly RetainedStream[],
@@ -32,22 +31,9 @@ function answer(disk: Disk, stream: RetainedStream, nowMicros: number): Retentio
   return { before: found?.before ?? null, bytes: found?.bytes ?? 0, expiresAt, damaged: null }
 }
 
-/** The sealed segments that are kept; undefined where the manifest does not check. */
+/** Returns the sealed segments that are kept; undefined if the manifest is no good. */
 function sealedOf(disk: Disk, stream: RetainedStream): readonly SegmentRange[] | undefined {
-  const path = manifestPath(streamPath(stream.name, stream.streamId))
-  const manifest = readManifest(disk, path)
-  if (manifest?.streamId !== latin1ToHex(stream.streamId)) return undefined
-  return manifest.sealed.filter(
-    ({ number }) => number >= stream.firstSegment && number < stream.segment,
-  )
-}
-
-/** The manifest; undefined where it is missing, damaged or cannot be read. */
-function readManifest(disk: Disk, path: string): Manifest | undefined {
-  try {
-    return decodeManifest(readWhole(disk, path))
-  } catch (error) {
-    if (error instanceof DiskError) return undefined
-    throw error
-  }
+  const { name, streamId, firstSegment, segment } = stream
+  const sealed = readSealed(disk, streamPath(name, streamId), streamId)
+  return sealed?.filter(({ number }) => number >= firstSegment && number < segment)
 }

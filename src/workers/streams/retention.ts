@@ -1,8 +1,8 @@
 import type { SegmentRange } from '../../shared/format/manifest.ts'
 import type { Retention } from '../../shared/protocol/streams.ts'
 
-// What a stream may let go of by itself. Segments go whole and from the front: one goes when
-// everything behind it still holds what a bound asks for, or when all of it is too old.
+// Decides which segments retention trims. It trims whole segments from the front. A segment may go
+// when the records after it satisfy the bound on bytes or records, or when all of it is too old.
 
 export type SealedSegment = Pick<
   SegmentRange,
@@ -11,17 +11,17 @@ export type SealedSegment = Pick<
 
 /** A stream as retention sees it. */
 export type RetainedExtent = {
-  /** Ascending; all that is kept but for the active one. */
+  /** All segments but the active one, ascending. */
   readonly sealed: readonly SealedSegment[]
   readonly nextOffset: number
-  /** Of everything kept, the sealed segments included. */
+  /** Bytes of all records kept, those in sealed segments included. */
   readonly recordBytes: number
 }
 
 export type LetGo = {
   /** Records below are to be trimmed. */
   readonly before: number
-  /** Of the segments that go. */
+  /** Bytes of the segments to be removed. */
   readonly bytes: number
 }
 
@@ -36,7 +36,7 @@ export function expiredThrough({ maxAgeSeconds }: Retention, nowMicros: number):
   return maxAgeSeconds === undefined ? Number.NEGATIVE_INFINITY : nowMicros - maxAgeSeconds * MICROS
 }
 
-/** What may go now; undefined: nothing. */
+/** Returns the trim that retention asks for now, if any. */
 export function findLetGo(
   { sealed, nextOffset, recordBytes }: RetainedExtent,
   retention: Retention,

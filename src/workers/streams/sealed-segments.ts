@@ -7,8 +7,8 @@ import { readWhole } from '../disk/files.ts'
 import { rebuildSealed } from './manifest-rebuild.ts'
 
 /**
- * Returns the sealed segments that a stream's manifest names; undefined where it is missing, cannot
- * be read, is damaged or is of another stream.
+ * Returns the sealed segments that a stream's manifest names. Returns undefined if the manifest is
+ * missing, unreadable, damaged or of another stream.
  * @param streamId latin1
  * @throws DiskError where it cannot be opened for want of descriptors
  */

@@ -27,12 +27,13 @@ export type SegmentEnd = {
 }
 
 /**
- * What is written. Records that may yet be lost are not indexed before the journal refers to them:
- * others may take their offsets, and an index that checks is believed.
+ * What a segment writer writes. Records of a direct append are indexed only once the journal refers
+ * to them. A crash before that gives their offsets to other records, and the index would still
+ * check.
  */
 export type SegmentTarget = 'records and index' | 'records' | 'index'
 
-/** Stored records that are not there any more, half-open. */
+/** Offsets of stored records that are lost, half-open. */
 export type LostRange = {
   readonly firstOffset: number
   readonly nextOffset: number
@@ -43,13 +44,14 @@ export type LostRange = {
 const WRITE_BYTES = MIB
 
 /**
- * Appends records to a stream's segments, in large writes and without syncing, and rolls to the
- * next segment behind the checkpoint that says so. Whoever calls it syncs files and directories.
+ * Appends records to a stream's segments in large writes, and rolls to the next segment after a
+ * checkpoint with `isLastOfSegment`. The caller syncs files and directories.
  *
- * A segment that is missing or too short is made again, with a hole of zeros for what is lost: its
- * records do not check, so the damage stays named, and the stream goes on behind it.
+ * A missing segment is created again, and a short one extended, with a hole of zeros in place of
+ * the lost records. Zeros do not check as records, so reads keep reporting the loss, and the stream
+ * can take appends after it.
  *
- * Invariant: bytes below the end that it was given are never touched.
+ * Invariant: bytes below the end passed to the constructor are never written.
  */
 export class SegmentWriter {
   readonly #disk: Disk
@@ -64,19 +66,19 @@ export class SegmentWriter {
   #pendingBytes = 0
   #entries: number[] = []
   #nextOffset: number
-  /** Of the segment's last data record; undefined while that lies below where it was given. */
+  /** Of the segment's last data record; undefined until this writer has appended one. */
   #lastTimestamp: number | undefined
   #followsCheckpoint: boolean
   #recordHash: string
   /** Whether the last record appended is a data record. */
   #endsWithData = false
-  /** Segments that were sealed on the way. */
+  /** Segments that this writer sealed. */
   readonly rolled: SegmentRange[] = []
-  /** Stored records that were found missing on the way. */
+  /** Stored records that this writer found missing. */
   readonly lost: LostRange[] = []
-  /** Directories whose names changed, in order not to lose what is made again. */
+  /** Directories to sync, because a missing segment was created in them. */
   readonly directories: string[] = []
-  /** What could not be written of an index, which is a cache. */
+  /** One message for each index write that failed; an index is a cache. */
   readonly notes: string[] = []
 
   constructor(
@@ -151,7 +153,7 @@ export class SegmentWriter {
     this.#take(records.subarray(from))
   }
 
-  /** Writes out what is still collected. */
+  /** Writes the records that were collected since the last write. */
   flush(): void {
     if (this.#pendingBytes === 0) return
     if (this.#target !== 'index') this.#writeRecords()
@@ -165,13 +167,13 @@ export class SegmentWriter {
   #writeRecords(): void {
     const file = this.#open()
     const size = this.#disk.size(file)
-    // Bytes past the end are an earlier try of a checkpoint that did not come to its commit.
+    // Bytes past the end come from a write-back that failed before its commit.
     if (size > this.#bytes) this.#disk.truncate(file, this.#bytes)
     if (size < this.#bytes) this.#noteLost(file, size)
     writeFully(this.#disk, file, Buffer.concat(this.#pending), this.#bytes)
   }
 
-  /** Opens the segment to write; makes it again where it is missing. */
+  /** Opens the segment for writing; creates it again if it is missing. */
   #open(): number {
     const path = segmentPath(this.#directory, this.#segment)
     const mode = this.#bytes === 0 ? 'create' : 'update'
@@ -185,7 +187,7 @@ export class SegmentWriter {
     return this.#files.open(path, 'create')
   }
 
-  /** Notes that of the bytes that count only the first `size` are there. */
+  /** Notes the records that are lost, because the file is shorter than the stored bytes. */
   #noteLost(file: number, size: number): void {
     const entries = this.#scan(size)
     const last = entryPosition(entries.at(-1) ?? 0)
@@ -196,7 +198,7 @@ export class SegmentWriter {
       nextOffset: this.#nextOffset - this.#entries.length,
       reason:
         size === 0
-          ? `segment ${this.#segment} was missing, and was made again`
+          ? `segment ${this.#segment} was missing and was created again`
           : `segment ${this.#segment} was cut short after ${size} bytes`,
     })
   }
@@ -239,7 +241,7 @@ export class SegmentWriter {
 
   /**
    * @param chainHead chain hash of the checkpoint that ends the segment
-   * @param timestamp of that
+   * @param timestamp of that checkpoint
    */
   #roll(chainHead: string, timestamp: number): void {
     this.flush()
@@ -251,7 +253,7 @@ export class SegmentWriter {
       bytes: this.#bytes,
       chainHead: latin1ToHex(chainHead),
       recordHash: latin1ToHex(this.#recordHash),
-      // Of a damaged segment not even that can be told; then it ended no later than this.
+      // A damaged segment may not yield its last timestamp. The checkpoint's is an upper bound.
       lastTimestamp: this.#lastTimestamp ?? this.#storedTimestamp() ?? timestamp,
     })
     this.#followsCheckpoint = false
@@ -261,7 +263,7 @@ export class SegmentWriter {
     this.#bytes = 0
   }
 
-  /** Of the last data record that an earlier journal checkpoint stored; undefined: unreadable. */
+  /** Reads the time of the last record that an earlier write-back stored, if it is readable. */
   #storedTimestamp(): number | undefined {
     try {
       return this.#readTimestamp()
@@ -287,7 +289,7 @@ export class SegmentWriter {
   }
 }
 
-/** Whether the disk did not give or take something that can do without. */
+/** Whether a read, or a write of an index, failed: damage that the writer works around. */
 function isUnreadable(error: unknown): error is DiskError {
   return error instanceof DiskError && !error.isSync
 }
