@@ -308,7 +308,7 @@ export class CheckpointWriter implements Findings {
     this.#manifests.set(path, entry)
   }
 
-  /** Removes the files that the commit made obsolete, and compacts the catalogue. Returns its bytes. */
+  /** Removes the files that the commit made obsolete. Returns the compacted catalogue's bytes. */
   *#tidyUp(job: CheckpointJob, bytes: number): Steps<number> {
     const removal = new Removal(this.#disk)
     removal.removeStreams(job.removed.map(({ streamId }) => streamId))

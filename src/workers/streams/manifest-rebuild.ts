@@ -16,14 +16,14 @@ import { readFully, withFile } from '../disk/files.ts'
 import { lookUp, scanEntries } from './offset-index.ts'
 import type { LostRange } from './segment-writer.ts'
 
-// A manifest holds nothing that the segments do not: where one is lost, its list of sealed segments
-// is built again from them. A segment that is lost too keeps its place in the list, with the range
-// that its neighbours leave for it, so that reads go on to name it.
+// Rebuilds the list of sealed segments of a lost manifest from the segments themselves. A segment
+// that is lost too keeps its place in the list, with the offsets between its neighbours, so that
+// reads keep reporting it.
 
-/** The sealed segments of a stream as its files tell them. */
+/** The sealed segments of a stream, as far as its files show them. */
 export type RebuiltSegments = {
   readonly sealed: SegmentRange[]
-  /** What of them cannot be told, or is not there. */
+  /** Offsets of segments that are missing or do not end with their checkpoint. */
   readonly lost: LostRange[]
 }
 
@@ -44,10 +44,10 @@ export type SegmentsEnd = Pick<
 /** What a segment's file says of it. */
 type Found = {
   readonly number: number
-  /** Undefined where there is no file, or none that can be read. */
+  /** Undefined if the file is missing or unreadable. */
   readonly bytes: number | undefined
   readonly first: RecordView | undefined
-  /** From the checkpoint that ends it; undefined where that is damaged. */
+  /** From the checkpoint at its end; undefined if that is damaged. */
   readonly seal: Omit<SegmentRange, 'number' | 'firstOffset' | 'bytes'> | undefined
 }
 
@@ -93,7 +93,7 @@ function endOf(next: readonly Found[], entry: SegmentsEnd): NonNullable<Found['s
   }
 }
 
-/** The catalogue knows the bytes of all: what is missing goes to the first that is lost. */
+/** Gives the bytes that the catalogue counts and no file holds to the first missing segment. */
 function withBytes(
   sealed: readonly SegmentRange[],
   all: readonly Found[],

@@ -52,7 +52,7 @@ export class Removal {
     }
   }
 
-  /** Makes the removals durable: after a crash, at most files that the last commit dropped remain. */
+  /** Makes the removals durable, so that a crash does not bring the files back. */
   *settle(): Steps<void> {
     if (this.#changed.size === 0) return
     try {

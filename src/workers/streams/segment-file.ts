@@ -10,7 +10,7 @@ import {
 import { KIB, MIB, PAGE_BYTES } from '../../shared/limits.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
 
-/** Bytes read at a time: few for a small read, more and more for a scan. */
+/** Bytes read at a time: the window doubles with each read, so that small reads stay small. */
 const FIRST_WINDOW_BYTES = 64 * KIB
 const WINDOW_BYTES_MAX = MIB
 const EMPTY = Buffer.alloc(0)
@@ -20,14 +20,14 @@ MAGIC.writeUInt32LE(RECORD_MAGIC)
 export type FoundRecord = { readonly bytes: Buffer; readonly record: RecordView }
 
 /**
- * The bytes of a segment, as far as the disk gives them. What it cannot read, and what the file
- * lacks, counts as zeros, which hold no record; so the records around stay readable.
+ * Reads the bytes of a segment. Pages that the disk cannot read, and bytes missing at the end of the
+ * file, read as zeros. Zeros hold no record, so the records around them stay readable.
  */
 export class SegmentFile {
   readonly #disk: Disk
   readonly #file: number | undefined
   readonly #bytes: number
-  /** Bytes that the file has, at most those that count. */
+  /** Bytes that the file has, at most the segment's. */
   readonly available: number
   /** Why bytes could not be read. */
   fault: string | undefined
@@ -66,7 +66,7 @@ export class SegmentFile {
     let done = 0
     while (done < wanted) {
       const page = PAGE_BYTES - ((position + done) % PAGE_BYTES)
-      // After a failure page by page, so that the sound ones beside a bad sector are read.
+      // After a failure, read page by page to get the sound pages around a bad sector.
       const end = this.#hasBadSector ? Math.min(wanted, done + page) : wanted
       const count = this.#tryRead(target.subarray(done, end), position + done)
       if (count === 0) break
@@ -92,14 +92,14 @@ export class SegmentFile {
     }
   }
 
-  /** Returns the whole and checked record at `position`, and the bytes that it lies in. */
+  /** Returns the checked record at `position` and the buffer that holds it, if there is one. */
   recordAt(position: number): FoundRecord | undefined {
     const bytes = this.#windowWith(position)
     const record = decodeRecord(bytes, position - this.#windowAt)
     return record && { bytes, record }
   }
 
-  /** Returns bytes that hold `position`, at `at`, and the record there whole where that may be. */
+  /** Returns a buffer and the index of `position` in it. A sound record there is in it whole. */
   windowAt(position: number): { readonly bytes: Buffer; readonly at: number } {
     return { bytes: this.#windowWith(position), at: position - this.#windowAt }
   }
@@ -119,12 +119,12 @@ export class SegmentFile {
     const window = this.read(position, this.#clip(position, this.#windowBytes))
     const size = claimedRecordBytes(window, 0)
     if (size <= window.length || position + size > this.available) return window
-    // A damaged length must not cost its memory: a record of that size ends with its marker.
+    // Do not allocate by a damaged length: look for the end marker where it says before.
     const marker = this.read(position + size - 4, 4).readUInt32LE()
     return marker === RECORD_END ? this.read(position, size) : window
   }
 
-  /** Returns what the header at `position` says, unchecked; undefined where it makes no sense. */
+  /** Returns the unchecked header at `position`; undefined if it is not a record header. */
   claimedAt(position: number): RecordView | undefined {
     if (position < 0 || position + RECORD_HEADER_BYTES > this.available) return undefined
     const at = position - this.#windowAt
@@ -134,7 +134,7 @@ export class SegmentFile {
       : viewRecord(this.read(position, RECORD_HEADER_BYTES), 0)
   }
 
-  /** Loads what lies from `position` on, where it is not loaded yet, for many headers in a row. */
+  /** Loads a large window from `position` on, to read many headers in a row. */
   preload(position: number): void {
     const at = position - this.#windowAt
     if (at >= 0 && at + RECORD_HEADER_BYTES <= this.#window.length) return
@@ -142,7 +142,7 @@ export class SegmentFile {
     this.#window = this.read(position, this.#clip(position, WINDOW_BYTES_MAX))
   }
 
-  /** Returns the whole record at `position`, without keeping its bytes. */
+  /** Returns the checked record at `position`, without keeping its bytes. */
   viewAt(position: number): RecordView | undefined {
     const claimed = this.claimedAt(position)
     const size = claimed === undefined ? 0 : claimed.end - claimed.at
@@ -152,8 +152,8 @@ export class SegmentFile {
   }
 
   /**
-   * Looks from `position` on for a whole record of an offset in `[low, high]`, byte by byte. For
-   * when neither the index nor the record before says where the next one is.
+   * Searches byte by byte, from `position` on, for a checked record with an offset in
+   * `[low, high]`. Used when neither the index nor the record before gives its position.
    */
   search(
     position: number,

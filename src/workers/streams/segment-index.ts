@@ -9,8 +9,8 @@ import type { CheckpointPlace, SegmentExtent } from './segment-extent.ts'
 import { CHECKPOINT_RECORD_BYTES } from '../../shared/format/checkpoint.ts'
 
 /**
- * Where the records of one segment are: by its index, or by the segment itself, where the index is
- * missing, unreadable or not what the segment says.
+ * Finds the records of one segment by its index, or by a scan of the segment if the index is
+ * missing, unreadable or contradicts the segment.
  */
 export class SegmentIndex {
   readonly #disk: Disk
@@ -20,7 +20,7 @@ export class SegmentIndex {
   #page = -1
   #entries: readonly number[] | undefined
   #scanned: readonly number[] | undefined
-  /** Whether the index did not have what was asked. */
+  /** Whether the index failed a lookup, so that it should be rebuilt. */
   isStale = false
 
   /** @param offsetAt returns the offset that the record at a position of the segment claims */
@@ -36,7 +36,7 @@ export class SegmentIndex {
     this.#offsetAt = offsetAt
   }
 
-  /** The entry of record `offset`; undefined where the record's place cannot be found. */
+  /** Returns the index entry of record `offset`; undefined if its position cannot be found. */
   entry(offset: number): number | undefined {
     const ordinal = offset - this.segment.firstOffset
     const known = this.#pageOf(ordinal)?.[ordinal % INDEX_PAGE_ENTRIES]
@@ -48,14 +48,14 @@ export class SegmentIndex {
     return found
   }
 
-  /** Byte position of record `offset`, or of the segment's end for its next offset. */
+  /** Returns the byte position of record `offset`, or the segment's end for its next offset. */
   position(offset: number): number | undefined {
     if (offset === this.segment.nextOffset) return this.segment.bytes
     const entry = this.entry(offset)
     return entry === undefined ? undefined : entryPosition(entry)
   }
 
-  /** About the same, for a record whose place cannot be found: that of the nearest one below. */
+  /** Returns the position of the nearest record at or below `offset` that can be found, or 0. */
   positionAtOrBelow(offset: number): number {
     for (let at = offset; at > this.segment.firstOffset; at -= 1) {
       const position = this.position(at)
@@ -64,7 +64,7 @@ export class SegmentIndex {
     return 0
   }
 
-  /** The nearest checkpoint at or below `before` that lies right before a record or at the end. */
+  /** Returns the nearest checkpoint at or below offset `before`, if this segment has one. */
   checkpointAtOrBelow(before: number): CheckpointPlace | undefined {
     const segment = this.segment
     const { firstOffset, nextOffset, bytes } = segment
@@ -87,7 +87,10 @@ export class SegmentIndex {
     return undefined
   }
 
-  /** Offsets from `low` on that have a checkpoint right before them; undefined where unknown. */
+  /**
+   * Yields the offsets from `low` on that have a checkpoint right before them, and undefined for
+   * each record whose position cannot be found.
+   */
   *checkpointsFrom(low: number): Generator<number | undefined> {
     const { firstOffset, nextOffset } = this.segment
     for (let offset = Math.max(low, firstOffset); offset < nextOffset; offset += 1) {
@@ -118,7 +121,7 @@ export class SegmentIndex {
     return this.#entries
   }
 
-  /** Whether a page is of this segment, as a look at a record or its neighbours says. */
+  /** Whether an index page is of this segment, by the offset of a record or of a neighbour. */
   #isRight(entries: readonly number[], ordinal: number): boolean {
     const at = ordinal % INDEX_PAGE_ENTRIES
     const first = this.segment.firstOffset + ordinal - at
@@ -126,7 +129,7 @@ export class SegmentIndex {
     const isSo = (index: number) =>
       this.#offsetAt(entryPosition(entries[index] as number)) === first + index
     if (known.length === 0 || known.some(isSo)) return true
-    // They may be lost, all three: then the segment as a whole tells.
+    // All three records may be lost, so compare the page with a scan of the segment.
     const scanned = this.#scan()
     const from = ordinal - at
     return entries.every((entry, index) => [0, undefined, entry].includes(scanned[from + index]))

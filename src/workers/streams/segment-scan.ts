@@ -9,10 +9,10 @@ const NO_RECORD = { offset: -1, kind: RecordKind.Data, at: 0, end: 0 }
 const NOT_WHOLE = 'it does not check'
 
 /**
- * Yields what lies in a segment from record `low` on, to its end: whole elements, and what is lost
- * between them.
- * @param from byte position of record `low`, or of a checkpoint before it; by default of the record
- * @param claimAt offset before whose first element its claim is yielded alone
+ * Yields the elements of a segment from record `low` to the end: checked records and checkpoints,
+ * and the ranges of lost records between them.
+ * @param from byte position of record `low` (the default), or of a checkpoint right before it
+ * @param claimAt before the record of this offset, its unchecked previous hash is yielded alone
  */
 export function* scanSegment(
   segment: SegmentExtent,
@@ -51,8 +51,8 @@ export function* scanSegment(
 }
 
 /**
- * Returns what is lost at `position`, where record `offset`, or a checkpoint before it, should be,
- * and where the next whole record is.
+ * Returns the range that is lost at `position`, where record `offset` or a checkpoint before it
+ * should be, and the position of the next whole record.
  */
 function lose(
   segment: SegmentExtent,

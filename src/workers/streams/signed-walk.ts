@@ -6,15 +6,15 @@ import { CheckpointCheck } from './checkpoint-check.ts'
 import { listPublicKeys } from './key-files.ts'
 
 /**
- * A walk along a chain that checks the signature of every checkpoint on its way, and that can be
- * gone on with behind a page, to the signature that vouches for it.
+ * Walks along a chain and checks the signature of every checkpoint that it meets. After a page the
+ * caller can continue the walk to the signature that vouches for the page.
  */
 export class SignedWalk {
   readonly #vouching: Vouching
   readonly #records: Generator<LinkedRecord>
   readonly #check: CheckpointCheck
   #checked: LinkedRecord | undefined
-  /** Records below are under a signature that was checked; 0 before the first. */
+  /** A checked signature covers all records below this offset; 0 before the first. */
   signedThrough = 0
   /** Why a signature was refused. */
   signatureFailure: unknown
@@ -25,19 +25,19 @@ export class SignedWalk {
     this.#check = new CheckpointCheck(plan.streamId, listPublicKeys(disk, undefined).keys)
   }
 
-  /** The elements in order; whoever stops early may go on with `finish`. */
+  /** Iterates over the records in order. After an early stop `finish` can continue the walk. */
   open(): Iterable<LinkedRecord> {
     return { [Symbol.iterator]: () => ({ next: () => this.#next() }) }
   }
 
-  /** Goes on to the first signature at or above `end`, or to the head. @throws StoreError */
+  /** Continues to the first signature at or above `end`, or to the head. @throws StoreError */
   finish(end: number): void {
     while (this.#checked === undefined || this.signedThrough < end) {
       if (this.#next().done === true) return
     }
   }
 
-  /** Offset of a record that nothing vouches for, for all that follows it is lost. */
+  /** Offset of a record that nothing vouches for, because everything after it is lost. */
   get unvouched(): number | undefined {
     return this.#vouching.unvouched
   }
