@@ -17,21 +17,20 @@ type RepairFlags = {
 }
 
 const HELP = `
-For a directory that "varve verify" calls damaged, or whose shard only reads. Without --apply it
-says what a repair would give up, and writes nothing. With --apply it brings all that can be read
-into segments, builds the catalogues, the manifests and new journals, and moves the old journals to
-quarantine/. It states what is lost in losses.json, which "varve verify" prints from then on. Each
-stream continues behind its last readable record, so the offsets behind that are given out again.
+For a directory that "varve verify" calls damaged, or that has a read-only shard. Without --apply
+it prints what is damaged and what a repair would give up, and writes nothing. With --apply it
+stores all readable records in segments, rebuilds catalogues and manifests, starts new journals and
+moves the old ones to quarantine/. It writes the losses to losses.json, which "varve verify" prints
+from then on. Each stream continues after its last readable record, so lost offsets are used again.
 
-A transaction whose coordinator's journal is damaged may be undecided: --commit or --abort settles
-it, and nothing is written before each of them is. It needs the data directory for itself: stop the
-server first.
+A transaction whose coordinator's journal is damaged may be undecided. Settle each one with --commit
+or --abort; nothing is written before. Stop the server first: a repair locks the data directory.
 `
 
 export function repairCommand(context: CommandContext): Command {
   const command = new Command('repair')
     .summary('repair a damaged data directory, offline')
-    .description('Says what can be saved of a damaged data directory, and with --apply saves it.')
+    .description('Prints what is lost in a damaged data directory, and with --apply repairs it.')
     .option('--apply', 'write; without it nothing is changed')
     .option('--commit <id>', 'commit this undecided transaction; may be repeated', collectId, [])
     .option('--abort <id>', 'abort this undecided transaction; may be repeated', collectId, [])
@@ -56,7 +55,7 @@ function collectId(value: string, before: readonly string[]): string[] {
 }
 
 async function repair(context: CommandContext, data: string, flags: RepairFlags): Promise<void> {
-  // The lock would make the directory.
+  // Checked before the lock, which would create the directory.
   if (!fileExists(join(data, HEADER_PATH))) {
     throw new CommandFailure(`${data} is no data directory: it has no ${HEADER_PATH}`)
   }

@@ -20,9 +20,9 @@ import { prepareJournalFile } from '../journal/journal-files.ts'
 import { decideMove, discardJournals, findMove, moveJournals } from './shard-move.ts'
 import { createCatalogue } from '../streams/catalogue-copies.ts'
 
-// varve.json says that a directory is one of ours, laid out completely. While it is laid out, a
-// marker file says that nothing was ever served from it, so that it may be begun anew. A directory
-// with content but neither of the two is refused: it is never taken for an empty one.
+// varve.json marks a data directory that is laid out completely. During the layout a marker file
+// says that nothing was ever served from the directory, so a start may begin the layout anew. A
+// directory with content but neither file is refused, never taken for an empty one.
 
 export const DIRECTORY_FORMAT = 3
 /** A transaction names its coordinator in 16 bits. */
@@ -66,7 +66,10 @@ export function readDirectoryHeader(disk: Disk): DirectoryHeader {
   }
   if (header.format !== DIRECTORY_FORMAT) throw refusal(otherFormat(header.format))
   if (!Number.isSafeInteger(header.shards) || header.shards < 1 || header.shards > SHARDS_BOUND) {
-    throw refusal(`${HEADER_PATH} says no number of shards; restore it from a backup`)
+    throw refusal(
+      `${HEADER_PATH} has no valid number of shards (1 to ${SHARDS_BOUND}); ` +
+        'restore it from a backup of this directory',
+    )
   }
   return header
 }
@@ -77,14 +80,14 @@ export function otherFormat(format: unknown): string {
   return `${found}; use the version that wrote it`
 }
 
-/** Leaves the directory with one set of journals, that of the header it returns. */
+/** Finishes or undoes a stopped change of the shard count. Returns the header without its mark. */
 function settleMove(disk: Disk, header: DirectoryHeader): DirectoryHeader {
   const { moving, ...settled } = header
   switch (decideMove(findMove(disk, moving === true))) {
     case 'open':
       break
     case 'discard':
-      // The header may be known from the cache alone: durable first, and only then the rest goes.
+      // The header may be in the page cache alone: make it durable before removing the journals.
       writeHeader(disk, header)
       discardJournals(disk)
       break
@@ -98,7 +101,10 @@ function settleMove(disk: Disk, header: DirectoryHeader): DirectoryHeader {
       endMove(disk, settled)
       break
     case 'refuse':
-      throw refusal(`its journals are missing or there twice; restore ${JOURNALS_PATH}`)
+      throw refusal(
+        `its journals are missing, or there are two sets of them; restore ${JOURNALS_PATH} ` +
+          'from a backup of this directory',
+      )
   }
   return settled
 }
@@ -107,7 +113,7 @@ export function writeHeader(disk: Disk, header: DirectoryHeader): void {
   replaceFile(disk, HEADER_PATH, encodeSealedJson(header))
 }
 
-/** The journals are in their place: the mark goes, then what they replaced. */
+/** Ends a change of the journals: removes the mark from varve.json, then the old journals. */
 export function endMove(disk: Disk, header: DirectoryHeader): void {
   writeHeader(disk, header)
   discardJournals(disk)
@@ -132,7 +138,7 @@ function layOut(disk: Disk, environment: Environment, shards: number): void {
   writeHeader(disk, { format: DIRECTORY_FORMAT, shards, createdAt: environment.nowMicros() })
 }
 
-/** A shard with these streams (catalogue entries), and a journal in which nothing has happened. */
+/** Lays out a shard with these streams (catalogue entries) and an empty journal. */
 export function layOutShard(
   disk: Disk,
   environment: Environment,
@@ -159,14 +165,14 @@ export function layOutShard(
   createCatalogue(disk, shard, entries, commit, salt)
 }
 
-/** The header may be known from the cache alone: durable first, and only then the marker goes. */
+/** Removes the marker. The header may be in the page cache alone, so it is made durable first. */
 function endLayout(disk: Disk): void {
   replaceFile(disk, HEADER_PATH, readWhole(disk, HEADER_PATH))
   disk.remove(INITIALISING_PATH)
   disk.syncDirectory('')
 }
 
-/** Takes back what an earlier layout left; nothing was ever served from it. */
+/** Removes the journals of an unfinished layout; nothing was ever served from them. */
 function clear(disk: Disk): void {
   if (!disk.exists(JOURNALS_PATH)) return
   for (const name of disk.list(JOURNALS_PATH)) removeTree(disk, `${JOURNALS_PATH}/${name}`)

@@ -15,11 +15,10 @@ import { readFully, withFile } from '../disk/files.ts'
 import { listJournalFiles, readJournalHeader, readNewest } from '../journal/journal-files.ts'
 import { type Decision, decide, type Found } from './decision.ts'
 
-// Walks a shard's journal from its last journal checkpoint, block by block, each following the one
-// before by number and hash, to where it ends, and says what that end is. Reads only; one file is
-// in memory at a time.
+// Walks a shard's journal from its last write-back to its end, and classifies that end. Each block
+// must follow the one before by number and hash. Reads only; one file is in memory at a time.
 
-/** Where a walk starts: after a block that the catalogue vouches for. */
+/** Where a walk starts: right after the last block of the catalogue's last commit. */
 export type WalkStart = {
   readonly lsn: number
   readonly journalFile: number
@@ -32,7 +31,7 @@ export type Block = {
   /** Its frames. */
   readonly body: Buffer
   readonly file: number
-  /** In the file. */
+  /** Byte position in that file. */
   readonly position: number
 }
 
@@ -53,7 +52,7 @@ export type WalkEnd = {
   readonly epoch: number
 }
 
-/** The journal cannot be walked at all; `reason` names file and bytes. */
+/** The journal or the catalogue is damaged; the message names the file and bytes if it can. */
 export class JournalDamage extends Error {
   override readonly name = 'JournalDamage'
 }
@@ -89,8 +88,8 @@ export class JournalWalk {
   }
 
   /**
-   * Looks for what a journal file that was rolled back to an older copy shows: nothing lies before
-   * the start where a block was. The block itself is not needed any more, so it may be damaged.
+   * Detects a journal file that was rolled back to an older copy: it has no block right before the
+   * start. The block's content is no longer needed, so damage to it does not count.
    * @throws JournalDamage
    */
   #checkStart(): void {
@@ -112,7 +111,7 @@ export class JournalWalk {
     return header !== undefined && header.salt === this.#file.salt
   }
 
-  /** The valid blocks in order. */
+  /** Yields the valid blocks in order. */
   *blocks(): Generator<Block> {
     for (;;) {
       const header = this.#validBlock(this.#file, this.#bytes, this.#position)
@@ -124,7 +123,7 @@ export class JournalWalk {
     }
   }
 
-  /** What the end is; after the last of `blocks`. */
+  /** Classifies the end of the journal. Call it after the last of `blocks`. */
   end(): WalkEnd {
     const here = this.#find(this.#bytes, this.#position)
     const next = this.#nextFile()
@@ -148,7 +147,7 @@ export class JournalWalk {
     }
   }
 
-  /** The file that blocks were last found in. */
+  /** The file that holds the last block. */
   get file(): JournalHeader {
     return this.#file
   }
@@ -168,7 +167,7 @@ export class JournalWalk {
     return block
   }
 
-  /** The header of the block that follows the last one, if it lies whole at `position`. */
+  /** Returns the header of the block at `position` if it is whole and follows the last one. */
   #validBlock(file: JournalHeader, bytes: Buffer, position: number): BlockHeader | undefined {
     const header = decodeBlockHeader(bytes, position)
     const follows =
@@ -188,11 +187,11 @@ export class JournalWalk {
     return { file, bytes: this.#read(file) }
   }
 
-  /** Goes on in the next file when the chain does. */
+  /** Moves to the next file if the next block is at its start. */
   #turnPage(): boolean {
     const next = this.#nextFile()
     if (next === undefined) return false
-    // One that was prepared behind a file that has given way since holds nothing of this chain.
+    // A file prepared after one that was since replaced by a larger one does not fit this chain.
     if (next.file.firstLsn !== this.#file.firstLsn + this.#file.capacity) return false
     if (this.#validBlock(next.file, next.bytes, PAGE_BYTES) === undefined) return false
     this.#file = next.file
@@ -252,14 +251,14 @@ export class JournalWalk {
   }
 }
 
-/** Numbers between the first file of a journal and its newest that no file has. */
+/** Returns the numbers from `first` to the newest file's for which there is no file. */
 export function missingFiles(files: readonly number[], first: number, newest: number): number[] {
   const last = Math.max(first, newest, ...files)
   const numbers = Array.from({ length: last - first + 1 }, (_, at) => first + at)
   return numbers.filter(number => !files.includes(number))
 }
 
-/** @throws JournalDamage where a file of the journal is missing, or may be */
+/** Checks that every journal file from `first` to the newest exists. @throws JournalDamage */
 function checkFiles(files: readonly number[], first: number, newest: number | undefined): void {
   if (newest === undefined) {
     throw new JournalDamage(
@@ -271,7 +270,7 @@ function checkFiles(files: readonly number[], first: number, newest: number | un
   const [from, to] = [missing[0] as number, missing.at(-1) as number]
   const names = from === to ? `journal file ${from} is` : `journal files ${from} to ${to} are`
   const isFirst = from === first && files.length > 0
-  const reason = isFirst ? ': or the catalogue has lost the commit that freed it' : ''
+  const reason = isFirst ? ', or the catalogue has lost the commit that freed it' : ''
   throw new JournalDamage(`${names} missing${reason}`)
 }
 

@@ -36,23 +36,26 @@ import { releaseSegments, trimmedLast } from '../streams/trimmed-segments.ts'
 import { type Block, JournalDamage, JournalWalk, type WalkEnd } from './journal-walk.ts'
 import { Replay, type ReplayCounts, type ReplayedState } from './replay.ts'
 
-// A start of a shard is always a recovery. Its steps, each durable before the next:
+// Every start of a shard is a recovery:
 //
-//   1. the catalogue's last commit says where segments and journal stand; it is written again, and
-//      what it let go is removed
-//   2. the journal is walked from there; its frames bring the streams up to its end
-//   3. an unfinished last block is copied to quarantine
-//   4. blocks that no later block vouches for may be in the page cache alone: written again
-//   5. a new journal file with a new epoch follows; from here appends are possible
+//   read     1. read the catalogue: its last commit gives the ends of segments, and where the
+//               journal starts
+//            2. walk the journal from there, and replay its frames
+//   settle   3. write the catalogue's last commit again; remove the files that it made obsolete
+//            4. write the blocks again that no later block vouches for, because they may be in the
+//               page cache alone
+//   begin    5. copy an unfinished last block to quarantine
+//            6. make a new journal file with a new epoch; appends go there
 //
-// A transaction that is pending at the journal's end is in doubt: it keeps its streams until the
-// front end has asked its coordinator. No journal checkpoint passes its frame, so any number of
-// crashes and starts finds it again.
+// Reading writes nothing; each later step is durable before the next. If step 2 finds that
+// something durable is missing, recovery stops there, and the shard serves the records that the
+// catalogue and the segments hold.
 //
-// Where 2 finds that something durable is missing nothing is written at all: the shard then serves
-// what the catalogue and its segments hold.
+// A transaction that is pending at the journal's end is in doubt. It holds its streams until the
+// front end has asked its coordinator. No write-back passes its frame, so every start finds it
+// again.
 
-/** What a shard needs to take changes, each step durable. */
+/** The result of `begin`: all that a shard needs to take changes. */
 export type BegunShard = {
   readonly journal: JournalEnd
   readonly report: RecoveryReport
@@ -71,7 +74,7 @@ export type RecoveredShard = ReplayedState &
       }
   )
 
-/** The recovery of one shard in its three parts: reading, settling, and the new epoch. */
+/** The recovery of one shard in its three parts: `read`, `settle` and `begin`. */
 export class ShardRecovery {
   readonly #disk: Disk
   readonly #environment: Environment
@@ -82,7 +85,7 @@ export class ShardRecovery {
   #walked: Walked | undefined
   /** The streams: up to the journal's end, or, where it was refused, as the catalogue has them. */
   state: ReplayedState
-  /** Why the journal was refused: then nothing may be written. */
+  /** Why the journal was refused, if it was. Nothing may be written then. */
   refused: string | null = null
 
   private constructor(
@@ -129,8 +132,7 @@ export class ShardRecovery {
       const found = walkJournal(this.#disk, this.#shard, this.#catalogue, this.#options, replay)
       const { end } = found
       if (end.decision === 'refuse') {
-        const at = `journal file ${end.file.number}, byte ${end.position}`
-        throw new JournalDamage(`${at}: block ${end.blockNumber + 1} was durable and is not there`)
+        throw new JournalDamage(missingBlock(end))
       }
       this.#walked = { ...found, counts: replay.counts }
     } catch (error) {
@@ -141,8 +143,8 @@ export class ShardRecovery {
   }
 
   /**
-   * Makes durable again what was read, and frees what the last write-back let go: it may take no
-   * more room than there is. After it the streams may be read. @throws DiskError
+   * Makes durable what was read, and removes the files that the last write-back made obsolete.
+   * Needs no room on the disk. Afterwards the streams may be read. @throws DiskError
    */
   settle(): void {
     const { live, lastCheckpointAt, commit, removed } = this.#catalogue
@@ -156,7 +158,8 @@ export class ShardRecovery {
   }
 
   /**
-   * Opens the epoch of this life; may be tried again after a failure for space. @throws DiskError
+   * Starts a new epoch in a new journal file. May be called again after a failure for want of
+   * space. @throws DiskError
    */
   begin(): BegunShard {
     const { walk, end, counts } = this.#found
@@ -211,22 +214,22 @@ export function recoverShard(
   return { ...state, ...recovery.begin(), refused: null }
 }
 
-/** Why a shard would be refused; undefined when it would not. Changes nothing. */
+/** Returns why a start would refuse the shard, or undefined if it would not. Changes nothing. */
 export function examineShard(disk: Disk, shard: number, options: ShardOptions): string | undefined {
   const catalogue = readCatalogue(disk, shard)
-  if (!('live' in catalogue)) return 'its catalogue does not check'
+  if (!('live' in catalogue)) return 'its catalogue and the second copy are damaged'
   const state = loadCatalogue(catalogue)
   try {
     const replay = new Replay(shard, state)
     const { end } = walkJournal(disk, shard, catalogue, options, replay)
-    return end.decision === 'refuse' ? 'its journal lacks what was durable' : undefined
+    return end.decision === 'refuse' ? missingBlock(end) : undefined
   } catch (error) {
     if (error instanceof JournalDamage) return error.message
     throw error
   }
 }
 
-/** A shard's state as its catalogue has it. */
+/** Returns a shard's state as of its catalogue's last commit. */
 export function loadCatalogue(catalogue: CatalogueContent): ReplayedState {
   const table = new StreamTable()
   for (const { stream } of catalogue.live) {
@@ -245,7 +248,13 @@ export function loadCatalogue(catalogue: CatalogueContent): ReplayedState {
   }
 }
 
-/** Replays the journal behind the catalogue's commit. @throws JournalDamage */
+/** Says which durable block the journal lacks. */
+export function missingBlock({ file, position, blockNumber }: WalkEnd): string {
+  const block = `block ${blockNumber + 1}`
+  return `journal file ${file.number}, byte ${position}: ${block} was durable and is not there`
+}
+
+/** Replays the journal from the catalogue's last commit to its end. @throws JournalDamage */
 export function walkJournal(
   disk: Disk,
   shard: number,
@@ -278,7 +287,7 @@ function quarantine(disk: Disk, shard: number, end: WalkEnd): void {
   replaceFile(disk, `${QUARANTINE_PATH}/${name}`, bytes)
 }
 
-/** Bytes that were read may be in the page cache alone; after this they are on the disk. */
+/** Writes blocks again and syncs them, because they may be in the page cache alone. */
 function writeAgain(disk: Disk, shard: number, blocks: readonly Block[]): void {
   for (const { header, file: number, position } of blocks) {
     withFile(disk, journalPath(shard, number), 'update', file => {
@@ -289,7 +298,7 @@ function writeAgain(disk: Disk, shard: number, blocks: readonly Block[]): void {
   }
 }
 
-/** A new file for the blocks of this life; an empty or cut one of the same number gives way. */
+/** Makes the journal file of the new epoch. An empty or cut file of that number is replaced. */
 function openEpoch(
   disk: Disk,
   environment: Environment,
@@ -315,7 +324,7 @@ function openEpoch(
   }
 }
 
-/** A file prepared behind the one that gave way: no block in it counts, its LSNs no longer fit. */
+/** Removes files prepared after a replaced one: their LSNs no longer fit, so no block counts. */
 function removeFilesAbove(disk: Disk, { shard, number }: JournalHeader): void {
   const above = listJournalFiles(disk, shard).filter(file => file > number)
   for (const file of above) disk.remove(journalPath(shard, file))

@@ -19,10 +19,13 @@ import { type Block, JournalDamage } from './journal-walk.ts'
 /** What replay has applied. */
 export type ReplayCounts = { blocks: number; frames: number; records: number; bytes: number }
 
-/** Hears of records of a stream (id as latin1) below an offset that replay has no place for. */
+/**
+ * Hears of an operation that does not follow the state of its stream, so that the records below
+ * `nextOffset` are lost. @param streamId latin1
+ */
 export type LostListener = (streamId: string, nextOffset: number) => void
 
-/** What replay brings up to the journal's end. */
+/** The state that replay brings up to the journal's end. */
 export type ReplayedState = {
   readonly table: StreamTable
   readonly arena: TailArena
@@ -31,9 +34,8 @@ export type ReplayedState = {
 }
 
 /**
- * Applies the frames of valid blocks to the streams, in order, as the appender and the durable LSN
- * did in the life before. Idempotent by offset and stream id: an operation that does not follow
- * what is there is damage, never skipped.
+ * Applies the frames of valid blocks to the streams, in order, as the engine did before the
+ * restart. An operation that does not follow the state of its stream is damage, never skipped.
  */
 export class Replay {
   readonly #shard: number
@@ -44,7 +46,7 @@ export class Replay {
   readonly #onLost: LostListener | undefined
   readonly counts: ReplayCounts = { blocks: 0, frames: 0, records: 0, bytes: 0 }
 
-  /** @param onLost told of what does not follow, instead of a failure: for a repair */
+  /** @param onLost hears of operations that do not follow, instead of a failure; for a repair */
   constructor(
     shard: number,
     { table, arena, checkpoint, ledger }: ReplayedState,
@@ -78,7 +80,7 @@ export class Replay {
     const { body } = block
     for (let op = frame.payloadAt; op < frame.end; ) {
       const operation = decodeOperation(body, op, frame.end)
-      if (operation === undefined) throw damage(block, op, 'an operation makes no sense')
+      if (operation === undefined) throw damage(block, op, 'an operation cannot be decoded')
       if (frame.flags !== FrameFlag.Committed) throw damage(block, op, 'a barrier carries nothing')
       this.#applyOperation(operation, body, frame.timestamp, endLsn, block)
       op = operation.end
@@ -97,7 +99,7 @@ export class Replay {
       const staged = stageFrame(this.#table, { id, coordinator, timestamp, payload, endLsn })
       if (staged === undefined || this.#ledger.staged(id) !== undefined) {
         if (this.#onLost !== undefined) return this.#lose(body, [payloadAt, end])
-        throw damage(block, payloadAt, 'a pending transaction makes no sense')
+        throw damage(block, payloadAt, 'a pending transaction does not fit its streams')
       }
       this.#table.promise(staged.creates)
       return this.#ledger.stage(staged)
@@ -128,7 +130,9 @@ export class Replay {
       return this.#lose(payload, range)
     }
     const appended = assignTransaction(this.#table, this.#arena, payload, range, timestamp, endLsn)
-    if (appended === undefined) throw damage(block, 0, 'a committed transaction makes no sense')
+    if (appended === undefined) {
+      throw damage(block, 0, 'a committed transaction does not fit its streams')
+    }
     for (const { log, frame, creates } of appended) {
       if (creates) this.#table.makeDurable(log)
       log.makeDurable(frame)
@@ -137,7 +141,7 @@ export class Replay {
     }
   }
 
-  /** Whether every append of a transaction follows what is there. */
+  /** Whether every append of a transaction follows the state of its stream. */
   #mayCommit(payload: Buffer, range: readonly [number, number]): boolean {
     const created = new Set<string>()
     return operationsIn(payload, range).every(operation => {
@@ -183,7 +187,7 @@ export class Replay {
         const { reference } = operation
         const { firstOffset, count, recordHash, chainHead } = reference
         if (firstOffset !== log.nextOffset) {
-          throw damage(block, operation.end, `offset ${firstOffset} after ${log.nextOffset}`)
+          throw damage(block, operation.end, wrongOffset(log, firstOffset))
         }
         const nextOffset = firstOffset + count
         const result = { firstOffset, nextOffset, timestamp, recordHash, chainHead }
@@ -196,7 +200,9 @@ export class Replay {
       }
       case OperationType.Trim:
         if (operation.before > log.nextOffset) {
-          throw damage(block, operation.end, `a trim to ${operation.before} of ${log.nextOffset}`)
+          const { name, nextOffset } = log
+          const stream = `stream ${JSON.stringify(name)}, whose next offset is ${nextOffset}`
+          throw damage(block, operation.end, `a trim before ${operation.before} of ${stream}`)
         }
         log.firstOffset = log.durableFirstOffset = operation.before
         log.manifestStale = true
@@ -223,7 +229,7 @@ export class Replay {
     block: Block,
   ): void {
     if (append.firstOffset !== log.nextOffset) {
-      throw damage(block, append.recordsAt, `offset ${append.firstOffset} after ${log.nextOffset}`)
+      throw damage(block, append.recordsAt, wrongOffset(log, append.firstOffset))
     }
     this.counts.records += append.count
     const frame = keepAppend(append, log, this.#arena, body, timestamp, endLsn)
@@ -252,12 +258,17 @@ function follows(operation: Operation, log: StreamLog | undefined): boolean {
   return operation.reference.firstOffset === log.nextOffset
 }
 
-/** Offset behind the records that an operation tells of; 0 where it tells of none. */
+/** Returns the offset after the records that an operation names; 0 if it names none. */
 function endOf(operation: Operation): number {
   if (operation.type === OperationType.Append) return operation.firstOffset + operation.count
   if (operation.type === OperationType.Trim) return operation.before
   if (operation.type !== OperationType.Reference) return 0
   return operation.reference.firstOffset + operation.reference.count
+}
+
+function wrongOffset({ name, nextOffset }: StreamLog, firstOffset: number): string {
+  const stream = `stream ${JSON.stringify(name)}`
+  return `an append to ${stream} begins at offset ${firstOffset}, expected ${nextOffset}`
 }
 
 function damage(block: Block, at: number, reason: string): JournalDamage {

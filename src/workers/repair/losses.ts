@@ -11,7 +11,7 @@ const LOSSES_FORMAT = 1
 
 type Losses = { readonly format: number; readonly losses: readonly Loss[] }
 
-/** What earlier repairs have stated; undefined where that file is damaged. */
+/** Returns the losses that earlier repairs stated; undefined if losses.json is damaged. */
 export function readLosses(disk: Disk): readonly Loss[] | undefined {
   if (!disk.exists(LOSSES_PATH)) return []
   const found = decodeSealedJson(readWhole(disk, LOSSES_PATH)) as Losses | undefined
@@ -23,7 +23,7 @@ export function writeLosses(disk: Disk, losses: readonly Loss[]): void {
   replaceFile(disk, LOSSES_PATH, encodeSealedJson(body))
 }
 
-/** A loss as a verification tells of it. */
+/** Returns a loss as a finding of a verification. */
 export function describeLoss({ shard, stream, streamId, ...loss }: Loss): Finding {
   const { firstOffset, nextOffset } = loss
   const whose = stream === null && streamId !== null ? `stream id ${streamId}: ` : ''
@@ -38,7 +38,7 @@ export function describeLoss({ shard, stream, streamId, ...loss }: Loss): Findin
   }
 }
 
-/** Whether a finding tells of records in segments that a repair has given up. */
+/** Whether a finding is about records in segments that a repair has given up. */
 export function isOfLoss(loss: Loss, { file, stream, offsets }: Finding): boolean {
   const { firstOffset, nextOffset } = loss
   if (stream === undefined || stream !== loss.stream || !file.startsWith(STREAMS_PATH)) return false

@@ -16,7 +16,7 @@ import { runJob } from '../streams/checkpointer-job.ts'
 import type { StreamLog } from '../streams/stream-log.ts'
 import type { SalvagedShard } from './salvage.ts'
 
-/** Does what a pending transaction of this shard holds. */
+/** Applies a pending transaction of this shard. */
 export function commitStaged(state: ReplayedState, id: number): void {
   const { table, arena, ledger } = state
   const staged = ledger.staged(id)
@@ -33,9 +33,9 @@ export function commitStaged(state: ReplayedState, id: number): void {
 }
 
 /**
- * Builds empty journals, durable, beside those that there are. Everything of the shards goes into
- * segments, and into the catalogues of the new journals. The old journals stay as they are, so a
- * crash leaves what was there. @throws DiskError
+ * Builds new, empty journals beside the old ones, and makes them durable. All records of the shards
+ * go to segments, all streams to the catalogues of the new journals. The old journals stay as they
+ * are, so a crash changes nothing. @throws DiskError
  */
 export function buildJournals(
   disk: Disk,
@@ -43,7 +43,7 @@ export function buildJournals(
   shards: readonly SalvagedShard[],
 ): void {
   const next = new RedirectedDisk(disk, JOURNALS_PATH, JOURNALS_NEXT_PATH)
-  discardJournals(disk) // of a build that did not come to its end
+  discardJournals(disk) // left by a build that was interrupted
   const entries = shards.map(salvaged => storeShard(disk, next, environment, salvaged))
   discardJournals(disk)
   const epoch = Math.max(...shards.map(({ shard }) => epochOf(disk, shard)))
@@ -54,7 +54,7 @@ export function buildJournals(
   }
 }
 
-/** Brings all of a shard into segments; returns the entries of its streams after that. */
+/** Stores all records of a shard in segments. Returns the catalogue entries of its streams. */
 function storeShard(
   disk: Disk,
   next: Disk,
@@ -70,7 +70,7 @@ function storeShard(
   const place = { catalogueBytes: scratch.bytes, catalogueSalt: scratch.salt }
   const checkpoint = new JournalCheckpoint({ lsn: 0, clockMicros, ...place })
   for (const log of logs) {
-    log.manifestStale = true // whatever is on the disk, it is built again
+    log.manifestStale = true // write a new one, whatever is on the disk
     checkpoint.noteChanged(log)
   }
   const mark = { number: 0, hash: GENESIS_HASH, file: 0, endLsn: lastLsn(logs) }

@@ -28,19 +28,19 @@ import { type SalvagedShard, salvageShard } from './salvage.ts'
 // Repairs a data directory that no process serves. It writes in this order, each step durable
 // before the next:
 //
-//   1. losses.json states what is given up
-//   2. what the journals still hold goes to the segments, and new journals are built beside the
-//      old ones, as a change of the shard count builds them
-//   3. varve.json gets the mark `moving`, the new journals take their place
-//   4. the old ones go to quarantine, whole; varve.json loses the mark
+//   1. write the losses to losses.json
+//   2. store the readable records of the journals in segments; build new, empty journals beside the
+//      old ones, in the way of a change of the shard count
+//   3. set the mark `moving` in varve.json; move the new journals into place
+//   4. move the old journals to quarantine; clear the mark in varve.json
 //
 // A crash before 3 leaves the directory as damaged as it was, and the repair can be run again.
 
 export type RepairRequest = Extract<InspectionRequest, { kind: 'repair' }>
 
 /**
- * Says what a repair gives up, and with `apply` repairs.
- * @throws StoreError invalid_request when the directory is none of ours, or cannot be repaired
+ * Returns what is damaged and what a repair gives up, and with `apply` repairs it.
+ * @throws StoreError invalid_request when this is no data directory, or it cannot be repaired
  */
 export function repairDirectory(
   disk: Disk,
@@ -51,7 +51,7 @@ export function repairDirectory(
     throw refusal(`this is no data directory: it has no ${HEADER_PATH}`)
   const header = readDirectoryHeader(disk)
   if (header.moving === true)
-    throw refusal('a change of the shard count has to end first: start it')
+    throw refusal('a change of the number of shards is unfinished; start the service to finish it')
   const reasons: string[] = []
   const shards: SalvagedShard[] = []
   const losses: Loss[] = []
@@ -61,7 +61,10 @@ export function repairDirectory(
     if (!('live' in catalogue)) losses.push(catalogueLoss(shard, catalogue))
     const content = 'live' in catalogue ? catalogue : catalogue.salvaged
     if (content === undefined) {
-      throw refusal(`no commit of the catalogue of shard ${shard} is left; restore its copy`)
+      throw refusal(
+        `neither copy of the catalogue of shard ${shard} has a readable commit; ` +
+          `restore ${JOURNALS_PATH} from a backup of this directory`,
+      )
     }
     const salvaged = salvageShard(disk, shard, content)
     shards.push(salvaged)
@@ -69,7 +72,7 @@ export function repairDirectory(
     losses.push(...salvaged.losses)
   }
   const stated = readLosses(disk)
-  if (stated === undefined) reasons.push('losses.json does not check')
+  if (stated === undefined) reasons.push('losses.json is damaged')
   losses.push(...damagedRecords(disk, header.shards))
   if (losses.length > 0 && reasons.length === 0) reasons.push('records of streams are damaged')
   const undecided = settle(shards, request)
@@ -88,7 +91,7 @@ export function repairDirectory(
   return { ...report, quarantine }
 }
 
-/** Files that a start would make anew by itself from their second copies. */
+/** Returns a reason for each file that a start would rebuild from its second copy. */
 function staleFiles(disk: Disk, shard: number, catalogue: CatalogueRead): string[] {
   const stale = 'live' in catalogue ? catalogue.stale : undefined
   const files = [
@@ -105,13 +108,13 @@ function catalogueLoss(
   { damagedAt, damagedTo }: { readonly damagedAt: number; readonly damagedTo: number },
 ): Loss {
   const reason =
-    `entries of the catalogue in bytes ${damagedAt} to ${damagedTo} are lost: streams that only ` +
-    'they tell of, deletes, trims and what was known of producers'
+    `the catalogue entries in bytes ${damagedAt} to ${damagedTo} are lost, and with them new ` +
+    'streams, deletes, trims and the state of producers'
   const none = { stream: null, streamId: null, firstOffset: null, nextOffset: null }
   return { shard, ...none, reason }
 }
 
-/** Records in segments that do not check, and that no repair has stated yet. */
+/** Returns the damaged records in segments that no repair has stated yet. */
 function damagedRecords(disk: Disk, shards: number): Loss[] {
   const losses: Loss[] = []
   verifyDirectory(disk, new KeptHeads([], []), message => {
@@ -125,7 +128,7 @@ function damagedRecords(disk: Disk, shards: number): Loss[] {
   return losses
 }
 
-/** Ends what is pending by the decisions that are left; returns what they cannot end. */
+/** Ends pending transactions by the readable decisions. Returns those that stay undecided. */
 function settle(shards: readonly SalvagedShard[], request: RepairRequest): Undecided[] {
   const undecided: Undecided[] = []
   for (const { shard, state } of shards) {

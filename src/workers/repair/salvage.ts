@@ -13,13 +13,13 @@ import type { Disk } from '../disk/disk.ts'
 import { readWhole } from '../disk/files.ts'
 import { listJournalFiles, readJournalHeader } from '../journal/journal-files.ts'
 import { type Block, JournalDamage, type WalkStart } from '../recovery/journal-walk.ts'
-import { loadCatalogue, walkJournal } from '../recovery/open-shard.ts'
+import { loadCatalogue, missingBlock, walkJournal } from '../recovery/open-shard.ts'
 import { Replay, type ReplayedState } from '../recovery/replay.ts'
 import type { CatalogueContent } from '../streams/catalogue-file.ts'
 
-// What is left of a shard whose journal is refused. Blocks are dense and a stream's offsets too, so
-// an append behind a gap belongs to its stream exactly where it begins at the stream's end. What
-// does not is lost, and so is all that follows it in that stream.
+// Salvages a shard whose journal is refused. The offsets of a stream are dense, so an append after
+// a gap in the journal is kept exactly if it begins at its stream's end. Any other append is lost,
+// and so are all later ones of its stream.
 
 export type SalvagedShard = {
   readonly shard: number
@@ -56,21 +56,20 @@ export function salvageShard(
   return { shard, catalogue, state, refused: sound, losses: losses.all(sound) }
 }
 
-/** The state of a shard whose journal is sound, or why it is not. */
+/** Returns the state of a shard if its journal is sound, otherwise why it is not. */
 function readSound(disk: Disk, shard: number, catalogue: CatalogueContent): ReplayedState | string {
   const state = loadCatalogue(catalogue)
   try {
     const options = { slotBytes: SLOT_BYTES }
     const { end } = walkJournal(disk, shard, catalogue, options, new Replay(shard, state))
-    if (end.decision !== 'refuse') return state
-    return `block ${end.blockNumber + 1} was durable and is not in journal file ${end.file.number}`
+    return end.decision === 'refuse' ? missingBlock(end) : state
   } catch (error) {
     if (error instanceof JournalDamage) return error.message
     throw error
   }
 }
 
-/** The whole blocks behind `start`, in order, whatever is missing between them. */
+/** Yields the whole blocks after `start` in order, over any gaps. */
 function* salvageBlocks(disk: Disk, shard: number, start: WalkStart): Generator<Block> {
   let last = { number: start.blockNumber, hash: start.blockHash }
   for (const number of listJournalFiles(disk, shard)) {
@@ -100,7 +99,7 @@ function* salvageBlocks(disk: Disk, shard: number, start: WalkStart): Generator<
   }
 }
 
-/** Records that later blocks tell of, and that no stream has. */
+/** Collects the ranges of records that later blocks show to be lost. */
 class LostRanges {
   readonly #shard: number
   readonly #state: ReplayedState
@@ -131,7 +130,7 @@ class LostRanges {
       }
     })
     const unknown = { shard: this.#shard, stream: null, streamId: null, firstOffset: null }
-    const any = `${reason}: any stream of the shard may have had more records and changes in it`
+    const any = `${reason}; other streams of the shard may have lost records and changes with it`
     return [...known, { ...unknown, nextOffset: null, reason: any }]
   }
 }

@@ -49,7 +49,7 @@ directory('a header that is whole and says nothing is refused', () => {
 directory('a header without a number of shards is refused', () => {
   for (const shards of [undefined, null, 0, -1, 1.5, '1', 65_537]) {
     const header = encodeSealedJson({ ...HEADER, shards })
-    assert.throws(() => open(directoryWith(header)), /says no number of shards/)
+    assert.throws(() => open(directoryWith(header)), /has no valid number of shards/)
   }
 })
 

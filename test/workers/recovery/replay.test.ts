@@ -32,7 +32,7 @@ replays('an append that does not follow the one before is damage, never passed o
   const { replay } = fresh()
   const blocks = journaled().filter(({ body }) => body.length > 0)
   const isDamage = (error: unknown) =>
-    error instanceof JournalDamage && /offset 2 after 1/.test(error.message)
+    error instanceof JournalDamage && /offset 2, expected 1/.test(error.message)
   const [first, , third] = blocks as [Block, Block, Block]
   replay.apply(first)
   assert.throws(() => replay.apply(third), isDamage)

@@ -36,7 +36,7 @@ repair('without --apply it says what it would do, and writes nothing', () => {
   damageBlockOf(disk, 1)
   const before = contents(disk)
   const report = run(disk, false)
-  assert.match(report.reasons.join(), /was durable and is not in journal file/)
+  assert.match(report.reasons.join(), /was durable and is not there/)
   assert.ok(report.losses.length > 0)
   assert.equal(contents(disk), before)
 })

@@ -159,7 +159,7 @@ damaged('a segment that was cut short is named from there, and its stream goes o
 })
 
 for (const how of ['damaged', 'missing', 'unreadable', 'of another stream'] as const) {
-  damaged(`a manifest that is ${how} is built again from the segments`, () => {
+  damaged(`a manifest that is ${how} is rebuilt from the segments`, () => {
     const store = stored(60)
     const { shard, disk, directory } = store
     const path = manifestPath(directory)
@@ -176,13 +176,13 @@ for (const how of ['damaged', 'missing', 'unreadable', 'of another stream'] as c
     const { sealed = [] } = decodeManifest(disk.content(path)) ?? {}
     assert.equal(sealed.slice(0, before?.sealed.length), before?.sealed)
     assert.is(shard.read('a').length, 80)
-    assert.ok(shard.logged.some(({ fields }) => /built again/.test(`${fields['reason']}`)))
+    assert.ok(shard.logged.some(({ fields }) => /rebuilt/.test(`${fields['reason']}`)))
     assert.equal(shard.damage, [])
     assertOthersGoOn(store)
   })
 }
 
-damaged('a manifest that is built again keeps the place of a segment that is lost', () => {
+damaged('a manifest that is rebuilt keeps the place of a segment that is lost', () => {
   const store = stored(60)
   const { shard, disk, directory } = store
   const before = decodeManifest(disk.content(manifestPath(directory)))?.sealed ?? []
