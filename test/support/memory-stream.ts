@@ -149,7 +149,8 @@ export class MemoryStream {
       })
     }
     if (from < firstOffset) {
-      throw new StoreError('trimmed', `records are kept from ${firstOffset} on`, { firstOffset })
+      const detail = `the first available offset is ${firstOffset} (requested ${from})`
+      throw new StoreError('trimmed', `the stream was trimmed: ${detail}`, { firstOffset })
     }
     const isForward = request.direction === 'forward'
     const low = isForward ? from : firstOffset

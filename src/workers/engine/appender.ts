@@ -133,10 +133,11 @@ export class Appender {
   }
 }
 
-/** @throws StoreError offset_mismatch */
+/** Checks the offset that a conditional append expects. @throws StoreError offset_mismatch */
 export function checkExpected(nextOffset: number, expected: number | undefined): void {
   if (expected === undefined || expected === nextOffset) return
-  throw new StoreError('offset_mismatch', `the next offset is ${nextOffset}`, { nextOffset })
+  const detail = `the next offset of the stream is ${nextOffset} (expected ${expected})`
+  throw new StoreError('offset_mismatch', detail, { nextOffset })
 }
 
 export function streamClosed(log: StreamLog): StoreError {

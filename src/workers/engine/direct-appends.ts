@@ -18,15 +18,16 @@ import { storeJobOf } from './store-job.ts'
 // to them. The payload is written once.
 //
 //   started ── stored ── referenced (a frame in the log buffer) ── durable, applied
-//      └─ no room on the disk: refused, nothing has changed
+//      └─ the write failed: refused, nothing has changed
 //
 // Invariants:
 // - the stream is held from started to referenced: nothing else is assigned to it
-// - no journal checkpoint runs from started to applied: it would write over what is stored beyond
-//   the extent that it knows; and none is started while one runs or is due, so neither waits long
+// - no write-back runs from started to applied, because it would overwrite the records stored past
+//   the extent that it knows. No direct append starts while a write-back runs or is due, so neither
+//   waits long
 // - the segment is durable before the reference to it is written
 
-/** One on its way. */
+/** A direct append that is not durable yet. */
 export type DirectAppend = {
   readonly id: number
   readonly item: WaitingMutation
@@ -45,20 +46,20 @@ export class DirectAppends {
   #lastId = 0
   /** By id, in order of their start. */
   readonly #underWay = new Map<number, DirectAppend>()
-  /** Whose references are not applied yet: their segments are further than they know. */
+  /** Streams with a reference that is not applied yet: `stored` lags behind their segments. */
   readonly #unapplied = new Set<StreamLog>()
-  /** Bytes since the last journal checkpoint, which count as if they were in the journal. */
+  /** Bytes since the last write-back, which count as if they were in the journal. */
   bytes = 0
-  /** Appends that went this way since the start. */
+  /** Direct appends since the start. */
   count = 0
-  /** Not while a journal checkpoint runs or is due. */
+  /** False while a write-back runs or is due. */
   mayStart = true
 
   constructor(parts: EngineParts) {
     this.#parts = parts
   }
 
-  /** Whether a journal checkpoint has to wait. */
+  /** Whether a write-back has to wait. */
   get isRunning(): boolean {
     return this.#underWay.size + this.#unapplied.size > 0
   }
@@ -98,34 +99,34 @@ export class DirectAppends {
     return direct
   }
 
-  /** Takes the checkpointer's word that the segment is durable. */
+  /** Notes that the segment is durable. */
   onStored(id: number, extent: ExtentNumbers): void {
     const direct = this.#underWay.get(id)
-    assert(direct !== undefined, 'what was stored was sent')
+    assert(direct !== undefined, `direct append ${id} was stored but never sent`)
     direct.extent = extent
   }
 
-  /** How many are on their way and have not been answered. */
+  /** Number of direct appends that are not answered yet. */
   get length(): number {
     return this.#underWay.size
   }
 
-  /** Gives all of them up: nothing goes on here. */
+  /** Removes and returns all direct appends. */
   takeAll(): DirectAppend[] {
     const all = [...this.#underWay.values()]
     this.#underWay.clear()
     return all
   }
 
-  /** Gives one up that found no room; what it left behind the segment's end counts for nothing. */
+  /** Removes and returns one that failed. Its bytes past the segment's end are ignored. */
   abandon(id: number): DirectAppend {
     const direct = this.#underWay.get(id)
-    assert(direct !== undefined, 'what failed was sent')
+    assert(direct !== undefined, `direct append ${id} failed but was never sent`)
     this.#underWay.delete(id)
     return direct
   }
 
-  /** Those that are stored and wait for their reference to be written. */
+  /** Direct appends that are stored and wait for their reference. */
   get stored(): DirectAppend[] {
     return [...this.#underWay.values()].filter(({ extent }) => extent !== undefined)
   }
@@ -164,14 +165,20 @@ export class DirectAppends {
     this.#unapplied.delete(log)
   }
 
-  /** Notes that a journal checkpoint has begun. */
+  /** Notes that a write-back has begun. */
   reset(): void {
     this.bytes = 0
   }
 }
 
-export const NOT_STORED = new StoreError('shard_failed', 'the segment could not be written')
-export const NO_ROOM = new StoreError('disk_full', 'there is no room on the disk for the segment')
+export const NOT_STORED = new StoreError(
+  'shard_failed',
+  'the segment could not be written; see the log for the reason',
+)
+export const NO_ROOM = new StoreError(
+  'disk_full',
+  'there is no room on the disk for the segment: free some; appends then resume',
+)
 
 function referenceOf(direct: DirectAppend): Reference {
   const { append, log, encoded, memory, checksum, extent } = direct

@@ -23,36 +23,40 @@ const NOTHING: Accepted = { commit: null, value: null, durability: 'group' }
 
 const DISK_FULL = new StoreError(
   'disk_full',
-  'there is no room on the disk, or no file can be opened; it is tried again by itself',
+  'the disk is full, or the process has no file descriptor left: free some; appends then resume',
 )
 const WITHDRAWN = new StoreError('overloaded', 'the transaction was withdrawn while it waited')
 const NOT_PENDING = new StoreError('shard_failed', 'the transaction is not pending in this shard')
 const UNDECIDED = new StoreError(
   'shard_failed',
-  'a transaction on this stream is undecided: the shard that decides it cannot be asked',
+  'the stream is held by an undecided transaction, and the shard that decides it is not ' +
+    'available: see /v1/ready for the state of that shard',
 )
 
 const NO_WRITE_BACK = new StoreError(
   'shard_failed',
-  'the journal is full, and the write-back that makes room fails; it is tried again by itself',
+  'the journal is full, because the write-back fails; it is retried: see the log for the reason',
 )
 const JOURNAL_KEPT = new StoreError(
   'shard_failed',
-  'the journal is full and kept for a transaction that cannot be decided',
+  'the journal is full, because it must keep a transaction whose deciding shard is not ' +
+    'available: see /v1/ready for the state of that shard',
 )
 
 /**
- * Mutations on their way into the log buffer. Those of one stream become frames in the order in
- * which they came; one that finds no room holds up all behind it. What meets a stream that a
- * pending transaction holds is parked, and lets the others pass.
+ * Holds the mutations that have not become frames yet. The mutations of one stream become frames in
+ * the order of their arrival. A mutation for which there is no room blocks all mutations after it.
+ * A mutation on a stream that a pending transaction holds is parked, and later ones may pass it.
  *
- * What ends a transaction overtakes everything, and goes on past the bound on the journal: a
- * journal checkpoint, which makes room, waits for it, and everything else waits for that.
+ * A mutation that ends a transaction overtakes everything, and may exceed the bound on the journal.
+ * A write-back makes room in the journal but waits for the end of the transaction, so such a
+ * mutation must never wait for room.
  *
- * Nothing waits in a circle. Within a shard: see StreamHolds. Over several: a transaction waits in
- * one shard at a time, in ascending order, and holds streams, or the journal checkpoint, only in
- * shards below; so the transactions that hold in the highest shard of all wait for none, end, and
- * let that shard's checkpoint and its parked ones go on; then the same is true of the next below.
+ * There is no deadlock. Within a shard: see StreamHolds. Across shards: a transaction waits in one
+ * shard at a time, in ascending order, and holds streams, or delays the write-back, only in shards
+ * below. So the transactions that hold streams in the highest shard wait for nothing and end. That
+ * frees the write-back and the parked mutations of that shard; then the same holds for the next
+ * lower one.
  */
 export class MutationQueue {
   readonly #parts: EngineParts
@@ -100,13 +104,13 @@ export class MutationQueue {
     queue.push(waiting)
   }
 
-  /** Whether transactions may become pending: not while a journal checkpoint waits for some. */
+  /** Whether transactions may become pending: not while a write-back waits for pending ones. */
   set mayPrepare(may: boolean) {
     if (may && !this.#mayPrepare) this.#holds.touch()
     this.#mayPrepare = may
   }
 
-  /** Encodes and answers as many as there is room for. */
+  /** Encodes and answers as many mutations as there is room for. */
   drain(now: number, onCommit: (commit: Commit) => void): void {
     const run = (item: WaitingMutation) => this.#run(item, now, onCommit)
     for (let item = this.#ends.peek(); item !== undefined; item = this.#ends.peek()) {
@@ -128,12 +132,12 @@ export class MutationQueue {
     }
   }
 
-  /** Refuses what waits for transactions that nobody will resolve any more. */
+  /** Refuses the parked mutations, because nobody will resolve their transactions any more. */
   refuseParked(error: StoreError): void {
     for (const item of this.#holds.take(() => true)) refuse(item, error)
   }
 
-  /** Refuses a direct append that found no room on the disk. */
+  /** Refuses a direct append whose segment could not be written. */
   refuseDirect(direct: DirectAppend, error: StoreError): void {
     this.#holds.release([direct.log.name])
     refuse(direct.item, error)
@@ -147,7 +151,7 @@ export class MutationQueue {
     }
   }
 
-  /** Sets a mutation aside that may not go on yet. */
+  /** Parks a mutation that may not run yet, or refuses it. Returns false if it may run. */
   #park(item: WaitingMutation): boolean {
     if (this.#holds.isIdle && this.#mayStart(item.mutation)) return false
     const streams = streamsOf(item.mutation)
@@ -171,18 +175,18 @@ export class MutationQueue {
 
   #hasRoomFor({ mutation }: WaitingMutation): boolean {
     const { buffer, checkpoint, options } = this.#parts
-    if (this.#space.isFull && takesSpace(mutation)) return true // to be refused
+    if (this.#space.isFull && takesSpace(mutation)) return true // it will be refused
     return buffer.endLsn - checkpoint.lsn <= options.journalBytesMax
   }
 
-  /** Why waiting for room is in vain; undefined: it comes with the next flush or write-back. */
+  /** Returns why waiting for room is in vain; undefined if a flush or a write-back will make it. */
   #whyNoRoomComes(isWithinJournal: boolean): StoreError | undefined {
     if (!isWithinJournal && this.#parts.ledger.hasStuck) return JOURNAL_KEPT
     const isOut = !isWithinJournal || this.#parts.buffer.awaitsFile
     return isOut && this.#failures.areOther ? NO_WRITE_BACK : undefined
   }
 
-  /** False when there is no room now: nothing has changed. */
+  /** Performs and answers a mutation. Returns false, and changes nothing, if there is no room. */
   #run(item: WaitingMutation, now: number, onCommit: (commit: Commit) => void): boolean {
     const { mutation } = item
     const isFull = this.#space.isFull && takesSpace(mutation)
@@ -195,14 +199,14 @@ export class MutationQueue {
     return true
   }
 
-  /** The stream is held until the journal refers to what goes to its segment now. */
+  /** Starts a direct append. Its stream is held until the journal refers to the records. */
   #startDirect(item: WaitingMutation, large: LargeAppend): void {
     const { id, log } = this.#directs.start(item, large)
     this.#holds.hold([log.name], -id) // transactions have numbers above zero
     item.onParked()
   }
 
-  /** False when there is no room now. */
+  /** Writes the references to stored direct appends. Returns false if there is no room now. */
   #finishDirects(now: number, onCommit: (commit: Commit) => void): boolean {
     for (const direct of this.#directs.stored) {
       const accepted = this.#directs.finish(direct)
@@ -239,12 +243,12 @@ export class MutationQueue {
     answer({ error: refused, pages: pagesOf(this.#parts.buffer.endLsn) })
   }
 
-  /** Notes that an answer waits for the slot, unless all of it is on its way to the disk. */
+  /** Notes that an answer waits for the filling slot, if that has frames. */
   #noteWaiting(durability: Durability, now: number): void {
     if (this.#parts.buffer.hasFrames) this.#seals.note(durability, now)
   }
 
-  /** Undefined when there is no room now: nothing has changed. */
+  /** Performs a mutation. Returns undefined, and changes nothing, if there is no room now. */
   #perform({ mutation, bytes }: WaitingMutation): Accepted | LargeAppend | undefined {
     switch (mutation.kind) {
       case 'append':
@@ -285,7 +289,7 @@ export class MutationQueue {
     return accepted
   }
 
-  /** @throws StoreError shard_failed when its part is not pending here: then nothing is decided */
+  /** Commits a transaction. @throws StoreError shard_failed when it is not pending here */
   #decide(transaction: number): Accepted | undefined {
     const staged = this.#parts.ledger.staged(transaction)
     if (staged === undefined) throw NOT_PENDING
@@ -315,7 +319,7 @@ export class MutationQueue {
     return accepted
   }
 
-  /** Takes back a transaction that waits here still; one that was resolved before is not here. */
+  /** Refuses the mutation of a transaction that still waits here, if there is one. */
   #withdraw(transaction: number): void {
     const isIt = ({ mutation }: WaitingMutation) =>
       (mutation.kind === 'prepare' || mutation.kind === 'transact') &&
@@ -334,7 +338,7 @@ export class MutationQueue {
     const sealedBefore = buffer.sealedNumber
     try {
       const accepted = this.#perform(item)
-      // A full slot went out on the way: what waited in it waits no more.
+      // A full slot was sealed on the way, so no answer waits for the seal policy.
       if (buffer.sealedNumber !== sealedBefore) this.#seals.reset()
       return accepted
     } catch (error) {

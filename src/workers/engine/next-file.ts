@@ -28,7 +28,7 @@ export class NextFile {
     this.#parts.buffer.offerFile(file, isReused)
   }
 
-  /** The job failed: it is sent again once failed jobs may be. */
+  /** Notes that the job failed; `advance` sends it again after the retry delay. */
   abandon(): void {
     this.#isPreparing = false
   }

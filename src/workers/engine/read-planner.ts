@@ -9,9 +9,8 @@ import { existing } from '../streams/stream-table.ts'
 import { concatFrames } from './watchers.ts'
 
 /**
- * Where the records of a read are. Bytes from memory are copied into the plan, at most about
- * `maxBytes` of them; what is in segments is left to a reader thread. Only durable records are in
- * it, whatever else the tail holds.
+ * Plans a read: which offsets to read, and how far the segments reach. Copies durable records from
+ * memory into the plan, about `maxBytes` at most; a reader thread reads the rest from segments.
  * @throws StoreError stream_not_found, trimmed or beyond_end
  */
 export function planRead(found: StreamLog | undefined, range: ReadRange): ReadPlan {
@@ -61,14 +60,17 @@ function resolve(
     range.from === 'start' ? log.durableFirstOffset : range.from === 'end' ? end : range.from
   const firstOffset = log.durableFirstOffset
   if (from < firstOffset) {
-    throw new StoreError('trimmed', `records are kept from ${firstOffset} on`, { firstOffset })
+    const stream = `stream ${JSON.stringify(log.name)}`
+    const detail = `the first available offset is ${firstOffset} (requested ${from})`
+    throw new StoreError('trimmed', `${stream} was trimmed: ${detail}`, { firstOffset })
   }
   if (from > end) {
-    // A reader whose last record was never assigned here has read another history.
+    // The record before `from` was never assigned here, so the reader has read another history.
     if (range.after !== undefined && from > log.nextOffset) {
       throw historyMismatch(log.name, from, log.durableRecordHash, log.id)
     }
-    throw new StoreError('beyond_end', `the next offset is ${end}`, { nextOffset: end })
+    const detail = `stream ${JSON.stringify(log.name)} ends before offset ${from}`
+    throw new StoreError('beyond_end', `${detail}: its next offset is ${end}`, { nextOffset: end })
   }
   return range.direction === 'forward'
     ? { low: from, high: Math.min(end, from + range.limit), since }
@@ -112,7 +114,7 @@ function tailOf(
   return { firstOffset, previousHash, previousRecordHash, ...end, records }
 }
 
-/** The first and the last frame that a page is chosen from. */
+/** Returns the indexes of the first and the last frame that a page is chosen from. */
 function pageFrames(
   log: StreamLog,
   frames: readonly TailFrame[],
@@ -130,8 +132,8 @@ function pageFrames(
 }
 
 /**
- * Those that the chain over `[low, high)` goes through: from where it is to begin to the first
- * signature above, or to the head. Undefined where it ends in segments.
+ * Returns the first and the last frame that a verified read of `[low, high)` needs: up to the first
+ * signature above, or to the head. Returns undefined if that signature is in a segment.
  */
 function chainFrames(
   log: StreamLog,
@@ -167,7 +169,7 @@ function firstOfChain(
   return Math.max(0, anchor)
 }
 
-/** The checkpoints alone, as many as `limit` and those of one more offset; or all there are. */
+/** Copies checkpoints alone: `limit` of them, and the rest of the last one's offset. */
 function copyCheckpoints(
   log: StreamLog,
   frames: readonly TailFrame[],
@@ -198,8 +200,8 @@ function checkpointsOf({ chunk, at, length }: TailFrame, low: number): Buffer[] 
 }
 
 /**
- * As many of the frames `[first, last]` as `maxBytes` of bodies can want, from the side that is
- * read first.
+ * Returns the part of the frames `[first, last]` that holds `maxBytes` of bodies, counted from the
+ * side that is read first.
  */
 function narrow(
   frames: readonly TailFrame[],
@@ -217,9 +219,7 @@ function narrow(
   return step === 1 ? [first, at] : [at, last]
 }
 
-/**
- * Of headers and bodies together, so at least half of what a frame's bodies are in any real use.
- */
+/** Returns the bytes of a frame's headers and bodies, a good enough estimate of its bodies. */
 function bodyBytes(frame: TailFrame): number {
   return frame.length - (frame.nextOffset - frame.firstOffset) * RECORD_OVERHEAD_BYTES
 }

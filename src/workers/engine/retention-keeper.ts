@@ -6,16 +6,16 @@ import type { EngineParts } from './engine-parts.ts'
 import type { MutationQueue } from './mutation-queue.ts'
 import { type TrimCause, TrimCounts } from './trim-counts.ts'
 
-// Retention in passes: which streams may let go of something is looked up by the checkpointer, for
-// it takes their manifests; what goes, goes by trims like any other, in the queue of mutations.
+// Retention works in passes. A job of the write-back thread reads the manifests of streams and
+// finds the segments to trim. The engine then queues a trim for each stream, like a client's.
 
-/** Streams of one job, so that a journal checkpoint does not wait long behind it. */
+/** Streams of one job, so that a write-back does not wait long for it. */
 const JOB_STREAMS_MAX = 1000
 const NO_BYTES = Buffer.alloc(0)
 
 type Pass = {
   readonly rest: StreamLog[]
-  /** Those that the checkpointer looks up now. */
+  /** Streams whose manifests the write-back thread reads now. */
   asked: readonly StreamLog[] | undefined
   /** Trims that are not in the log buffer yet. */
   open: number
@@ -29,11 +29,11 @@ export class RetentionKeeper {
   readonly #queue: MutationQueue
   readonly #counts = new TrimCounts()
   readonly #retained = new Set<StreamLog>()
-  /** Those that have sealed a segment since the last pass. */
+  /** Streams that have sealed a segment since the last pass. */
   readonly #rolled = new Set<StreamLog>()
-  /** When a stream's first segment is too old, µs, where that is known. */
+  /** When a stream's first segment will be too old, µs since 1970, if it is known. */
   readonly #expiries = new WeakMap<StreamLog, number>()
-  /** Whose manifest was found damaged: said once, and looked at again when it is built again. */
+  /** Streams whose damaged manifest was logged, so that each is logged once. */
   readonly #damaged = new WeakSet<StreamLog>()
   #dueMs: number
   #pass: Pass | undefined
@@ -45,12 +45,12 @@ export class RetentionKeeper {
     this.#dueMs = parts.environment.monotonicMs()
   }
 
-  /** When it wants to be advanced next, ms; undefined: never. */
+  /** When to call `advance` at the latest, ms; undefined: not before the next event. */
   get deadline(): number | undefined {
     return this.#retained.size === 0 || this.#pass !== undefined ? undefined : this.#dueMs
   }
 
-  /** Takes a stream as its durable configuration has it. */
+  /** Notes a stream's durable configuration. */
   note(log: StreamLog): void {
     this.#expiries.delete(log)
     if (hasRetention(log.durableConfig.retention)) this.#retained.add(log)
@@ -62,7 +62,7 @@ export class RetentionKeeper {
     this.#rolled.delete(log)
   }
 
-  /** A journal checkpoint has sealed segments of the stream, or let some go. */
+  /** Notes that a write-back has sealed or trimmed segments of the stream. */
   noteStored(log: StreamLog, hasRolled: boolean, freedBytes: number): void {
     if (hasRolled && this.#retained.has(log)) this.#rolled.add(log)
     if (freedBytes > 0) this.#counts.noteFreed(log, freedBytes)
@@ -90,7 +90,7 @@ export class RetentionKeeper {
     this.#rolled.clear()
     if (rest.length === 0) return
     this.#pass = { rest, asked: undefined, open: 0, streams: 0, records: 0, bytes: 0 }
-    this.#goOn(this.#pass)
+    this.#askNext(this.#pass)
   }
 
   onDone({ answers }: RetentionDone): void {
@@ -107,20 +107,20 @@ export class RetentionKeeper {
       this.#expiries.set(log, expiresAt)
       if (before !== null) this.#trim(pass, log, before, bytes)
     }
-    this.#goOn(pass)
+    this.#askNext(pass)
   }
 
-  /** The checkpointer could not look: the next pass asks again. */
+  /** Ends the pass after its job failed; the next pass asks again. */
   abandon(): void {
     this.#pass = undefined
   }
 
-  #goOn(pass: Pass): void {
+  #askNext(pass: Pass): void {
     const asked: StreamLog[] = []
     const now = this.#parts.clock.now()
     for (let log = pass.rest.pop(); log !== undefined; log = pass.rest.pop()) {
       if (this.#isIdleTooLong(log, now)) this.#trimAll(pass, log)
-      else if (this.#mayLetGo(log, now) && asked.push(log) === JOB_STREAMS_MAX) break
+      else if (this.#mayTrim(log, now) && asked.push(log) === JOB_STREAMS_MAX) break
     }
     if (asked.length === 0) return this.#endPass(pass)
     pass.asked = asked
@@ -132,8 +132,8 @@ export class RetentionKeeper {
     return !isEmpty && log.lastTimestamp <= expiredThrough(log.durableConfig.retention, now)
   }
 
-  /** Whether a look at the manifest could find anything. */
-  #mayLetGo(log: StreamLog, now: number): boolean {
+  /** Whether the manifest could name a segment to trim. */
+  #mayTrim(log: StreamLog, now: number): boolean {
     const { durableFirstOffset, durableNextOffset, stored } = log
     const { maxRecords, maxBytes, maxAgeSeconds } = log.durableConfig.retention
     if (stored.segment === stored.firstSegment) return false
@@ -172,19 +172,18 @@ export class RetentionKeeper {
     this.#pass = undefined
     const { streams, records, bytes } = pass
     if (streams === 0) return
-    const message = 'retention let go of records'
+    const message = 'retention trimmed records'
     this.#parts.emit({ kind: 'log', level: 'info', message, fields: { streams, records, bytes } })
   }
 
-  /** The next journal checkpoint writes the manifest, from the segments where it is damaged. */
+  /** Has the next write-back rebuild a damaged manifest from the segments. */
   #rebuild(log: StreamLog, file: string): void {
     if (log.durableState === 'deleted') return
     log.manifestStale = true
     this.#parts.checkpoint.noteChanged(log)
     if (this.#damaged.has(log)) return
     this.#damaged.add(log)
-    const message =
-      'a manifest is damaged: retention leaves its stream alone until it is built again'
+    const message = 'a manifest is damaged: retention skips its stream until it is rebuilt'
     this.#parts.emit({ kind: 'log', level: 'error', message, fields: { file } })
   }
 }

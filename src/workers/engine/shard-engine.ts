@@ -21,17 +21,17 @@ import { COMMIT_MICROS_MAX } from './trusted-clock.ts'
 import { Watchers, type WatchStart } from './watchers.ts'
 import { WriteBackFailures } from './write-back-failures.ts'
 
-// The coordinator of a shard. It never blocks and never touches the disk: it moves work on as far
-// as it can go whenever something happened (`advance`), and says when it wants to be called next.
+// The coordinator of a shard. It never blocks and never touches the disk. `advance` does all work
+// that is possible now; it is called after each event, and at the latest at `deadline`.
 //
 // Invariants:
-// - mutations become frames in the order in which they came, and apply in that order
+// - mutations of a stream become frames in the order of their arrival, and frames apply in order
 // - nothing is applied, shown or announced before the durable LSN has passed its frame
 // - after a failure nothing is accepted, applied or written any more
 
 type Stage = 'running' | 'draining' | 'checkpointing' | 'closing' | 'stopped' | 'failed'
 
-/** How often pending mutations look whether there is room. */
+/** How often the engine checks for room while mutations are pending. */
 const ROOM_CHECK_MS = 250
 
 export class ShardEngine {
@@ -67,7 +67,7 @@ export class ShardEngine {
     this.#queue = new MutationQueue(parts, this.#seals, this.#space, this.#directs, this.#failures)
     this.#retention = new RetentionKeeper(parts, this.#queue)
     this.#commits = new DurableCommits(parts, this.#watchers, this.#retention, this.#directs)
-    // What recovery replayed goes to segments as soon as what comes now.
+    // Replayed records count as new: they are due for the next write-back.
     if (parts.checkpoint.isDirty) this.#dirtySinceMs = parts.environment.monotonicMs()
     const isSealed = parts.buffer.seal(BlockFlag.EpochOpen)
     assert(isSealed, 'the slots are free at the start')
@@ -119,7 +119,7 @@ export class ShardEngine {
     return statsOf(this.#parts, { queue, directs, retention, commits: this.#commits })
   }
 
-  /** Everything accepted becomes durable and stored, a clean block ends the journal. */
+  /** Makes everything accepted durable and stored, and ends the journal with a clean block. */
   stop(): Promise<void> {
     if (this.isOver) return Promise.resolve()
     const stopped = new Promise<void>(resolve => {
@@ -130,7 +130,7 @@ export class ShardEngine {
     return stopped
   }
 
-  /** Moves everything on as far as it can go now. */
+  /** Does all work that is possible now. */
   advance(): void {
     if (this.isOver) return
     const { memory, buffer, environment, options } = this.#parts
@@ -156,17 +156,17 @@ export class ShardEngine {
     }
   }
 
-  /** Whether nothing will ever move again. */
+  /** Whether the engine has stopped or failed, for good. */
   get isOver(): boolean {
     return this.#stage === 'failed' || this.#stage === 'stopped'
   }
 
-  /** When to call `advance` next though nothing happens until then, ms; undefined: never. */
+  /** When to call `advance` at the latest, ms; undefined: not before the next event. */
   get deadline(): number | undefined {
     if (this.isOver) return undefined
     const { buffer, environment } = this.#parts
     const times = [
-      // While one is held a job that ends, or a block that is flushed, moves it on.
+      // A write-back that is held is started by the end of a job or of a flush.
       ...(this.#isCheckpointHeld ? [] : this.#checkpointDeadlines),
       this.#failures.deadline,
       this.#retention.deadline,
@@ -174,7 +174,7 @@ export class ShardEngine {
         ? environment.monotonicMs() + ROOM_CHECK_MS
         : undefined,
     ]
-    // While a flush is under way its end is what moves things on, unless it never comes.
+    // The end of a flush under way is an event; the stall deadline covers one that never ends.
     if (!buffer.isFlusherIdle) times.push(this.#stall.deadline)
     else if (buffer.hasFrames) times.push(this.#seals.deadline)
     else times.push(add(this.#unsealedSinceMs, IDLE_SEAL_MS))
@@ -191,7 +191,7 @@ export class ShardEngine {
     ]
   }
 
-  /** Takes what the checkpointer thread answers. */
+  /** Takes the result of a job of the write-back thread. */
   onResult(result: CheckpointerResult): void {
     if (this.#stage === 'failed') return
     if (result.kind !== 'failed') this.#failures.noteSuccess(result.kind)
@@ -202,7 +202,7 @@ export class ShardEngine {
       case 'checkpoint':
         this.#news.tell(result)
         this.#parts.arena.freeThrough(this.#parts.checkpoint.finish(result, this.#retention))
-        // Whoever plans a read from here on does not want them.
+        // Reads planned from here on do not need the trimmed segments.
         if (result.trimmed.length > 0) {
           this.#parts.postJob({ kind: 'release', trimmed: result.trimmed })
         }
@@ -233,8 +233,8 @@ export class ShardEngine {
   }
 
   /**
-   * Shows readers what is durable by now. The front end answers appends from the shared memory, so
-   * whoever was answered may read before this thread has woken up for the same flush.
+   * Makes durable records visible to readers. The front end answers appends from shared memory, so
+   * a client may read before this thread has woken up for the same flush.
    */
   catchUp(): void {
     if (this.isOver) return
@@ -242,9 +242,9 @@ export class ShardEngine {
   }
 
   /**
-   * Stops for good. What is durable by now is applied, so that whoever was answered can read it.
-   * Of the rest, what has a frame is answered with outcome unknown, for a write of it may be under
-   * way, and what has none as not applied. Nothing becomes durable or is applied after this.
+   * Stops for good. Frames that are durable by now are applied, so that answered records can be
+   * read. Other mutations with a frame are answered with outcome `unknown`, because a write may be
+   * under way; those without a frame with `not_applied`. Nothing becomes durable after this.
    */
   fail(code: FailureCode, reason: string): void {
     if (this.isOver) return
@@ -252,9 +252,9 @@ export class ShardEngine {
     this.catchUp()
     this.#stage = 'failed'
     const { words } = this.#parts.memory
-    // The front end looks at this word before the durable LSN, which is the last one from here on.
+    // The front end reads this word before the durable LSN, which does not move any more.
     Atomics.compareExchange(words, Word.failure, FailureCode.None, code)
-    ring(words, Word.flushed) // wakes the front end, which refuses what waits for this shard
+    ring(words, Word.flushed) // wakes the front end, which answers the pending mutations
     this.#parts.emit({ kind: 'state', state: 'failed', detail: reason })
     this.#queue.refuseAll(SHARD_FAILED)
     for (const resolve of this.#stopped) resolve()
@@ -292,7 +292,7 @@ export class ShardEngine {
     const isDue =
       used >= options.journalBytesMax / 4 || aged || stopping || isRetry || this.#clockMs <= 0
     const isHeld = ledger.needsJournalBelow(buffer.durable.endLsn) || this.#directs.isRunning
-    // What holds it ends by itself; nothing new may, or there would always be something.
+    // Running transactions and direct appends end by themselves; new ones must wait meanwhile.
     this.#queue.mayPrepare = !(isDue && isHeld)
     this.#directs.mayStart = !isDue
     if (!isDue || isHeld) return
@@ -306,7 +306,7 @@ export class ShardEngine {
     )
   }
 
-  /** Until the clock of the last commit is too old, though nothing else wants a commit; ms. */
+  /** Time until the clock of the last commit is so old that a commit is due for it alone, ms. */
   get #clockMs(): number {
     const { clock, checkpoint } = this.#parts
     return (checkpoint.clockMicros + COMMIT_MICROS_MAX - clock.now()) / 1000
@@ -338,17 +338,17 @@ export class ShardEngine {
     }
     if (job === 'checkpoint') {
       checkpoint.abandon()
-      // The journal holds everything: a clean stop does not wait for the disk.
+      // The journal holds everything, so a stop need not wait until the disk is well.
       if (this.#stage === 'checkpointing') this.#mayStopDirty = true
       this.#dirtySinceMs ??= now
     }
   }
 
-  /** The way to a clean stop; each stage begins when the one before has nothing left to do. */
+  /** Moves through the stages of a clean stop; each begins when the one before has ended. */
   #moveStage(): void {
     const { buffer, checkpoint, memory, ledger } = this.#parts
     if (this.#stage === 'draining') {
-      // Nobody is left to resolve what is staged: it stays in doubt, and the journal keeps it.
+      // Nobody is left to resolve staged transactions: they stay in doubt, kept by the journal.
       if (ledger.stagedCount > 0) {
         this.#mayStopDirty = true
         if (this.#queue.length === this.#queue.parkedCount) this.#queue.refuseParked(SHUTTING_DOWN)

@@ -37,15 +37,14 @@ type OpenRequest = Extract<ShardRequest, { kind: 'open' }>
 type ReindexRequest = Extract<ShardRequest, { kind: 'reindex' }>
 
 const NO_DIRECT_IO = 'no direct I/O: the journal goes through the page cache'
-
-const NO_ROOM = 'there is no room on the disk for a journal file'
+const NO_ROOM = 'there is no room on the disk for a journal file: free some; the shard then starts'
+const READ_ONLY =
+  'the journal is damaged, so the shard only serves reads: repair it with: varve repair'
 
 /** Longest a timer can be, ms. */
 const TIMER_MS_MAX = 2 ** 31 - 1
 
-/**
- * An engine on real threads: its flusher, its checkpointer, the timers and wake-ups between them.
- */
+/** Runs an engine with its flusher, its write-back thread, and the timers and wake-ups. */
 export class Shard {
   readonly opened: ShardOpened
   readonly #request: OpenRequest
@@ -71,7 +70,7 @@ export class Shard {
     this.opened = this.begin()
   }
 
-  /** Begins to take changes, if there is room for a journal file. @throws DiskError */
+  /** Starts to take changes, if there is room for a journal file. @throws DiskError */
   begin(): ShardOpened {
     const { memory } = this.#memory
     const { refused } = this.#recovery
@@ -122,7 +121,7 @@ export class Shard {
     this.#watchFlushes(engine).catch(crash)
   }
 
-  /** The streams as readers may see them now. */
+  /** The streams, with all records that are durable by now. */
   get streams(): VisibleStreams | IncompleteStreams {
     this.#engine?.catchUp()
     return this.#streams
@@ -133,7 +132,7 @@ export class Shard {
     if (this.#engine !== undefined) return this.#engine
     const outcome = { outcome: 'not_applied' }
     if (this.#recovery.refused === null) throw new StoreError('disk_full', NO_ROOM, outcome)
-    throw new StoreError('shard_failed', 'the journal is damaged, the shard only reads', outcome)
+    throw new StoreError('shard_failed', READ_ONLY, outcome)
   }
 
   /** Resolves when each of the mutations is answered, or waits for a transaction. */
@@ -156,7 +155,7 @@ export class Shard {
           else if ('later' in known) this.#emit({ kind: 'answer', ...known, result })
         },
         at => {
-          if (replies[at] !== undefined) return // set aside again: it has its number
+          if (replies[at] !== undefined) return // parked again: it has its number already
           this.#laterCount += 1
           reply(at, { later: this.#laterCount })
         },
@@ -165,7 +164,7 @@ export class Shard {
     })
   }
 
-  /** Begins a watch; a shard that only reads has nothing to announce. */
+  /** Begins a watch. A shard without an engine never announces anything. */
   watch(stream: string, watch: number): WatchStart {
     if (this.#engine !== undefined) return this.#engine.watch(stream, watch)
     return this.#streams.end(stream)
@@ -200,14 +199,14 @@ export class Shard {
     const workerData: FlusherData = { memory: this.#memory.memory, slotBytes, data, shard }
     const flusher = new Worker(new URL('../flusher.js', import.meta.url), { workerData })
     flusher.on('message', ({ kind, reason, errno }: FlusherMessage) => {
-      if (kind === 'failed') this.#log('error', 'the flusher failed', { reason })
+      if (kind === 'failed') this.#log('error', 'a write or sync of the journal failed', { reason })
       else this.#log('warn', NO_DIRECT_IO, { errno, reason })
     })
     this.#watchThread(flusher, 'flusher')
     return flusher
   }
 
-  /** Decides how the flusher, not started yet, shall write. */
+  /** Turns direct I/O on or off for the flusher, which is not started yet. */
   #tryDirectIo(disk: NodeDisk): void {
     const error = tryDirectIo(disk, this.#request.shard, this.#memory)
     if (error === undefined) return
@@ -226,11 +225,11 @@ export class Shard {
     return checkpointer
   }
 
-  /** A thread may also go without an error. One that goes when the shard is over was sent. */
+  /** Fails the engine when a thread dies, or exits without an error while the engine runs. */
   #watchThread(thread: Worker, name: string): void {
     const fail = (reason: string) => {
       const engine = this.#engine
-      engine?.advance() // a flusher that leaves after a failed write has said so in shared memory
+      engine?.advance() // takes a failed write or sync, noted in shared memory, as the reason
       if (engine?.isOver === false) engine.fail(FailureCode.Thread, reason)
     }
     thread.on('error', error => fail(`the ${name} thread died: ${error}`))

@@ -4,8 +4,9 @@ import { DiskError } from '../disk/disk.ts'
 const CHECK_MS = 250
 
 /**
- * Keeps a reserve of disk space: below it appends stop, above twice that they go on, without a
- * restart (faults.md, rule 4). Jobs that failed for space, and are tried again, count as below.
+ * Keeps a reserve of disk space. Below the reserve appends are refused; above twice the reserve
+ * they are accepted again, without a restart. While a retried job fails for space, appends are
+ * refused too.
  */
 export class SpaceGuard {
   readonly #freeBytes: () => number
@@ -24,7 +25,7 @@ export class SpaceGuard {
     return this.#isLow || this.#jobFailed || this.#flusherBlocked
   }
 
-  /** Looks again where the last look is old. */
+  /** Asks for the free space again if the last answer is older than `CHECK_MS`. */
   check(nowMs: number, flusherBlocked: boolean): void {
     this.#flusherBlocked = flusherBlocked
     if (nowMs - this.#checkedMs < CHECK_MS) return
@@ -38,7 +39,7 @@ export class SpaceGuard {
     }
   }
 
-  /** @param failForSpace whether some job that is tried again last failed for want of room */
+  /** @param failForSpace whether a job that is retried last failed for want of space */
   noteJobs(failForSpace: boolean): void {
     this.#jobFailed = failForSpace
   }

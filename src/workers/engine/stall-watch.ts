@@ -1,4 +1,4 @@
-/** Looks at the flusher, at least, before it is called stalled. */
+/** How often the flusher must be observed, at least, before it counts as stalled. */
 const OBSERVATIONS_MIN = 4
 
 /**

@@ -102,8 +102,8 @@ export class StreamChanges {
   }
 
   /**
-   * Records below `before` are no longer shown. Where none are left, the segment ends too, so that
-   * its space can go.
+   * Hides the records below `before`. If none are left, ends the active segment too, so that its
+   * space can be freed.
    * @throws StoreError stream_not_found, beyond_end
    */
   trim({ stream, before, streamId }: Trim): Accepted | undefined {
@@ -113,7 +113,9 @@ export class StreamChanges {
     const log = existing(isOther ? undefined : found)
     const { nextOffset } = log
     if (before > nextOffset) {
-      throw new StoreError('beyond_end', `the next offset is ${nextOffset}`, { nextOffset })
+      const end = `its next offset is ${nextOffset}`
+      const detail = `stream ${JSON.stringify(stream)} ends before offset ${before}: ${end}`
+      throw new StoreError('beyond_end', detail, { nextOffset })
     }
     if (before <= log.firstOffset) {
       return { commit: null, value: { info: log.info('assigned') }, durability: 'group' }

@@ -10,15 +10,15 @@ const DOWN_MICROS_MAX = 86_400 * SECOND
 /** How old the clock of the last commit may get: a start counts more than a day as a step. */
 export const COMMIT_MICROS_MAX = DOWN_MICROS_MAX / 4
 
-/** What the clock tells the log: by how many seconds the system's clock is ahead of it. */
+/** Hears by how many seconds the system's clock is ahead of the trusted one. */
 export type OnAhead = (message: string, aheadSeconds: number) => void
 
 /**
- * The clock that retention by age and the producers' expiry go by. It follows the system's clock,
- * but a step forward of that would trim whole streams and forget producers. So it advances within
- * a minute of running time by at most two, and counts a larger step as the running time alone.
- * When the system's clock goes back it goes back too: the times of new records are that clock's,
- * and to a later one they would be old at once. What it has reached once it may reach again.
+ * The clock of retention by age and of producers' expiry. A step forward of the system's clock
+ * would trim whole streams and forget producers. So this clock gets at most 60 s ahead of the
+ * running time per minute; past that it advances with the running time alone. When the system's
+ * clock goes back, this one follows it, because new records get that clock's times and would be too
+ * old at once. Up to the time that it has reached before, it may then step forward freely.
  */
 export class TrustedClock {
   readonly #environment: Environment
@@ -63,7 +63,7 @@ export class TrustedClock {
   }
 }
 
-/** Where the clock stands at a start. @param lastMicros the clock at the last commit */
+/** Returns the trusted time at a start. @param lastMicros the clock at the last commit */
 export function resumed(wall: number, lastMicros: number): number {
   return wall - lastMicros <= DOWN_MICROS_MAX ? wall : lastMicros
 }

@@ -6,7 +6,7 @@ import { existing, type StreamTable } from '../streams/stream-table.ts'
 import { planRead } from './read-planner.ts'
 import type { WatchStart } from './watchers.ts'
 
-/** What a shard answers about its streams, as readers may see them. */
+/** Answers questions about the streams of a shard, from durable records only. */
 export class VisibleStreams {
   readonly #table: StreamTable
 
@@ -36,10 +36,10 @@ export class VisibleStreams {
 }
 
 /**
- * The same of a shard whose journal was refused. It knows what catalogue and segments hold. The
- * lost part of the journal may hold more of any stream: records, a close, a delete, or all of it.
- * So an answer is given only where more records cannot change it. Any other is shard_failed with
- * what is known, and never a missing stream, an end or an empty page.
+ * Answers questions about the streams of a shard whose journal was refused, from the catalogue and
+ * the segments. The lost part of the journal may hold records, a close or a delete of any stream,
+ * and streams that are not known at all. So only reads below a stream's known end are answered. All
+ * else is shard_failed with the known end, never a missing stream, an end or an empty page.
  */
 export class IncompleteStreams {
   readonly #table: StreamTable

@@ -9,15 +9,15 @@ type RetriedJob = Extract<CheckpointerJob['kind'], 'prepare' | 'checkpoint'>
 type Failure = { readonly reason: string; readonly isForSpace: boolean }
 
 /**
- * Which jobs of the write-back failed when they were last carried out. A job that nobody sends
- * again does not count: only its success would end the failure.
+ * Keeps the last failure of each kind of write-back job. Only jobs that the engine retries count as
+ * failing, because no other failure would ever be ended by a success.
  */
 export class WriteBackFailures {
   readonly #failures = new Map<CheckpointerJob['kind'], Failure>()
   /** When failed jobs may be sent again, ms. */
   retryAtMs = 0
 
-  /** Notes a failure. Returns whether it is another one than the job's last. */
+  /** Notes a failure. Returns whether its reason differs from the job's last one. */
   note(job: CheckpointerJob['kind'], failure: Failure, nowMs: number): boolean {
     const isNews = this.#failures.get(job)?.reason !== failure.reason
     this.#failures.set(job, failure)
@@ -33,12 +33,12 @@ export class WriteBackFailures {
     return this.#failures.has(job)
   }
 
-  /** Whether room on the disk, or a file descriptor, is what is missing. */
+  /** Whether a retried job fails for want of disk space or of file descriptors. */
   get areForSpace(): boolean {
     return this.#retried.some(({ isForSpace }) => isForSpace)
   }
 
-  /** Whether the journal cannot get more room for another reason. */
+  /** Whether a retried job fails for another reason. */
   get areOther(): boolean {
     return this.#retried.some(({ isForSpace }) => !isForSpace)
   }

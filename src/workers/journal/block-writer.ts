@@ -50,7 +50,7 @@ export class BlockWriter {
   #file: { readonly number: number; readonly handle: number } | undefined
   /** Why the last step was `failed`. */
   failure: DiskError | undefined
-  /** Why direct I/O was given up on the way. */
+  /** Why direct I/O was given up, if it was. */
   fallback: DiskError | undefined
 
   constructor(
@@ -87,7 +87,7 @@ export class BlockWriter {
     return this.#publish() ? 'flushed' : 'failed'
   }
 
-  /** Whether a block is in hand that did not become durable yet. */
+  /** Whether a block was taken that is not durable yet. */
   get isBusy(): boolean {
     return this.#block !== undefined
   }
@@ -113,8 +113,14 @@ export class BlockWriter {
         : (this.#memory.slots[this.#slot] as Buffer)
     const block = source.subarray(0, bytes)
     const header = decodeBlockHeader(block, 0)
-    assert(header !== undefined && blockBodyChecks(block, 0, header), 'a sealed block changed')
-    assert(block.length === bytes && bytes % PAGE_BYTES === 0, 'a block is whole pages')
+    assert(
+      header !== undefined && blockBodyChecks(block, 0, header),
+      'a sealed block does not match its checksums',
+    )
+    assert(
+      block.length === bytes && bytes % PAGE_BYTES === 0,
+      `a block of ${bytes} bytes is not whole pages`,
+    )
     return block
   }
 
@@ -140,7 +146,7 @@ export class BlockWriter {
     } catch (error) {
       if (!isDirect || !refusesDirectIo(error)) throw error
       this.#fallBack(error)
-      return this.#write(block) // from its start: what is there of it has not been synced
+      return this.#write(block) // all of it again, because nothing of it was synced
     }
   }
 
@@ -150,7 +156,7 @@ export class BlockWriter {
     this.close()
   }
 
-  /** False when the shard has failed meanwhile: nobody is told that the block is durable. */
+  /** Publishes the block as durable. Returns false, and publishes nothing, if the shard failed. */
   #publish(): boolean {
     const { words } = this.#memory
     if (!tryAdvance(words, this.#stateWord, SlotState.Flushing, SlotState.Synced)) return false
@@ -158,7 +164,7 @@ export class BlockWriter {
     this.#count(Counter.flushedBytes, this.#block?.length ?? 0)
     this.#block = undefined
     Atomics.store(words, Word.blocked, 0)
-    // The durable LSN goes first: whoever sees the slot free must also see what became durable.
+    // The durable LSN first: a thread that sees the slot free must also see the new durable LSN.
     Atomics.store(words, Word.durablePages, this.#field(SlotField.endPages))
     advance(words, this.#stateWord, SlotState.Synced, SlotState.Free)
     this.#slot = 1 - this.#slot

@@ -23,9 +23,9 @@ import {
   replaceFile,
 } from '../disk/files.ts'
 
-// Journal files are made, and used again, under a name that no recovery reads; they get their
-// number only when header and space are durable (faults.md, rule 10). A numbered file therefore
-// always has a sound header, and blocks in it need no growth of the file to be durable.
+// A journal file is prepared under a temporary name, and gets its number only when its header and
+// its space are durable. A numbered file therefore always has a sound header, and a block in it
+// does not grow the file, so fdatasync of its bytes is enough.
 
 const NEWEST_FORMAT = 1
 
@@ -33,21 +33,21 @@ const NEWEST_FORMAT = 1
 type Newest = { readonly format: number; readonly file: number }
 
 /**
- * Freed files kept for use again. The ones freed last are kept, for their size is the one wanted: a
- * file that was made larger for one block, or before the size was configured anew, goes in time.
+ * How many freed files are kept for reuse. The files freed last are kept, because they most likely
+ * have the size that is wanted now.
  */
 const SPARES_MAX = 2
 
 /**
- * Puts a journal file in place, ready for blocks; an empty one of the same number gives way.
- * @returns whether it is a freed one, used again
+ * Makes a journal file durable and ready for blocks. An empty file of the same number is replaced.
+ * @returns whether a freed file was reused
  */
 export function prepareJournalFile(disk: Disk, header: JournalHeader): boolean {
   const directory = shardPath(header.shard)
   const spare = takeSpare(disk, header)
   const path = spare ?? `${directory}/prepared.tmp`
   const bytes = PAGE_BYTES + header.capacity
-  // Asked first, so that a full disk is not filled to its last byte and written to for nothing.
+  // Checked first, so that a nearly full disk is not filled to its last byte by a failing write.
   if (spare === undefined && disk.freeBytes() < bytes) throw new DiskError('ENOSPC', 'write', path)
   withFile(disk, path, spare === undefined ? 'create' : 'update', file => {
     if (spare === undefined) writeZeros(disk, file, PAGE_BYTES, header.capacity)
@@ -61,18 +61,21 @@ export function prepareJournalFile(disk: Disk, header: JournalHeader): boolean {
   return spare !== undefined
 }
 
-/** What the two notes of the newest journal file say together. */
+/** The two copies of newest.json, read together. */
 export type NewestFile = {
-  /** Number of a file that was there. One more may be: notes are written after their file. */
+  /**
+   * Number of the newest file that a copy names. One newer file may exist, because the copies are
+   * written after it.
+   */
   readonly file: number
-  /** Notes that are damaged or missing; the next file that is prepared replaces both. */
+  /** Paths of copies that are damaged or missing; preparing the next file replaces both. */
   readonly damaged: readonly string[]
 }
 
 /**
- * Reads the notes of the newest journal file. No other file can stand in for them: a journal whose
- * newest files are lost looks like a shorter one.
- * @returns undefined where neither note is sound
+ * Reads both copies of newest.json. Without them, a journal that lost its newest files would look
+ * like a shorter journal.
+ * @returns undefined if neither copy is sound
  */
 export function readNewest(disk: Disk, shard: number): NewestFile | undefined {
   const notes = newestPaths(shard).map(path => ({ path, file: readNote(disk, path) }))
@@ -92,7 +95,7 @@ function newestPaths(shard: number): string[] {
   return [newestCopyPath(shard), newestPath(shard)]
 }
 
-/** Retires the files below `number`: nothing in them is needed any more. */
+/** Frees the files below `number`: keeps some for reuse, and removes the others. */
 export function freeJournalFiles(disk: Disk, shard: number, number: number): void {
   const freed = listJournalFiles(disk, shard).filter(file => file < number)
   if (freed.length === 0) return
@@ -129,7 +132,7 @@ export function readJournalHeader(
   })
 }
 
-/** A spare of the very size, or none; its stale blocks bear another salt. */
+/** Finds a spare file of the right size. Its old blocks are stale, because their salt differs. */
 function takeSpare(disk: Disk, header: JournalHeader): string | undefined {
   return disk
     .list(shardPath(header.shard))

@@ -18,12 +18,12 @@ import { type EncodeCounters, EncodeMeter } from './encode-meter.ts'
 // the flusher.
 //
 // Invariants, asserted:
-// - a block starts at a page of the journal where no block was before, and its LSN is where it lies
+// - a block starts at a page of the journal where no block was before; its LSN gives that place
 // - block numbers are dense, and each names the hash of the one before
 // - a slot is filled only while it is Free, and not touched from Sealed on
 // - `durableThrough` names only blocks whose end the durable LSN has passed
 
-/** Where the journal goes on: right after the last block that recovery accepted. */
+/** The place of the next block: right after the last block that recovery accepted. */
 export type JournalEnd = {
   readonly file: JournalHeader
   /** In that file. */
@@ -102,7 +102,7 @@ export class LogBuffer {
     return this.#durable
   }
 
-  /** LSN up to which the journal is spoken for. */
+  /** LSN of the end of the last block, the one being filled included. */
   get endLsn(): number {
     return this.#filling === undefined
       ? this.#last.endLsn
@@ -114,7 +114,7 @@ export class LogBuffer {
     return this.#last.number
   }
 
-  /** Of the file that is written to. */
+  /** Epoch of the current journal file. */
   get epoch(): number {
     return this.#file.epoch
   }
@@ -132,7 +132,7 @@ export class LogBuffer {
     return this.#encoding.counters
   }
 
-  /** Journal files that were offered since the start, new ones and ones used again. */
+  /** Counts of the journal files prepared since the start: newly made and reused ones. */
   get files(): { readonly made: number; readonly reused: number } {
     return this.#files
   }
@@ -143,8 +143,8 @@ export class LogBuffer {
   }
 
   /**
-   * Room for a frame of `bytes`: the buffer and where in it the frame starts. Undefined when both
-   * slots are busy or the next journal file is not there yet; try again after the next flush.
+   * Reserves room for a frame of `bytes`. Returns the buffer and the frame's start in it, or
+   * undefined while both slots are busy or the next journal file is not ready.
    */
   reserve(bytes: number): { readonly block: Buffer; readonly at: number } | undefined {
     if (this.#filling !== undefined && this.#filling.used + bytes > this.#filling.block.length) {
@@ -155,12 +155,12 @@ export class LogBuffer {
     return this.#filling && { block: this.#filling.block, at: this.#filling.used }
   }
 
-  /** Takes the frame that was written where `reserve` said. Returns the LSN of its end. */
+  /** Takes the frame written to the reserved room. Returns the LSN of its end. */
   commit(bytes: number): number {
     const filling = this.#filling
-    assert(filling !== undefined, 'a frame is committed only after its room was reserved')
+    assert(filling !== undefined, 'a frame was committed without a reservation')
     filling.used += bytes
-    assert(filling.used <= filling.block.length, 'a frame stays within the room it asked for')
+    assert(filling.used <= filling.block.length, 'a frame is larger than the room it reserved')
     this.#encoding.end(!this.isFlusherIdle)
     return filling.lsn + filling.used
   }
@@ -204,8 +204,8 @@ export class LogBuffer {
   }
 
   /**
-   * Looks which blocks became durable. Returns the durable LSN. Nothing else moves `durable`, so
-   * whoever calls it can apply what became durable before anything goes by the new mark.
+   * Updates `durable` from shared memory, and returns the durable LSN. Nothing else moves
+   * `durable`, so the caller can apply newly durable frames before any code sees the new mark.
    */
   observe(): number {
     const pages = Atomics.load(this.#memory.words, Word.durablePages)
@@ -219,8 +219,8 @@ export class LogBuffer {
   }
 
   /**
-   * Takes every block that is not on stable storage from the flusher, for good: `durablePages` does
-   * not move after it. What the flusher has synced but not published is published here.
+   * Takes every block that is not synced from the flusher, for good: `durablePages` does not move
+   * afterwards. Publishes a block that the flusher has synced but not published yet.
    */
   freeze(): void {
     const { words } = this.#memory
@@ -228,14 +228,14 @@ export class LogBuffer {
       if (tryAdvance(words, word, SlotState.Sealed, SlotState.Failed)) continue
       if (tryAdvance(words, word, SlotState.Flushing, SlotState.Failed)) continue
       if (Atomics.load(words, word) !== SlotState.Synced) continue
-      // The flusher stores the same value, or has: an exchange, so that it never goes back.
+      // The flusher may store the same value at this moment; the exchange never moves it back.
       const seen = Atomics.load(words, Word.durablePages)
       const endPages = words[slotFields(slot) + SlotField.endPages] as number
       if (!hasReached(seen, endPages)) {
         Atomics.compareExchange(words, Word.durablePages, seen, endPages)
       }
     }
-    ring(words, Word.sealed) // the flusher leaves
+    ring(words, Word.sealed) // wakes the flusher, which stops
   }
 
   /** The file to prepare now, if any: the current one is half full, or a block waits for it. */
@@ -271,17 +271,17 @@ export class LogBuffer {
       return undefined
     }
     advance(words, this.#stateWord, SlotState.Free, SlotState.Filling)
-    // The slot was free, so nobody holds what its last oversize block left in that memory.
+    // The slot was free, so the memory of its last oversize block is unused.
     const external = bytes > slot.length ? this.#external[this.#slot]?.take(bytes) : undefined
     const block = external === undefined ? slot : Buffer.from(external, 0, bytes)
     return { block, external, lsn: this.#lsnOf(this.#position), used: BLOCK_HEADER_BYTES }
   }
 
-  /** Goes on in the next file, when it is there and holds `room`. */
+  /** Switches to the next file if it is ready and holds `room`. */
   #turnPage(room: number): boolean {
     this.#capacityWanted = Math.max(this.#capacityWanted, room)
-    // A next file that is too small gives way to a larger one of its number, in another thread's
-    // hands: whatever went into it from now on, an idle seal say, would be lost with it.
+    // The write-back thread may be replacing `#next` by a larger file of the same number. A block
+    // written to the smaller file now, e.g. an idle seal, would be lost, so never switch to it.
     this.#awaitsFile = this.#next === undefined || this.#next.capacity < this.#capacityWanted
     if (this.#next === undefined || this.#awaitsFile) return false
     this.#file = this.#next

@@ -144,7 +144,7 @@ keeper('what went is counted and said', () => {
   const { retentionRecords, trimmedRecords, retentionBytes, removedSegments } = shard.stats()
   assert.equal([retentionRecords, trimmedRecords], [firstOffset, 0])
   assert.ok(retentionBytes > 50 * firstOffset && removedSegments > 0)
-  assert.ok(shard.logged.some(({ message }) => message === 'retention let go of records'))
+  assert.ok(shard.logged.some(({ message }) => message === 'retention trimmed records'))
 })
 
 function open(retention: Retention) {
