@@ -1,4 +1,4 @@
-import { IncomingMessage, type Server } from 'node:http'
+import { type IncomingHttpHeaders, IncomingMessage, type Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { StoreError } from '../../shared/errors.ts'
@@ -6,6 +6,12 @@ import { StoreError } from '../../shared/errors.ts'
 const GOING_AWAY = 1001
 /** Addresses that serve WebSockets. */
 const WEBSOCKET_TARGET = /^\/v1\/(?:session|streams\/[^/?]+\/tail)(?:\?|$)/
+/** Sec-WebSocket-Key of RFC 6455 section 4.1: 16 bytes in base64. */
+const WEBSOCKET_KEY = /^[+/0-9A-Za-z]{22}==$/
+/** Versions of the protocol that `ws` speaks. */
+const WEBSOCKET_VERSIONS = ['8', '13']
+/** A token of RFC 9110 section 5.6.2. */
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 
 /**
  * A class for the requests of a server that ignores Upgrade (RFC 9110 section 7.8) but on its
@@ -24,14 +30,31 @@ export function upgradableRequest(isBusy: (socket: Socket) => boolean): typeof I
       const { method, url = '', headers, socket } = this
       if (!this.isUpgradeAsked) return false
       if (method === 'CONNECT') return true
-      const isWebSocket = method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket'
-      return isWebSocket && WEBSOCKET_TARGET.test(url) && !isBusy(socket)
+      return (
+        method === 'GET' && isHandshake(headers) && WEBSOCKET_TARGET.test(url) && !isBusy(socket)
+      )
     }
 
     set upgrade(isAsked: boolean | null) {
       this.isUpgradeAsked = isAsked === true
     }
   }
+}
+
+/**
+ * Returns whether `ws` accepts the handshake. It answers any other by itself, in HTML and in its own
+ * words; as a plain request it is answered with a problem, as everything else is.
+ */
+function isHandshake(headers: IncomingHttpHeaders): boolean {
+  const version = headers['sec-websocket-version'] ?? ''
+  const protocols = headers['sec-websocket-protocol']?.split(/[ \t]*,[ \t]*/) ?? []
+  return (
+    headers.upgrade?.toLowerCase() === 'websocket' &&
+    WEBSOCKET_KEY.test(headers['sec-websocket-key'] ?? '') &&
+    WEBSOCKET_VERSIONS.includes(version) &&
+    protocols.every(name => TOKEN.test(name)) &&
+    new Set(protocols).size === protocols.length
+  )
 }
 
 /**

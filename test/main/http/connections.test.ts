@@ -4,7 +4,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Connections } from '../../../src/main/http/connections.ts'
 import { KIB, MIB } from '../../../src/shared/limits.ts'
-import { withServer } from '../../support/http-server.ts'
+import { sendRaw, withServer } from '../../support/http-server.ts'
 import { until } from '../../support/memory-store.ts'
 import { append, appendHead, get, RawClient } from '../../support/raw-client.ts'
 
@@ -172,6 +172,29 @@ connections('a WebSocket is upgraded at its addresses only, and not behind open 
     const behind = new RawClient(url).send(poll + upgrade('/v1/session'))
     assert.equal(await behind.answers(2), [200, 400])
     for (const { socket } of [elsewhere, tail, behind]) socket.destroy()
+  }),
+)
+
+connections('a handshake that is not one is answered with a problem, never in HTML', () =>
+  withServer(async ({ url, append: appendText }) => {
+    await appendText('a', 'text/plain', 'x')
+    const [asked, version] = ['Connection: Upgrade, close', 'Sec-WebSocket-Version: 13']
+    const wrong = [
+      [version],
+      [version, 'Sec-WebSocket-Key: short'],
+      [KEY],
+      [KEY, 'Sec-WebSocket-Version: 12'],
+      [KEY, version, 'Sec-WebSocket-Protocol: a,'],
+      [KEY, version, 'Sec-WebSocket-Protocol: a, a'],
+    ]
+    for (const target of ['/v1/session', '/v1/streams/a/tail']) {
+      for (const lines of wrong) {
+        const answer = await sendRaw(url, get(target, asked, 'Upgrade: websocket', ...lines))
+        assert.match(answer, /^HTTP\/1\.1 400 /, answer)
+        assert.match(answer, /content-type: application\/problem\+json/, answer)
+        assert.ok(answer.includes('"code":"invalid_request"'), answer)
+      }
+    }
   }),
 )
 
