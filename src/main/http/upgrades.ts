@@ -42,8 +42,8 @@ export function upgradableRequest(isBusy: (socket: Socket) => boolean): typeof I
 }
 
 /**
- * Returns whether `ws` accepts the handshake. It answers any other by itself, in HTML and in its own
- * words; as a plain request it is answered with a problem, as everything else is.
+ * Returns whether `ws` accepts the handshake. It answers any other by itself, in HTML and in its
+ * own words; as a plain request it is answered with a problem, as everything else is.
  */
 function isHandshake(headers: IncomingHttpHeaders): boolean {
   const version = headers['sec-websocket-version'] ?? ''
