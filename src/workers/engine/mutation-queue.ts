@@ -182,8 +182,9 @@ export class MutationQueue {
   /** Returns why waiting for room is in vain; undefined if a flush or a write-back will make it. */
   #whyNoRoomComes(isWithinJournal: boolean): StoreError | undefined {
     if (!isWithinJournal && this.#parts.ledger.hasStuck) return JOURNAL_KEPT
-    const isOut = !isWithinJournal || this.#parts.buffer.awaitsFile
-    return isOut && this.#failures.areOther ? NO_WRITE_BACK : undefined
+    const isFull = !isWithinJournal && this.#failures.isOther('checkpoint')
+    const hasNoFile = this.#parts.buffer.awaitsFile && this.#failures.isOther('prepare')
+    return isFull || hasNoFile ? NO_WRITE_BACK : undefined
   }
 
   /** Performs and answers a mutation. Returns false, and changes nothing, if there is no room. */

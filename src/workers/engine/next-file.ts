@@ -17,7 +17,8 @@ export class NextFile {
   advance(nowMs: number): void {
     const { buffer, environment, postJob, shard } = this.#parts
     const wanted = buffer.fileWanted
-    if (wanted === undefined || this.#isPreparing || nowMs < this.#failures.retryAtMs) return
+    if (wanted === undefined || this.#isPreparing) return
+    if (nowMs < this.#failures.retryAtMs('prepare')) return
     this.#isPreparing = true
     const salt = environment.randomBytes(16)
     postJob({ kind: 'prepare', file: { ...wanted, shard, epoch: buffer.epoch, salt } })
@@ -28,7 +29,7 @@ export class NextFile {
     this.#parts.buffer.offerFile(file, isReused)
   }
 
-  /** Notes that the job failed; `advance` sends it again after the retry delay. */
+  /** Notes that the job failed; `advance` sends it again after its retry delay. */
   abandon(): void {
     this.#isPreparing = false
   }

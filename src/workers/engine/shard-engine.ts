@@ -184,7 +184,7 @@ export class ShardEngine {
 
   get #checkpointDeadlines(): (number | undefined)[] {
     const { environment, options } = this.#parts
-    const { retryAtMs } = this.#failures
+    const retryAtMs = this.#failures.retryAtMs('checkpoint')
     return [
       add(this.#dirtySinceMs, options.checkpointIntervalMs, retryAtMs),
       add(environment.monotonicMs(), this.#clockMs, retryAtMs),
@@ -283,7 +283,7 @@ export class ShardEngine {
   #wantCheckpoint(now: number): void {
     const { buffer, checkpoint, options, environment, clock, table, ledger } = this.#parts
     this.#directs.mayStart = false
-    if (checkpoint.isRunning || now < this.#failures.retryAtMs) return
+    if (checkpoint.isRunning || now < this.#failures.retryAtMs('checkpoint')) return
     const used = buffer.durable.endLsn - checkpoint.lsn + this.#directs.bytes
     const aged =
       this.#dirtySinceMs !== undefined && now - this.#dirtySinceMs >= options.checkpointIntervalMs

@@ -6,22 +6,28 @@ const RETRY_MS = 1000
 /** The jobs that the engine sends again by itself, because the journal's room depends on them. */
 type RetriedJob = Extract<CheckpointerJob['kind'], 'prepare' | 'checkpoint'>
 
-type Failure = { readonly reason: string; readonly isForSpace: boolean }
+type Failure = {
+  readonly reason: string
+  readonly isForSpace: boolean
+  /** When the job may be sent again, ms. */
+  readonly retryAtMs: number
+}
 
 /**
  * Keeps the last failure of each kind of write-back job. Only jobs that the engine retries count as
- * failing, because no other failure would ever be ended by a success.
+ * failing, because no other failure would ever be ended by a success. None holds another job back.
  */
 export class WriteBackFailures {
   readonly #failures = new Map<CheckpointerJob['kind'], Failure>()
-  /** When failed jobs may be sent again, ms. */
-  retryAtMs = 0
 
   /** Notes a failure. Returns whether its reason differs from the job's last one. */
-  note(job: CheckpointerJob['kind'], failure: Failure, nowMs: number): boolean {
-    const isNews = this.#failures.get(job)?.reason !== failure.reason
-    this.#failures.set(job, failure)
-    if (isRetried(job)) this.retryAtMs = nowMs + RETRY_MS
+  note(
+    job: CheckpointerJob['kind'],
+    { reason, isForSpace }: Pick<Failure, 'reason' | 'isForSpace'>,
+    nowMs: number,
+  ): boolean {
+    const isNews = this.#failures.get(job)?.reason !== reason
+    this.#failures.set(job, { reason, isForSpace, retryAtMs: nowMs + RETRY_MS })
     return isNews
   }
 
@@ -31,6 +37,16 @@ export class WriteBackFailures {
 
   has(job: RetriedJob): boolean {
     return this.#failures.has(job)
+  }
+
+  /** Whether a job fails for another reason than want of space or of file descriptors. */
+  isOther(job: RetriedJob): boolean {
+    return this.#failures.get(job)?.isForSpace === false
+  }
+
+  /** When a job may be sent (again), ms. */
+  retryAtMs(job: RetriedJob): number {
+    return this.#failures.get(job)?.retryAtMs ?? 0
   }
 
   /** Whether a retried job fails for want of disk space or of file descriptors. */
@@ -45,7 +61,8 @@ export class WriteBackFailures {
 
   /** When to try again, ms; undefined while nothing that is retried has failed. */
   get deadline(): number | undefined {
-    return this.#retried.length > 0 ? this.retryAtMs : undefined
+    const times = this.#retried.map(({ retryAtMs }) => retryAtMs)
+    return times.length > 0 ? Math.min(...times) : undefined
   }
 
   get #retried(): Failure[] {

@@ -68,6 +68,27 @@ failures('a write-back that cannot open a file is tried again, and appends go on
   assert.equal(shard.read('s'), ['one', 'two'])
 })
 
+failures('a write-back that fails for a stream takes the journal no room that it has', () => {
+  const { shard, disk, clock } = open()
+  disk.refused = 'EIO'
+  disk.refusedIn = 'streams/'
+  const results: MutationResult[] = []
+  // Four journal files, and less than the journal may have.
+  const sent = Array.from({ length: 28 }, (_, number) => `${number} `.padEnd(4000, 'x'))
+  for (const [at, body] of sent.entries()) {
+    results.push(...append(shard, body))
+    turnOf(shard, clock, at === 0 ? 1100 : 20)
+  }
+  for (let turn = 0; turn < 3; turn += 1) turnOf(shard, clock, 20)
+  assert.not.ok(results.some(result => 'error' in result))
+  assert.equal([shard.hasFailed, shard.stats().checkpoints], [false, 0])
+  disk.refused = undefined
+  clock.pass(1000)
+  shard.settle()
+  assert.ok(shard.stats().checkpoints > 0)
+  assert.ok(sent.every((body, at) => shard.read('s')[at] === body))
+})
+
 failures(
   'a journal without room is named while the write-back fails, and appends do not hang',
   () => {
@@ -109,11 +130,12 @@ failures('one moment without descriptors refuses appends for that moment only', 
 /** Refuses to open whatever is not the journal; and tells of a sync while it is under way. */
 class TroubledDisk extends SimulatedDisk {
   refused: 'EIO' | 'EMFILE' | undefined
+  refusedIn = ''
   onSync: (() => void) | undefined
 
   override open(path: string, mode: FileMode): number {
-    const isRefused = this.refused !== undefined && !path.endsWith('.wal')
-    if (isRefused) throw new DiskError(this.refused ?? '', 'open', path)
+    const isRefused = this.refused !== undefined && path.startsWith(this.refusedIn)
+    if (isRefused && !path.endsWith('.wal')) throw new DiskError(this.refused ?? '', 'open', path)
     return super.open(path, mode)
   }
 
@@ -133,8 +155,8 @@ function open() {
   return { disk, clock, shard: new SimulatedShard(disk, random, clock, options) }
 }
 
-function turnOf(shard: SimulatedShard, clock: Clock): void {
-  clock.pass(1100)
+function turnOf(shard: SimulatedShard, clock: Clock, ms = 1100): void {
+  clock.pass(ms)
   shard.advance()
   shard.flush()
   shard.advance()
