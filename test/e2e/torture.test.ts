@@ -6,7 +6,7 @@ import { Trial } from '../torture/trial.ts'
 
 // The share of `npm run torture` that every run pays for; the rest takes longer.
 
-const SIZE = { isLong: false, seeds: 2, seed: 1 }
+const SIZE = { isLong: false, rounds: 2, seeds: 1, requests: 1, seed: 1 }
 const SHARE: readonly (readonly [fault: string, name: string])[] = [
   ['two-servers', 'without any tool in the path'],
   ['two-servers', 'both at once'],
@@ -29,6 +29,7 @@ for (const [name, part] of SHARE) {
     try {
       await found?.run(trial)
       assert.equal(trial.findings, [])
+      assert.is(trial.notApplied, undefined)
     } finally {
       await trial.close()
     }

@@ -1,4 +1,4 @@
-import { cpus, release, totalmem } from 'node:os'
+import { cpus, loadavg, release, totalmem } from 'node:os'
 import type { Fault, FindingKind, Need, Size } from './trial.ts'
 
 /** What came of one fault. */
@@ -8,8 +8,14 @@ export type Row = {
   readonly skipped: readonly Need[]
   tries: number
   survived: number
+  /** Tries in which the fault was never made; they say nothing. */
+  notApplied: number
+  /** Cases that the limit of time or the selection left out. */
+  notRun: number
   readonly counts: Record<FindingKind, number>
   readonly notes: Map<string, number>
+  /** One line for each case that failed. */
+  readonly failed: string[]
   seconds: number
 }
 
@@ -18,6 +24,8 @@ const COLUMNS: readonly { readonly title: string; readonly cell: (row: Row) => s
   { title: 'fault',          cell: ({ fault }) => fault.name },
   { title: 'tries',          cell: ({ tries }) => tries },
   { title: 'survived',       cell: ({ survived }) => survived },
+  { title: 'not applied',    cell: ({ notApplied }) => notApplied },
+  { title: 'not run',        cell: ({ notRun }) => notRun },
   { title: 'lost',           cell: ({ counts }) => counts.lost },
   { title: 'wrong',          cell: ({ counts }) => counts.wrong },
   { title: 'false refusals', cell: ({ counts }) => counts.refused },
@@ -25,6 +33,21 @@ const COLUMNS: readonly { readonly title: string; readonly cell: (row: Row) => s
   { title: 'bounds broken',  cell: ({ counts }) => counts.slow },
   { title: 'seconds',        cell: ({ seconds }) => seconds },
 ]
+
+export function emptyRow(fault: Fault, skipped: readonly Need[]): Row {
+  return {
+    fault,
+    skipped,
+    tries: 0,
+    survived: 0,
+    notApplied: 0,
+    notRun: 0,
+    counts: { lost: 0, wrong: 0, refused: 0, hurt: 0, slow: 0 },
+    notes: new Map(),
+    failed: [],
+    seconds: 0,
+  }
+}
 
 export function renderTable(rows: readonly Row[]): string {
   const cells = [COLUMNS.map(({ title }) => title), ...rows.map(cellsOf)]
@@ -37,14 +60,19 @@ export function renderTable(rows: readonly Row[]): string {
   return [...lines, '', ...remarks(rows)].join('\n').trimEnd()
 }
 
-/** The page for docs/reliability.md. */
+/** The table of docs/reliability.md with the machine, the date and what failed. */
 export function renderMarkdown(rows: readonly Row[], size: Size): string {
   const line = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`
   const machine = `${cpus().length} cores (${cpus()[0]?.model.trim()})`
   const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`
+  const load = loadavg()
+    .map(average => average.toFixed(1))
+    .join(', ')
+  const failed = rows.flatMap(row => row.failed)
   return [
     `Run on ${new Date().toISOString().slice(0, 10)}: ${machine}, ${memory}, Linux ${release()},`,
     `Node ${process.version}; ${sizeOf(size)}.`,
+    `Load average at the end, over 1, 5 and 15 minutes: ${load}.`,
     '',
     line(COLUMNS.map(({ title }) => title)),
     line(COLUMNS.map((_, at) => (at === 0 ? '---' : '--:'))),
@@ -52,14 +80,20 @@ export function renderMarkdown(rows: readonly Row[], size: Size): string {
     '',
     ...rows.map(({ fault }) => `- **${fault.name}**: ${fault.title}.`),
     '',
+    '### Measured, skipped and not run',
+    '',
     ...remarks(rows).map(remark => `- ${remark}`),
     '',
+    '### Cases that failed',
+    '',
+    ...(failed.length === 0 ? ['None.'] : failed.map(one => `- ${one}`)),
   ].join('\n')
 }
 
 /** What to give again to draw the same loads. */
-export function sizeOf({ seed, seeds, isLong }: Size): string {
-  return `seed ${seed}, ${seeds} seeds${isLong ? ', long' : ''}`
+export function sizeOf({ seed, rounds, seeds, requests, isLong }: Size): string {
+  const drawn = `seed ${seed}, ${rounds} rounds, ${seeds} simulated seeds, ${requests} requests`
+  return `${drawn}${isLong ? ', long' : ''}`
 }
 
 function cellsOf(row: Row): string[] {
@@ -67,9 +101,15 @@ function cellsOf(row: Row): string[] {
 }
 
 function remarks(rows: readonly Row[]): string[] {
-  const skipped = rows.filter(({ skipped }) => skipped.length > 0)
+  const skipped = rows.filter(row => row.skipped.length > 0)
+  const notRun = rows.filter(row => row.skipped.length === 0 && row.notRun > 0)
   return [
-    ...skipped.map(({ fault, skipped }) => `skipped: ${fault.name} needs ${skipped.join(' and ')}`),
+    ...skipped.map(row => `skipped: ${row.fault.name} needs ${row.skipped.join(' and ')}`),
+    ...notRun.map(row =>
+      row.tries + row.notApplied === 0
+        ? `not run: ${row.fault.name}`
+        : `not run: ${row.notRun} cases of ${row.fault.name}`,
+    ),
     ...rows.flatMap(({ fault, notes }) =>
       [...notes].map(([name, value]) => `${fault.name}: ${name} ${value}`),
     ),

@@ -6,8 +6,12 @@ import { Random } from '../support/random.ts'
 /** How much is tried: what every run of CI can pay for, or a night's worth. */
 export type Size = {
   readonly isLong: boolean
-  /** Rounds of the faults that draw their load: kills, power cuts, histories. */
+  /** Runs of the faults that draw their load: kills and power cuts. */
+  readonly rounds: number
+  /** Simulated histories of each kind. */
   readonly seeds: number
+  /** Mutated requests. */
+  readonly requests: number
   readonly seed: number
 }
 
@@ -25,9 +29,18 @@ export type FindingKind = 'lost' | 'wrong' | 'refused' | 'hurt' | 'slow'
 /** What is wrong, and how often the same was seen. */
 export type Finding = { readonly kind: FindingKind; readonly detail: string; count: number }
 
+/** Tries that one case made in a program of its own. */
+export type Tally = {
+  readonly tries: number
+  readonly survived: number
+  readonly notApplied: number
+}
+
 /** One try of a fault. */
 export type Case = {
   readonly name: string
+  /** Takes as long as its size says, so no limit of time holds for it. */
+  readonly isUnbounded?: boolean
   /** Ends with findings on the trial; throws only when the try itself could not be made. */
   readonly run: (trial: Trial) => Promise<void>
 }
@@ -35,6 +48,8 @@ export type Case = {
 export type Need = 'root' | 'strace' | 'gcc' | 'mount' | 'prlimit'
 
 export type Fault = {
+  /** Takes hours, so it runs only when it is named. */
+  readonly isOnlyByName?: boolean
   readonly name: string
   /** One sentence for the table of docs/reliability.md. */
   readonly title: string
@@ -42,11 +57,23 @@ export type Fault = {
   cases(size: Size): readonly Case[]
 }
 
+/** Trials whose servers and directories are still there. */
+const openTrials = new Set<Trial>()
+
+/** Ends the servers of all trials and removes their directories. */
+export async function closeTrials(): Promise<void> {
+  for (const trial of openTrials) await trial.close()
+}
+
 /** What one try has to work with, and what it found. */
 export class Trial {
   readonly random: Random
   /** Measurements worth a line in the report, e.g. the slowest start. */
   readonly notes = new Map<string, number>()
+  /** Why the fault was never made, if it was not. */
+  notApplied: string | undefined
+  /** Set by a case that stands for many tries. */
+  tally: Tally | undefined
   /** By what is the same but for its numbers. */
   readonly #findings = new Map<string, Finding>()
   readonly #directory: string
@@ -55,6 +82,7 @@ export class Trial {
   constructor(seed: number) {
     this.random = new Random(seed)
     this.#directory = mkdtempSync(join(tmpdir(), 'varve-torture-'))
+    openTrials.add(this)
   }
 
   /** A path of this try below its own temporary directory; the parent exists. */
@@ -86,7 +114,8 @@ export class Trial {
   }
 
   async close(): Promise<void> {
-    for (const cleanUp of this.#cleanUps.reverse()) await cleanUp()
+    for (const cleanUp of this.#cleanUps.splice(0).reverse()) await cleanUp()
+    openTrials.delete(this)
     rmSync(this.#directory, { recursive: true, force: true, maxRetries: 5 })
   }
 }

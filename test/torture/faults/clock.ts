@@ -55,7 +55,7 @@ async function jumpOnce(trial: Trial, { seconds, restarts }: Jump): Promise<void
   if (restarts) await server.stop()
   writeFileSync(ahead, `${seconds}`)
   if (restarts) server = await Server.start(trial, { data, env, args })
-  else await expectJump(trial, server.client, seconds)
+  await expectJump(trial, server.client, seconds)
   await sleep(LOOKS_MS)
   for (let count = 0; count < 30; count += 1) await append(trial, server.client, ledger)
   await sleep(LOOKS_MS)
@@ -79,7 +79,7 @@ async function expectJump(trial: Trial, client: Client, seconds: number): Promis
   const { headers } = await client.get('/v1/health')
   const aheadMs = Date.parse(String(headers['date'])) - Date.now()
   if (Math.abs(aheadMs / 1000 - seconds) > 60) {
-    trial.find('slow', `the clock of the service did not jump: it is ${aheadMs} ms ahead`)
+    trial.notApplied = `the clock of the service did not jump: it is ${aheadMs} ms ahead`
   }
 }
 

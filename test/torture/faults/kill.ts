@@ -16,8 +16,8 @@ export const kill: Fault = {
   cases: size => [...killCases(size, 1), ...killCases(size, 4)],
 }
 
-function killCases({ seeds }: Size, shards: number): Case[] {
-  return Array.from({ length: Math.ceil(seeds / 2) }, (_, count) => ({
+function killCases({ rounds }: Size, shards: number): Case[] {
+  return Array.from({ length: Math.ceil(rounds / 2) }, (_, count) => ({
     name: `${shards} shards, run ${count}`,
     run: trial => killOften(trial, shards),
   }))

@@ -1,10 +1,9 @@
-import { spawnSync } from 'node:child_process'
 import { auditWhole, verifyWhole } from '../audit.ts'
 import { Ledger } from '../ledger.ts'
 import { Load } from '../load.ts'
 import { SmallDisk } from '../mounts.ts'
 import { Refused, runCommand, Server } from '../server.ts'
-import { compile } from '../tools.ts'
+import { compile, must } from '../tools.ts'
 import { type Fault, sleep, Trial } from '../trial.ts'
 
 const DISK_MEBIBYTES = 256
@@ -17,8 +16,8 @@ export const powerCut: Fault = {
     'ext4 on a loop device, shut down by ioctl without a flush under mixed load, mounted again; ' +
     'the same without syncs has to be caught',
   needs: ['mount', 'gcc'],
-  cases: ({ seeds }) => [
-    ...Array.from({ length: Math.ceil(seeds / 2) }, (_, count) => ({
+  cases: ({ rounds }) => [
+    ...Array.from({ length: Math.ceil(rounds / 2) }, (_, count) => ({
       name: `run ${count}`,
       run: (trial: Trial) => cutOften(trial, {}),
     })),
@@ -56,7 +55,7 @@ async function cutOften(trial: Trial, env: Readonly<Record<string, string>>): Pr
       const ended = load.run(server.client, () => isCut)
       await sleep(LIFE_MS + trial.random.below(LIFE_MS))
       isCut = true
-      spawnSync(cut, [disk.path])
+      must(cut, disk.path)
       await ended
       await server.kill()
       disk.remount()

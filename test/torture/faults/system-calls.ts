@@ -118,7 +118,7 @@ class FaultRun {
     const endMs = performance.now() + FAULT_MS
     while (performance.now() < endMs) await this.#step(server.client)
     const injected = await strace.detach()
-    if (injected === 0) this.#trial.note('cases whose call was never made', 1)
+    if (injected === 0) this.#trial.notApplied = 'the call was never made'
     if (injected > 0 || this.#row.effect === 'nobody') await this.#expectBack(server.client)
     await server.kill()
     await this.#checkAgain()

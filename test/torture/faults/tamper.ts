@@ -30,7 +30,7 @@ function caseOf(one: TamperCase): Case {
       copy(base[one.variant], data)
       if (tamper(data, one, base))
         await new TamperRun(trial, data, one, base.ledger.copy(trial)).run()
-      else trial.note('tamperings that did not apply', 1)
+      else trial.notApplied = 'the store has nothing that fits'
     },
   }
 }

@@ -80,7 +80,7 @@ async function endThread(
   const tail = await Tail.open(server.url, FOLLOWED, 0)
   const inspector = await Inspector.open(server)
   const thread = inspector.threads.filter(({ module }) => victim.module.test(module))[index]
-  if (thread === undefined) trial.find('slow', `there is no thread ${victim.name} ${index}`)
+  if (thread === undefined) trial.notApplied = `there is no thread ${victim.name} ${index}`
   else {
     isHurt = true
     inspector.evaluate(thread, expression)
