@@ -30,7 +30,7 @@ export type Observation = Interval & {
 export type Deletion = Interval & { readonly stream: string; readonly isAnswered: boolean }
 
 /** An answer that there is no such stream. */
-export type Absence = Interval & { readonly stream: string }
+type Absence = Interval & { readonly stream: string }
 
 export type History = {
   readonly appends: AppendOperation[]
