@@ -1,3 +1,4 @@
+import { StoreError } from '../../shared/errors.ts'
 import { latin1ToHex } from '../../shared/format/bytes.ts'
 import type { ShardEvent } from '../../shared/protocol/shard.ts'
 import type { StreamListener, StreamSubscription } from '../store.ts'
@@ -39,6 +40,8 @@ export class Watches {
       this.#watches.delete(id)
       throw error
     }
+    // A failed shard still answers, but its watches have ended: this one would never hear of it.
+    if (!this.#watches.has(id)) throw ended()
     // The caller must have the subscription in hand before its first event.
     setImmediate(() => {
       for (const event of watch.early.splice(0)) this.#deliver(watch, event)
@@ -55,7 +58,7 @@ export class Watches {
 
   /**
    * Ends the watches of a shard that failed or whose thread died: a thread that is started again
-   * knows nothing of them. One that has not begun is refused by its own request.
+   * knows nothing of them. One that has not begun is refused once its shard has answered.
    */
   endShard(shard: number): void {
     for (const [id, watch] of this.#watches) {
@@ -89,4 +92,8 @@ export class Watches {
     // A shard that is gone has forgotten the watch by itself.
     watch.client.query({ kind: 'unwatch', watch: id }).catch(() => undefined)
   }
+}
+
+function ended(): StoreError {
+  return new StoreError('shard_failed', 'the shard failed before the stream could be followed')
 }
