@@ -29,7 +29,7 @@ import { LogBuffer } from '../journal/log-buffer.ts'
 import { type BegunShard, ShardRecovery } from '../recovery/open-shard.ts'
 import { TrustedClock } from './trusted-clock.ts'
 import { ShardEngine } from './shard-engine.ts'
-import type { WatchStart } from './watchers.ts'
+import { Watchers, type WatchStart } from './watchers.ts'
 import { IncompleteStreams, VisibleStreams } from './visible-streams.ts'
 
 type LogFields = Extract<ShardEvent, { kind: 'log' }>['fields']
@@ -56,6 +56,8 @@ export class Shard {
   #checkpointer: Worker | undefined
   #timer: NodeJS.Timeout | undefined
   #laterCount = 0
+  /** Streams by watch, of those that began before there was an engine to announce anything. */
+  readonly #earlyWatches = new Map<number, string>()
 
   constructor(request: OpenRequest) {
     this.#request = request
@@ -118,6 +120,8 @@ export class Shard {
       emit: event => this.#emit(event),
     })
     this.#engine = engine
+    for (const [watch, stream] of this.#earlyWatches) engine.watch(stream, watch)
+    this.#earlyWatches.clear()
     this.#watchFlushes(engine).catch(crash)
   }
 
@@ -164,13 +168,19 @@ export class Shard {
     })
   }
 
-  /** Begins a watch. A shard without an engine never announces anything. */
+  /** Begins a watch. While the shard waits for room it announces nothing but a closed stream. */
   watch(stream: string, watch: number): WatchStart {
     if (this.#engine !== undefined) return this.#engine.watch(stream, watch)
-    return this.#streams.end(stream)
+    const { refused, state } = this.#recovery
+    if (refused !== null) return this.#streams.end(stream)
+    const watchers = new Watchers(event => this.#emit(event))
+    const start = watchers.add(watch, state.table.durable(stream))
+    this.#earlyWatches.set(watch, stream)
+    return start
   }
 
   unwatch(watch: number): void {
+    this.#earlyWatches.delete(watch)
     this.#engine?.unwatch(watch)
   }
 

@@ -6,13 +6,16 @@ import { StoreError } from '../../../src/shared/errors.ts'
 
 const watches = suite('main/shards/watches')
 
-watches('a watch whose shard fails while it is asked for is refused, and not forgotten', async () => {
-  const { all, answer } = open()
-  const watch = all.add('s', LISTENER)
-  all.endShard(0)
-  answer()
-  assert.is(await failureOf(watch), 'shard_failed')
-})
+watches(
+  'a watch whose shard fails while it is asked for is refused, and not forgotten',
+  async () => {
+    const { all, answer } = open()
+    const watch = all.add('s', LISTENER)
+    all.endShard(0)
+    answer()
+    assert.is(await failureOf(watch), 'shard_failed')
+  },
+)
 
 watches('a watch that has begun is told when its shard fails', async () => {
   const { all, answer } = open()
