@@ -15,7 +15,8 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { compressBody, CompressionCode } from '../../src/shared/format/compression.ts'
 import type { FlatDisk } from '../support/flat-disk.ts'
-import { recordsIn, referencedStore, segmentOf } from '../support/inspected-store.ts'
+import { swapNames } from '../support/forger.ts'
+import { recordsIn, referencedStore, segmentOf, StoreMaker } from '../support/inspected-store.ts'
 import { Random } from '../support/random.ts'
 
 type Report = {
@@ -156,6 +157,18 @@ withPython('exchanged keys are found', () => {
     assert.match(findings[0] ?? '', 'not the key that its name says')
     assert.ok(findings.some(finding => finding.includes('which is not in keys/')))
   })
+})
+
+withPython('names of two streams that were swapped are found', () => {
+  const maker = new StoreMaker()
+  for (const stream of ['orders', 'invoices', 'sound']) maker.append(stream, 6)
+  maker.stop()
+  const { disk } = maker.copy()
+  assert.ok(verifyCopy(disk).report.ok)
+  swapNames(disk, 'orders', 'invoices')
+  const { findings } = verifyCopy(disk).report
+  const reason = 'its id is of another name'
+  assert.equal(findings.toSorted(), [`stream invoices: ${reason}`, `stream orders: ${reason}`])
 })
 
 withPython('records that the journal only refers to are verified where they lie', () => {

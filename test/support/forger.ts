@@ -12,13 +12,15 @@ import {
   encodeCheckpointBody,
   signedBytes,
 } from '../../src/shared/format/checkpoint.ts'
-import { catalogueCopyPath, cataloguePath } from '../../src/shared/format/paths.ts'
+import { encodeManifest, type Manifest } from '../../src/shared/format/manifest.ts'
+import { catalogueCopyPath, cataloguePath, streamPath } from '../../src/shared/format/paths.ts'
 import {
   decodeRecord,
   RECORD_LAYOUT,
   RecordKind,
   type RecordView,
 } from '../../src/shared/format/record.ts'
+import { decodeSealedJson } from '../../src/shared/format/sealed-json.ts'
 import type { Signer } from '../../src/shared/signing.ts'
 import { readCatalogue } from '../../src/workers/streams/catalogue-copies.ts'
 import type { FlatDisk } from './flat-disk.ts'
@@ -28,15 +30,19 @@ import { forgeChecksum } from './inspected-store.ts'
 // private key. What they leave has checksums that fit.
 
 /** Gives the catalogue another entry for a stream; the checkpoint that it is of stays. */
-function forgeEntry(
+export function forgeEntry(
   disk: FlatDisk,
   stream: string,
   change: (entry: StreamEntry) => Partial<StreamEntry>,
 ): void {
+  forgeEntries(disk, entry => (entry.name === stream ? change(entry) : {}))
+}
+
+function forgeEntries(disk: FlatDisk, change: (entry: StreamEntry) => Partial<StreamEntry>): void {
   const catalogue = readCatalogue(disk, 0)
   if (!('live' in catalogue)) throw new Error('the catalogue is damaged')
   const entries = catalogue.live.map(({ stream: entry }) => {
-    const forged = entry.name === stream ? { ...entry, ...change(entry) } : entry
+    const forged = { ...entry, ...change(entry) }
     const bytes = Buffer.alloc(
       streamEntryBytesMax(forged.name, forged.config, forged.producers) + 64,
     )
@@ -46,6 +52,30 @@ function forgeEntry(
   const { salt } = catalogue
   const forged = placeEntries([...entries, commit], { salt, position: 0 })
   for (const path of [cataloguePath(0), catalogueCopyPath(0)]) disk.put(path, forged)
+}
+
+/** Gives each of two streams the other's name, wherever that is written. */
+export function swapNames(disk: FlatDisk, one: string, other: string): void {
+  const swap = (name: string) => (name === one ? other : name === other ? one : name)
+  const moves = new Map<string, string>()
+  forgeEntries(disk, ({ name, streamId }) => {
+    moves.set(streamPath(name, streamId), streamPath(swap(name), streamId))
+    return { name: swap(name) }
+  })
+  for (const path of disk.paths()) {
+    const directory = path.slice(0, path.lastIndexOf('/'))
+    const bytes = disk.content(path)
+    const moved = moves.get(directory)
+    if (moved === undefined) continue
+    const file = path.slice(directory.length + 1)
+    disk.remove(path)
+    disk.put(`${moved}/${file}`, file === 'manifest.json' ? renamed(bytes, swap) : bytes)
+  }
+}
+
+function renamed(manifest: Buffer, swap: (name: string) => string): Buffer {
+  const body = decodeSealedJson(manifest) as Manifest
+  return encodeManifest({ ...body, stream: swap(body.stream) })
 }
 
 /** Cuts the active segment at byte `at`, before record `offset`, and everything else with it. */

@@ -53,6 +53,7 @@ import {
   RecordFormat,
   viewRecord,
 } from '../../src/shared/format/record.ts'
+import { streamIdOf } from '../../src/shared/format/stream-id.ts'
 import { encodeSealedJson } from '../../src/shared/format/sealed-json.ts'
 import { MIB, PAGE_BYTES } from '../../src/shared/limits.ts'
 import type { Producer } from '../../src/shared/protocol/streams.ts'
@@ -72,7 +73,7 @@ import { encodeReferenceSample } from './reference-sample.ts'
 // are the golden files and the worked examples of src/shared/format/README.md.
 
 export const STREAM = 'orders'
-export const STREAM_ID = hexToLatin1('3d1c7a52e09b4f6688a1d2c3b4f5e607')
+export const STREAM_ID = streamIdOf(hexToLatin1('3d1c7a52e09b4f66'), STREAM)
 export const SALT = hexToLatin1('a0a1a2a3a4a5a6a7a8a9aaabacadaeaf')
 export const CREATED_AT = 1_760_000_000_000_000
 export const TIMESTAMP = 1_760_000_000_250_000

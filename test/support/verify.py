@@ -28,6 +28,7 @@ PAGE = 4096
 SAFE_MAX = 2**53 - 1
 NO_HASH = bytes(32)
 CHAIN_DOMAIN = b"varve.record.v1\0"
+STREAM_DOMAIN = b"varve.stream.v1\0"
 CHECKPOINT_DOMAIN = b"varve.checkpoint.v1\0"
 BODY_MAX = 32 * 1024 * 1024
 
@@ -492,6 +493,11 @@ class Stream:
                 "chainHead": self.head.hex(), "closed": self.closed}
 
 
+def stream_id_fits(stream_id, name):
+    """Whether the id was made for the name, which the chain then covers."""
+    return stream_id[8:] == sha256(STREAM_DOMAIN + stream_id[:8] + name.encode()).digest()[:8]
+
+
 def stream_directory(data, name, stream_id):
     digits = stream_id.hex()
     readable = re.sub(r"[^A-Za-z0-9_-]", "", name)[:40]
@@ -505,6 +511,7 @@ def verify_stored(data, entry, trust, findings):
     stream.closed = entry["closed"]
     directory = stream_directory(data, entry["name"], entry["streamId"])
     where = f"stream {entry['name']}"
+    need(stream_id_fits(entry["streamId"], entry["name"]), f"{where}: its id is of another name")
     need(trim[0] > 0 or trim[1:] == (NO_HASH, NO_HASH), f"{where}: a hash before offset 0")
     need(trim[0] <= entry["firstOffset"] <= entry["nextOffset"], f"{where}: a wrong first offset")
     ranges = []
@@ -768,6 +775,7 @@ class Shard:
             return
         if kind == OP_CREATE:
             name = create_name(where, content)
+            need(stream_id_fits(stream_id, name), f"{where}: stream {name}: its id is of another name")
             self.check_owner(name)
             need(stream_id not in self.streams, f"{where}: a stream is created twice")
             self.streams[stream_id] = Stream(name, stream_id, self.trust)

@@ -1,3 +1,5 @@
+import { hexToLatin1 } from './bytes.ts'
+import { isStreamIdOf } from './stream-id.ts'
 import { decodeSealedJson, encodeSealedJson } from './sealed-json.ts'
 
 export const MANIFEST_FORMAT = 3
@@ -50,7 +52,7 @@ export function encodeManifest(manifest: Manifest): Buffer {
 
 /**
  * The manifest; undefined unless the file is whole, of this format, and every field is what its
- * type says. Fields that are not named here do not count.
+ * type says, the stream's id being of its name. Fields that are not named here do not count.
  */
 export function decodeManifest(bytes: Buffer): Manifest | undefined {
   const body = decodeSealedJson(bytes)
@@ -59,6 +61,7 @@ export function decodeManifest(bytes: Buffer): Manifest | undefined {
   const isSound =
     typeof stream === 'string' &&
     isHex(streamId, 32) &&
+    isStreamIdOf(hexToLatin1(streamId), stream) &&
     isCount(createdAt) &&
     typeof closed === 'boolean' &&
     isObject(config) &&
@@ -98,6 +101,6 @@ function isCount(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
-function isHex(value: unknown, digits: number): boolean {
+function isHex(value: unknown, digits: number): value is string {
   return typeof value === 'string' && value.length === digits && /^[0-9a-f]*$/.test(value)
 }

@@ -1,6 +1,7 @@
 import { latin1ToHex } from '../../shared/format/bytes.ts'
 import { FRAME_HEADER_BYTES, FrameFlag, sealFrame } from '../../shared/format/frame.ts'
 import type { ProducerResult } from '../../shared/format/producer-state.ts'
+import { STREAM_NONCE_BYTES, streamIdOf } from '../../shared/format/stream-id.ts'
 import { StoreError } from '../../shared/errors.ts'
 import type { Mutation } from '../../shared/protocol/shard.ts'
 import type { AppendResult, StreamConfig } from '../../shared/protocol/streams.ts'
@@ -148,7 +149,7 @@ export function streamClosed(log: StreamLog): StoreError {
 
 export function newStream(parts: EngineParts, name: string, config: StreamConfig): StreamLog {
   const { environment } = parts
-  const id = environment.randomBytes(16)
+  const id = streamIdOf(environment.randomBytes(STREAM_NONCE_BYTES), name)
   return new StreamLog(name, id, environment.nowMicros(), config)
 }
 

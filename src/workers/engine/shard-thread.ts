@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { assert, crash } from '../../shared/assert.ts'
 import { StoreError } from '../../shared/errors.ts'
+import { latin1ToHex } from '../../shared/format/bytes.ts'
 import { streamPath } from '../../shared/format/paths.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
 import { whenChanged } from '../../shared/memory/doorbell.ts'
@@ -27,6 +28,8 @@ import { systemEnvironment } from '../environment.ts'
 import type { FlusherData, FlusherMessage } from '../flusher.ts'
 import { LogBuffer } from '../journal/log-buffer.ts'
 import { type BegunShard, ShardRecovery } from '../recovery/open-shard.ts'
+import type { StreamLog } from '../streams/stream-log.ts'
+import { UNBOUND } from '../streams/stream-table.ts'
 import { TrustedClock } from './trusted-clock.ts'
 import { ShardEngine } from './shard-engine.ts'
 import { Watchers, type WatchStart } from './watchers.ts'
@@ -68,6 +71,7 @@ export class Shard {
     const { refused, state } = this.#recovery
     this.#streams =
       refused === null ? new VisibleStreams(state.table) : new IncompleteStreams(state.table)
+    for (const log of state.table.all()) if (!log.isBound) this.#tellUnbound(log)
     if (refused === null) this.#recovery.settle()
     this.opened = this.begin()
   }
@@ -252,6 +256,12 @@ export class Shard {
 
   #emit(event: ShardEvent): void {
     this.#request.events.postMessage(event)
+  }
+
+  #tellUnbound({ name: stream, id, durableFirstOffset, durableNextOffset }: StreamLog): void {
+    const range = { firstOffset: durableFirstOffset, nextOffset: durableNextOffset }
+    const damage = { stream, streamId: latin1ToHex(id), ...range, reason: UNBOUND }
+    this.#emit({ kind: 'damage', damage })
   }
 
   #log(level: 'warn' | 'error', message: string, fields: LogFields): void {

@@ -9,6 +9,7 @@ import type { TrimPoint } from '../../shared/format/checkpoint.ts'
 import { decodeOperation, type Operation, OperationType } from '../../shared/format/operation.ts'
 import { journalPath, newestPath } from '../../shared/format/paths.ts'
 import { decodeRecord } from '../../shared/format/record.ts'
+import { isStreamIdOf } from '../../shared/format/stream-id.ts'
 import { PAGE_BYTES, SLOT_BYTES } from '../../shared/limits.ts'
 import type { Disk } from '../disk/disk.ts'
 import { readWhole } from '../disk/files.ts'
@@ -267,6 +268,10 @@ export class JournalCheck {
     switch (operation.type) {
       case OperationType.Create:
         this.#create(operation.name, streamId)
+        if (!isStreamIdOf(streamId, operation.name)) {
+          const reason = 'a stream is created with an id that was made for another name'
+          this.#damage(block, at, operation.end, reason, { stream: operation.name })
+        }
         return this.#checkConfig(block, operation.config, at, operation.end)
       case OperationType.Trim:
         return stream && this.#checkTrim(block, operation, stream, at)

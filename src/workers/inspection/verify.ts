@@ -1,5 +1,6 @@
 import { StoreError } from '../../shared/errors.ts'
 import { GENESIS_HASH } from '../../shared/format/chain.ts'
+import { isStreamIdOf } from '../../shared/format/stream-id.ts'
 import type { StreamEntry } from '../../shared/format/catalogue.ts'
 import { cataloguePath, journalPath, LOSSES_PATH, streamPath } from '../../shared/format/paths.ts'
 import { MIB } from '../../shared/limits.ts'
@@ -265,5 +266,9 @@ function checkEntry({ stream, at, end }: LiveEntry, file: string, draft: Draft):
     name !== '' &&
     isJson(config)
   if (!isSound) draft.damage({ file, bytes: [at, end], reason: 'an entry makes no sense' })
+  if (isSound && !isStreamIdOf(stream.streamId, name)) {
+    const reason = 'the stream id was made for another name: the name or the id was changed'
+    draft.damage({ file, bytes: [at, end], stream: name, reason })
+  }
   return isSound
 }

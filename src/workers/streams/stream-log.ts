@@ -9,6 +9,7 @@ import type {
   StreamConfig,
   StreamInfo,
 } from '../../shared/protocol/streams.ts'
+import { isStreamIdOf } from '../../shared/format/stream-id.ts'
 import type { Reference } from '../../shared/format/reference.ts'
 import { ProducerTable } from './producer-table.ts'
 import { STREAM_START, type StreamPosition } from './stream-position.ts'
@@ -85,6 +86,8 @@ export class StreamLog {
   readonly name: string
   /** 16 bytes as latin1 */
   readonly id: string
+  /** Whether the id was made for the name; else one of them was changed on the disk. */
+  readonly isBound: boolean
   readonly createdAt: number
 
   // Assigned.
@@ -124,6 +127,7 @@ export class StreamLog {
   constructor(name: string, id: string, createdAt: number, config: StreamConfig) {
     this.name = name
     this.id = id
+    this.isBound = isStreamIdOf(id, name)
     this.createdAt = createdAt
     this.config = this.durableConfig = config
     this.state = this.durableState = 'open'

@@ -27,12 +27,14 @@ export class StreamTable {
     this.#promised += count
   }
 
+  /** @throws StoreError corrupt_record where the stream's id is not of this name */
   assigned(name: string): StreamLog | undefined {
-    return this.#assigned.get(name)
+    return bound(this.#assigned.get(name))
   }
 
+  /** @throws StoreError corrupt_record where the stream's id is not of this name */
   durable(name: string): StreamLog | undefined {
-    return this.#durable.get(name)
+    return bound(this.#durable.get(name))
   }
 
   /** Those that readers see. */
@@ -112,6 +114,22 @@ export class StreamTable {
     }
     return low
   }
+}
+
+export const UNBOUND =
+  'the stream id was made for another name: the catalogue or the journal was changed. ' +
+  'Run varve verify, and restore the data directory from a copy'
+
+/**
+ * Refuses a stream that bears another stream's name: nothing is read from it, added or removed.
+ * @throws StoreError corrupt_record
+ */
+function bound(log: StreamLog | undefined): StreamLog | undefined {
+  if (log === undefined || log.isBound) return log
+  throw new StoreError('corrupt_record', UNBOUND, {
+    firstCorruptOffset: log.durableFirstOffset,
+    nextReadableOffset: log.durableNextOffset,
+  })
 }
 
 /** @throws StoreError stream_not_found */

@@ -38,7 +38,7 @@ paths('the number of a journal file is read from its name alone', () => {
 })
 
 paths('a stream has its names', () => {
-  const directory = 'streams/3d/orders-3d1c7a52e09b4f6688a1d2c3b4f5e607'
+  const directory = 'streams/3d/orders-3d1c7a52e09b4f66b7e6ac3785c46062'
   assert.is(streamPath('orders', STREAM_ID), directory)
   assert.is(manifestPath(directory), `${directory}/manifest.json`)
   assert.is(segmentPath(directory, 7), `${directory}/segment_000007.log`)

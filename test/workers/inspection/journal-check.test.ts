@@ -169,6 +169,24 @@ function reseal(disk: FlatDisk, { file, at }: BlockPlace, bodies: readonly Buffe
   })
 }
 
+journal('a stream that is created under the name of another is named', () => {
+  const { disk, blocks } = journaledStore(1)
+  const [only] = blocks as [BlockPlace]
+  const frame = Buffer.from(
+    disk.content(only.file).subarray(only.at + BLOCK_HEADER_BYTES, only.end),
+  )
+  const { timestamp, end } = decodeFrame(frame, 0, frame.length) as Frame
+  frame.write('others', frame.indexOf('orders'))
+  sealFrame(frame, 0, FrameFlag.Committed, timestamp, end - FRAME_HEADER_BYTES)
+  reseal(disk, only, [frame.subarray(0, end), Buffer.alloc(0)])
+  const { damages } = verifyStore(disk)
+  const reason = 'a stream is created with an id that was made for another name'
+  assert.equal(
+    damages.map(finding => [finding.stream, finding.reason]),
+    [['others', reason]],
+  )
+})
+
 /** The last of three appends belongs to a transaction, which is decided by what follows it. */
 function pendingStore(decision: FrameFlag | undefined): FlatDisk {
   const { disk, blocks } = journaledStore(3)

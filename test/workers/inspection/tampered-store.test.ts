@@ -11,7 +11,7 @@ import { publicKeyFromPem, publicKeyToPem, Signer } from '../../../src/shared/si
 import { KeptHeads } from '../../../src/workers/inspection/kept-heads.ts'
 import type { FlatDisk } from '../../support/flat-disk.ts'
 import { directoryOf } from '../../support/stream-directory.ts'
-import { cutTail, recordsOf, rewriteHistory, sign } from '../../support/forger.ts'
+import { cutTail, recordsOf, rewriteHistory, sign, swapNames } from '../../support/forger.ts'
 import {
   checkpointsIn,
   forgeChecksum,
@@ -157,6 +157,20 @@ tampered('a record hash in the manifest that is another is named', () => {
     reasons(verifyStore(disk).damages)[0] ?? '',
     'the manifest names another hash for its last data record',
   )
+})
+
+tampered('names of two streams that were swapped are named, though every checksum holds', () => {
+  const maker = new StoreMaker()
+  for (const stream of ['orders', 'invoices', 'sound']) maker.append(stream, 20)
+  maker.stop()
+  const { disk } = maker.copy()
+  swapNames(disk, 'orders', 'invoices')
+  const { damages } = verifyStore(disk)
+  assert.equal(new Set(damages.map(({ stream }) => stream)), new Set(['orders', 'invoices']))
+  const named = damages.filter(({ reason }) =>
+    reason.startsWith('the stream id was made for another'),
+  )
+  assert.is(named.length, 2)
 })
 
 tampered('exchanged keys alone are told by every checkpoint', () => {
