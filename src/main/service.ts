@@ -59,7 +59,7 @@ export class Service {
     return this.#server.url
   }
 
-  /** Takes no new work, makes everything accepted durable, lets go. Idempotent. */
+  /** Refuses new work, makes everything accepted durable, and releases the lock. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
@@ -99,13 +99,13 @@ function openStore(config: ServeConfig, log: Logger): Promise<ShardedStore> {
 
 function logOpened(log: Logger, shard: number, { report, refused }: ShardOpened): void {
   if (report !== null && report.rebuilt.length > 0) {
-    log.warn({ shard, files: report.rebuilt }, 'files were damaged or missing and are made anew')
+    log.warn({ shard, files: report.rebuilt }, 'files were damaged or missing and were rebuilt')
   }
   if (report !== null) log.info({ shard, ...report }, 'shard recovered')
   else if (refused !== null)
     log.error(
       { shard, reason: refused },
-      'journal refused: the shard serves what is stored, and only reads',
+      'journal refused: the shard is read-only; repair it with: varve repair',
     )
 }
 

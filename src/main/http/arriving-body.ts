@@ -13,9 +13,9 @@ type Decoder = Gunzip | Inflate
 export type BodyDone = (failure: StoreError | null, body?: Buffer) => void
 
 /**
- * One request body on its way in. Each byte is charged to the budget when it arrives, decoded or
- * not, and stays charged until `release`. The body is decoded as it comes, so that one that is too
- * long once expanded is given up at the limit.
+ * Collects one request body. Each byte is charged to the budget when it arrives, decoded or not,
+ * and stays charged until `release`. The body is decoded as it arrives, so that a body that expands
+ * past the limit is refused at the limit.
  */
 export class ArrivingBody {
   readonly #request: IncomingMessage
@@ -38,12 +38,12 @@ export class ArrivingBody {
     this.#decoder = decoderOf(request.headers['content-encoding'])
   }
 
-  /** Bytes that came from the connection so far. */
+  /** Bytes received from the connection so far, before decoding. */
   get arrived(): number {
     return this.#arrived
   }
 
-  /** Calls `done` once, with the whole body, or with why there is none. */
+  /** Collects the body, then calls `done` once with it or with a failure. */
   read(done: BodyDone): void {
     this.#done = done
     const request = this.#request
@@ -60,12 +60,12 @@ export class ArrivingBody {
       this.#finishDecoded()
     })
     decoder.on('error', () =>
-      this.fail(invalid('the body is not what its Content-Encoding says, or it is cut short')),
+      this.fail(invalid('the body does not match its Content-Encoding, or it is cut short')),
     )
     request.pipe(decoder)
   }
 
-  /** Gives the body up; what still comes of it is read and thrown away. */
+  /** Refuses the body with `failure`. The rest of it is read and discarded. */
   fail(failure: StoreError): void {
     const done = this.#detach()
     if (done === undefined) return
@@ -74,7 +74,7 @@ export class ArrivingBody {
     done(failure)
   }
 
-  /** Idempotent. */
+  /** Returns the charged bytes to the budget. Idempotent. */
   release(): void {
     this.#budget.release(this.#charged)
     this.#charged = 0
@@ -104,12 +104,12 @@ export class ArrivingBody {
     if (!this.#hasArrived) this.fail(invalid('the request ended before its body did'))
   }
 
-  /** The decoder ends where its format does: what follows would be lost without a word. */
+  /** Refuses bytes after the end of the encoded body, which the decoder ignores silently. */
   #finishDecoded(): void {
     const decoder = this.#decoder
     if (!this.#hasArrived || !this.#hasDecoded || decoder === undefined) return
     if (decoder.bytesWritten === this.#arrived) return this.#finish()
-    this.fail(invalid('the body goes on behind the end of its Content-Encoding'))
+    this.fail(invalid('the body has more bytes after the end of its Content-Encoding'))
   }
 
   #finish(): void {
@@ -119,16 +119,16 @@ export class ArrivingBody {
 
   #keep(chunk: Buffer): void {
     if (!this.#charge(chunk.length)) {
-      return this.fail(new StoreError('overloaded', 'too many request bodies are in memory'))
+      return this.fail(noRoomForBody())
     }
     const length = this.#length + chunk.length
-    // A copy: a chunk is a view of the memory that its connection was read into.
+    // Copied, because a chunk is a view of its connection's read buffer.
     if (length > this.#bytes.length) this.#grow(length)
     chunk.copy(this.#bytes, this.#length)
     this.#length = length
   }
 
-  /** To twice the length, but a body of known length ends without room to spare. */
+  /** Grows the buffer to twice `length`, but at most to the announced Content-Length. */
   #grow(length: number): void {
     const announced = Number(this.#request.headers['content-length'] ?? 0)
     const isKnown = this.#decoder === undefined && announced >= length
@@ -145,7 +145,7 @@ export class ArrivingBody {
     return true
   }
 
-  /** Returns what is to be called, the first time. */
+  /** Removes the listeners. Returns `done` the first time, undefined later. */
   #detach(): BodyDone | undefined {
     const done = this.#done
     this.#done = undefined
@@ -174,15 +174,20 @@ function decoderOf(encoding: string | undefined): Decoder | undefined {
     case 'deflate':
       return createInflate()
     default: {
-      const detail = 'the Content-Encoding of a body must be gzip or deflate, or not be there'
+      const detail = `the Content-Encoding ${JSON.stringify(encoding)} is not gzip or deflate`
       throw new StoreError('unsupported_media_type', detail)
     }
   }
 }
 
 export function bodyTooLarge(requestBytesMax: number): StoreError {
-  const detail = `the request body has more than the ${requestBytesMax} bytes that are allowed`
+  const detail = `the request body has more bytes than the limit of ${requestBytesMax}`
   return new StoreError('body_too_large', detail, { requestBytesMax })
+}
+
+export function noRoomForBody(): StoreError {
+  const detail = 'the request bodies in memory use up their budget; try again later'
+  return new StoreError('overloaded', detail)
 }
 
 function invalid(detail: string): StoreError {

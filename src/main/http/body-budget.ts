@@ -1,13 +1,13 @@
 import { KIB } from '../../shared/limits.ts'
 
-/** What arrives of a body before it counts as a large one. */
+/** A body with more bytes than this counts as large. */
 const SMALL_BODY_BYTES = 64 * KIB
 /** Share of the budget that large bodies leave to small ones. */
 const SMALL_SHARE = 1 / 8
 
 /**
- * Bytes of request bodies in memory, bounded; they are charged as they arrive. Large bodies cannot
- * take all of it: small appends go on beside them.
+ * Bounds the bytes of request bodies in memory, charged as they arrive. Large bodies leave a share
+ * of the budget to small ones.
  */
 export class BodyBudget {
   readonly #bytesMax: number
@@ -24,13 +24,16 @@ export class BodyBudget {
     return this.#used
   }
 
-  /** @param bodyBytes of the body that `bytes` are part of, they included */
+  /**
+   * Whether `bytes` more fit.
+   * @param bodyBytes length so far of the body that they belong to, `bytes` included
+   */
   hasRoom(bytes: number, bodyBytes = bytes): boolean {
     const bytesMax = bodyBytes > SMALL_BODY_BYTES ? this.#largeBytesMax : this.#bytesMax
     return this.#used + bytes <= bytesMax
   }
 
-  /** Asks no question: see `hasRoom`. */
+  /** Charges `bytes` unconditionally; ask `hasRoom` first. */
   charge(bytes: number): void {
     this.#used += bytes
   }

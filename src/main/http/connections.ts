@@ -4,16 +4,15 @@ import type { StoreError } from '../../shared/errors.ts'
 import { Queue } from '../../shared/queue.ts'
 import { endWithProblem, type Malformed, toMalformed } from './failures.ts'
 
-// The connections of a server, each with what it was asked and has not answered.
+// Tracks the connections of a server and their unanswered requests.
 //
 // - At most PIPELINED_MAX requests of a connection are served at a time; the others wait, in order.
-// - What is wrong with a request whose body is under way is the answer to that request. What is
-//   wrong behind whole requests is said after their answers: an append that was applied is never
-//   answered with what followed it.
-// - A connection that was told its last answer is destroyed after a grace, whether the peer reads
-//   it or not; so is one whose peer takes nothing of what waits for it.
+// - A fault in a body that is arriving is the answer to its request. A fault in the bytes after
+//   complete requests is sent after their answers, so an applied append is never answered with it.
+// - After its last answer a connection is destroyed after a grace period, whether the peer has read
+//   the answer or not. A connection whose peer takes no bytes for too long is destroyed too.
 
-/** Also the time that a new connection has to say something once the close has begun. */
+/** How often a closing server looks for idle connections; a new one has this long to send bytes. */
 const POLL_MS = 100
 const PIPELINED_MAX = 16
 /** Requests that wait for their turn: of one connection, and of all. */
@@ -27,7 +26,7 @@ export type ConnectionLimits = {
   readonly responseIdleMs: number
   /** Milliseconds of a clock that never goes back. */
   readonly now: () => number
-  /** Answers a request whose body is under way; false when nobody reads its body. */
+  /** Fails the body of a request that is arriving; false when nobody reads its body. */
   readonly failBody: (request: IncomingMessage, failure: StoreError) => boolean
   /** Hears of each connection that is cut off. */
   readonly onCut: (reason: CutReason) => void
@@ -43,7 +42,7 @@ type Connection = {
   /** The last request, and whether it was answered. */
   last: Exchange | undefined
   malformed: Malformed | undefined
-  /** What the peer had taken when it was last looked at with bytes waiting, and since when. */
+  /** How far the peer had taken the bytes that wait for it, and since when; see `progressOf`. */
   taken: string
   takenAtMs: number
 }
@@ -60,7 +59,7 @@ export class Connections {
     this.#limits = limits
   }
 
-  /** Before anything else hears of the server's requests. */
+  /** Tracks the connections of `server`. Call it before any other listener is added. */
   attach(server: Server): void {
     this.#server = server
     server.on('connection', (socket: Socket) => this.#add(socket))
@@ -70,7 +69,7 @@ export class Connections {
     server.once('close', () => clearInterval(timer))
   }
 
-  /** Whether requests of a connection wait for their answers. */
+  /** Whether a connection has unanswered requests. */
   isBusy(socket: Socket): boolean {
     return (this.#open.get(socket)?.unanswered ?? 0) > 0
   }
@@ -93,7 +92,7 @@ export class Connections {
     connection.waiting.push(start)
   }
 
-  /** Takes what Node's HTTP parser, or its timer, has against a connection. */
+  /** Handles an error of Node's HTTP parser or of its timers. */
   onMalformed(error: Error & { readonly code?: string }, socket: Socket): void {
     const connection = this.#open.get(socket)
     if (connection === undefined || error.code === 'ECONNRESET' || !socket.writable) {
@@ -103,7 +102,7 @@ export class Connections {
     const malformed = toMalformed(error)
     const { last } = connection
     if (last !== undefined && !last.request.complete) {
-      // It has its answer: a second one would be taken for another request's.
+      // The request has its answer; a second one would be taken for another request's.
       if (last.isAnswered) return destroyLater(socket)
       if (this.#limits.failBody(last.request, malformed.failure)) return
     }
@@ -111,7 +110,7 @@ export class Connections {
     this.#sayLast(socket, connection)
   }
 
-  /** Cuts off the peers that have taken nothing of what waits for them for too long. */
+  /** Cuts off peers that have taken none of their waiting bytes for `responseIdleMs`. */
   sweep(): void {
     const { responseIdleMs, now } = this.#limits
     const nowMs = now()
@@ -125,10 +124,9 @@ export class Connections {
   }
 
   /**
-   * Runs `close`, which stops the listening, and sees to it that it ends: connections without a
-   * request under way are closed, and so is, after a time, what is left. Node's own close waits for
-   * a client that connected and is silent, and for one whose last answer went out after the close
-   * began.
+   * Runs `close`, which stops listening, and makes sure that it ends: closes idle connections, and
+   * after `graceMs` all others. Node's own close would wait for silent new connections, and for
+   * those that became idle after the close began.
    */
   async drain(close: () => Promise<void>, graceMs: number): Promise<void> {
     const poll = setInterval(() => this.#closeIdle(), POLL_MS)
@@ -177,7 +175,7 @@ export class Connections {
 
   #leave(socket: Socket, connection: Connection): void {
     connection.served -= 1
-    if (socket.destroyed) return // what waits was never begun, and nobody waits for it
+    if (socket.destroyed) return // nobody waits for the answers to the waiting requests
     const next = connection.waiting.shift()
     if (next === undefined) return
     this.#waiting -= 1
@@ -190,7 +188,7 @@ export class Connections {
     destroyLater(socket)
   }
 
-  /** Once: what was read of a connection is still parsed to its end. */
+  /** Destroys a connection, once: Node still parses the bytes that it has read. */
   #cut(socket: Socket, reason: CutReason): void {
     if (socket.destroyed) return
     socket.destroy()
@@ -212,9 +210,9 @@ function destroyLater(socket: Socket): void {
 }
 
 /**
- * What changes whenever the kernel takes bytes of `socket`. `bytesWritten` moves only with a whole
- * write, which may be a page of 64 MiB; libuv's queue, which Node's own timeouts look at too, is
- * behind a private member.
+ * Returns a text that changes whenever the kernel takes bytes of `socket`. `bytesWritten` moves
+ * only with a whole write, which may be a page of 64 MiB. So this also uses the size of libuv's
+ * queue from a private member, as Node's own timeouts do.
  */
 function progressOf(socket: Socket): string {
   const { _handle: handle } = socket as { _handle?: { readonly writeQueueSize?: number } | null }

@@ -54,14 +54,14 @@ export async function serveEvents(
   return reply
 }
 
-/** Where a client that comes back goes on; undefined for one that comes first. */
+/** Returns where a reconnecting client continues; undefined for a new client. */
 function lastEventOf({ headers }: FastifyRequest): SubscriptionStart | undefined {
   const last = headers['last-event-id']
   if (last === undefined || last === '') return undefined
   const [, digits = '', after] = /^(\d{1,16})(?:\.([0-9a-f]{64}))?$/.exec(String(last)) ?? []
   const from = digits === '' ? Number.NaN : Number(digits)
   if (!Number.isSafeInteger(from)) {
-    const detail = 'Last-Event-ID is no id of an event: an offset, then maybe a dot and a hash'
+    const detail = 'Last-Event-ID must be an offset, optionally followed by a dot and a hash'
     throw new StoreError('invalid_request', detail)
   }
   return after === undefined ? { from } : { from, after }

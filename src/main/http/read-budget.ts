@@ -1,11 +1,14 @@
 import { StoreError } from '../../shared/errors.ts'
+import { clientGone } from '../shards/waiting-line.ts'
 
 /** Share of the budget that large reads leave to small ones. */
 const SMALL_SHARE = 1 / 4
+const NO_ROOM =
+  'the read pages in memory use up the read budget (--read-budget-bytes); try again later'
 
-/** Bytes of the budget that are taken. */
+/** Bytes taken from the budget. */
 export type Lease = {
-  /** Sets what is held, now that it is known; it may be more than was asked for. */
+  /** Sets the bytes held to the real size, which may exceed the bytes asked for. */
   resize(bytes: number): void
   /** Idempotent. */
   release(): void
@@ -14,14 +17,14 @@ export type Lease = {
 type Waiter = { readonly bytes: number; readonly onRoom: () => void }
 
 /**
- * Bytes of read pages in memory, bounded: they are taken before a page is read, and given back when
- * its client has taken them. Reads wait their turn in order, the small ones beside the large, which
- * leave a share to them.
+ * Bounds the bytes of read pages in memory. Bytes are taken before a page is read, and released
+ * when the client has received it. Small and large reads wait in two separate lines, and large
+ * reads leave a share of the budget to small ones.
  */
 export class ReadBudget {
   readonly #bytesMax: number
   readonly #largeBytesMax: number
-  /** What a small read may take. */
+  /** Reads of at most this many bytes count as small. */
   readonly smallReadBytes: number
   readonly #small = new Set<Waiter>()
   readonly #large = new Set<Waiter>()
@@ -42,7 +45,7 @@ export class ReadBudget {
     return this.#small.size + this.#large.size
   }
 
-  /** Takes bytes at once, unless there is no room for them. */
+  /** Takes bytes if there is room for them now. */
   tryTake(bytes: number): Lease | undefined {
     const asked = this.#bounded(bytes)
     return this.#line(asked).size === 0 && this.#hasRoom(asked) ? this.#take(asked) : undefined
@@ -50,11 +53,11 @@ export class ReadBudget {
 
   /**
    * Takes bytes once there is room for them.
-   * @param signal of a client that has gone
+   * @param signal aborted when the client disconnects
    * @throws StoreError overloaded when that takes longer than `waitMs`, or `signal` is aborted
    */
   async take(bytes: number, signal: AbortSignal, waitMs?: number): Promise<Lease> {
-    if (signal.aborted) throw hasGone()
+    if (signal.aborted) throw clientGone()
     return this.tryTake(bytes) ?? this.#wait(this.#bounded(bytes), signal, waitMs)
   }
 
@@ -71,13 +74,13 @@ export class ReadBudget {
         resolve(this.#take(bytes))
       }
       const waiter: Waiter = { bytes, onRoom }
-      const give = (failure: StoreError) => {
+      const fail = (failure: StoreError) => {
         leave()
         reject(failure)
-        this.#serve() // those behind may need less
+        this.#serve() // the next reads in line may need fewer bytes
       }
-      const onGone = () => give(hasGone())
-      const late = () => give(new StoreError('overloaded', 'too many read pages are in memory'))
+      const onGone = () => fail(clientGone())
+      const late = () => fail(new StoreError('overloaded', NO_ROOM))
       const timer = waitMs === undefined ? undefined : setTimeout(late, waitMs)
       signal.addEventListener('abort', onGone)
       line.add(waiter)
@@ -107,7 +110,7 @@ export class ReadBudget {
     }
   }
 
-  /** One that is larger than all there is gets all there is. */
+  /** Limits a request to the share of large reads, so that any request can be met. */
   #bounded(bytes: number): number {
     return Math.min(bytes, this.#largeBytesMax)
   }
@@ -120,16 +123,11 @@ export class ReadBudget {
     return bytes <= this.smallReadBytes
   }
 
-  /** Pages may become longer than was asked for, but never at the cost of the other kind. */
+  /** Pages may exceed the bytes asked for, but never take the other kind's share. */
   #hasRoom(bytes: number): boolean {
     if (this.used === 0) return true
     if (!this.#isSmall(bytes)) return this.#usedByLarge + bytes <= this.#largeBytesMax
     const shareOfSmall = this.#bytesMax - this.#largeBytesMax
     return this.used + bytes <= this.#bytesMax || this.#usedBySmall + bytes <= shareOfSmall
   }
-}
-
-/** Nobody is left to be told. */
-function hasGone(): StoreError {
-  return new StoreError('overloaded', 'the client went before its read was begun')
 }

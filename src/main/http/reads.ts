@@ -5,21 +5,22 @@ import { WaitingLine } from '../shards/waiting-line.ts'
 import type { StreamStore } from '../store.ts'
 import type { ReadBudget } from './read-budget.ts'
 
-/** Of bytes in formats that are text. */
+/** Growth of bytes in a text format. */
 const BASE64_GROWTH = 4 / 3
 
 /** Longest time that a read waits for room in memory before its client is told to come back. */
 const WAIT_MS = 10_000
 
-/** What a page may take that is asked for with `maxBytes`: one record at least, as text. */
+/** Returns the largest size of a page asked for with `maxBytes`, which has at least one record. */
 export function pageBytes(maxBytes: number, recordBytesMax: number): number {
   return Math.ceil(Math.max(maxBytes, recordBytesMax) * BASE64_GROWTH)
 }
 
 /**
- * The reads of HTTP requests: bounded in memory until they are taken, and given up with them. One
- * large page is put together at a time, for that takes several times its length, and one stream is
- * read whole at a time: the other reader threads are there for the rest.
+ * Runs the reads of HTTP requests. Their pages count in the read budget until the client has taken
+ * them, and a read ends when its client disconnects. Only one large page is built at a time, which
+ * takes several times its length in memory, and only one stream is verified whole at a time, so
+ * that reader threads stay free for other reads.
  */
 export class Reads {
   readonly #store: StreamStore
@@ -40,7 +41,7 @@ export class Reads {
    */
   async page(response: ServerResponse, stream: string, request: ReadRequest): Promise<ReadPage> {
     const { maxBytes, verify } = request
-    // The whole chain is read together with all of the stream that is in memory alone.
+    // A read of the whole chain also copies all records that are in memory alone.
     const bytes = verify === 'genesis' ? READ_BYTES_MAX : pageBytes(maxBytes, this.#recordBytesMax)
     const signal = untilGone(response)
     const lease = await this.#budget.take(bytes, signal, WAIT_MS)
@@ -58,7 +59,7 @@ export class Reads {
     }
   }
 
-  /** Runs what reads a whole stream and answers little: one at a time. */
+  /** Runs reads of whole streams with small answers, one at a time. */
   whole<Answer>(
     response: ServerResponse,
     read: (signal: AbortSignal) => Promise<Answer>,

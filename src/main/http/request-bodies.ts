@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { StoreError } from '../../shared/errors.ts'
-import { ArrivingBody, type BodyDone, bodyTooLarge } from './arriving-body.ts'
+import { ArrivingBody, type BodyDone, bodyTooLarge, noRoomForBody } from './arriving-body.ts'
 import type { BodyBudget } from './body-budget.ts'
 
 type Arrival = { readonly body: ArrivingBody; seen: number; seenAtMs: number }
@@ -26,14 +26,14 @@ export class RequestBodies {
   }
 
   /**
-   * Judges a body by the head of its request; nothing of it is held.
+   * Admits or refuses a body by the headers of its request, before any of it is read.
    * @throws StoreError body_too_large, overloaded, unsupported_media_type
    */
   admit(request: IncomingMessage, bytesMax: number): void {
     const announced = Number(request.headers['content-length'] ?? 0)
     if (announced > bytesMax) throw bodyTooLarge(bytesMax)
     if (!this.#budget.hasRoom(announced)) {
-      throw new StoreError('overloaded', 'too many request bodies are in memory')
+      throw noRoomForBody()
     }
     this.#bodies.set(request, new ArrivingBody(request, this.#budget, bytesMax))
   }
@@ -51,12 +51,12 @@ export class RequestBodies {
     })
   }
 
-  /** Idempotent. */
+  /** Releases the body's bytes to the budget. Idempotent. */
   release(request: IncomingMessage): void {
     this.#bodies.get(request)?.release()
   }
 
-  /** Answers the request of a body that will not arrive whole; false when none is being read. */
+  /** Fails the body of `request`. Returns false if none is being read. */
   fail(request: IncomingMessage, failure: StoreError): boolean {
     const arrival = this.#arriving.get(request)
     arrival?.body.fail(failure)
@@ -72,7 +72,7 @@ export class RequestBodies {
         arrival.seen = body.arrived
         arrival.seenAtMs = nowMs
       } else if (nowMs - seenAtMs >= this.#idleMs) {
-        const detail = `nothing more of the body arrived for ${this.#idleMs} ms`
+        const detail = `the body is not complete, and no byte of it arrived for ${this.#idleMs} ms`
         body.fail(new StoreError('request_timeout', detail))
       }
     }

@@ -1,19 +1,19 @@
 import type { StoreError } from '../../shared/errors.ts'
 import type { StreamDamage, StreamInfo } from '../../shared/protocol/streams.ts'
 
-/** Streams that are listed; damage of further ones is not kept. */
+/** Most streams listed; damage to further streams is not kept. */
 const DAMAGED_STREAMS_MAX = 1000
-/** Ranges of one stream; past it they become one that spans them all. */
+/** Most ranges of one stream; more are merged into one range that spans them all. */
 const RANGES_MAX = 100
 
 /**
- * The damage that was met since the service started, by stream id. It is kept in memory only: what
- * is still damaged after a start is met again.
+ * Lists the damage found since the service started, by stream id. It is kept in memory only: after
+ * a restart, reads and the write-back find it again.
  */
 export class DamageList {
   readonly #streams = new Map<string, StreamDamage[]>()
 
-  /** Adds a range; overlapping ranges become one. Returns whether it said anything new. */
+  /** Adds a range, merging it with overlapping ones. Returns whether it was new. */
   note(damage: StreamDamage): boolean {
     const known = this.#streams.get(damage.streamId)
     if (known === undefined) {
@@ -29,12 +29,12 @@ export class DamageList {
     return true
   }
 
-  /** Every range, those of one stream together and ascending. */
+  /** Returns all ranges, grouped by stream and ascending within each. */
   all(): readonly StreamDamage[] {
     return [...this.#streams.values()].flat()
   }
 
-  /** The stream's description with its damage, if it has any. */
+  /** Returns the stream's info with its damage, if it has any. */
   describe(info: StreamInfo): StreamInfo {
     const damage = this.#streams.get(info.streamId)
     return damage === undefined ? info : { ...info, damage }
@@ -47,7 +47,7 @@ export class DamageList {
     }
   }
 
-  /** Forgets what was trimmed. */
+  /** Forgets ranges that were trimmed. */
   forgetBelow(streamId: string, firstOffset: number): void {
     const kept = this.#streams.get(streamId)?.filter(range => range.nextOffset > firstOffset)
     if (kept === undefined) return
@@ -56,7 +56,7 @@ export class DamageList {
   }
 }
 
-/** The damage that a `corrupt_record` of a reader tells of. */
+/** Returns the damage that a reader's `corrupt_record` names. */
 export function damageOf(
   stream: Pick<StreamDamage, 'stream' | 'streamId'>,
   { message, fields }: StoreError,
@@ -74,7 +74,7 @@ function overlaps(left: StreamDamage, right: StreamDamage): boolean {
   return left.firstOffset < right.nextOffset && right.firstOffset < left.nextOffset
 }
 
-/** One range from the start of the first to the end of the last; the oldest names the reason. */
+/** Returns the smallest range that covers all `ranges`, with the reason of the first. */
 function span(ranges: readonly StreamDamage[]): StreamDamage {
   const [oldest] = ranges as readonly [StreamDamage]
   const firstOffset = Math.min(...ranges.map(range => range.firstOffset))

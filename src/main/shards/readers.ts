@@ -9,28 +9,27 @@ import type {
   ReadRequest,
   VerifyReport,
 } from '../../shared/protocol/streams.ts'
-
 import { WaitingLine } from './waiting-line.ts'
 
 type Reply<Kind extends ReaderReply['kind']> = Extract<ReaderReply, { readonly kind: Kind }>
 
-/** How often a request is given to a thread: again where the first one died of something. */
+/** How many threads are tried for a request, because one may die with it. */
 const TRIES = 2
 
 /**
- * The reader threads: they see files, never a shard's memory. One that dies takes no request along:
- * each is tried once more on another thread, and then refused as retryable.
+ * The pool of reader threads, which see files, never a shard's memory. When a thread dies, its
+ * requests are tried once more on another thread, and then refused as retryable.
  */
 export class Readers {
   readonly #data: string
   readonly #threads: number
   readonly #onDeath: (reason: string) => void
-  /** Before the pool, which ends the thread of a task that is given up. */
+  /** Queues requests before the pool, which would kill the thread of a running task on abort. */
   readonly #line: WaitingLine
   #pool: Piscina | undefined
   #isClosed = false
 
-  /** @param onDeath hears why a thread died */
+  /** @param onDeath called with the reason when a thread dies */
   constructor(data: string, threads: number, onDeath: (reason: string) => void) {
     this.#data = data
     this.#threads = threads
@@ -48,7 +47,7 @@ export class Readers {
     return this.#run('opened', { kind: 'open', data: this.#data, shards, options, signingKey })
   }
 
-  /** @param signal of a client that has gone: a read that waits for a thread is given up */
+  /** Reads a page. @param signal aborts a read that still waits for a thread */
   read(plan: ReadPlan, request: ReadRequest, signal?: AbortSignal): Promise<Reply<'page'>> {
     return this.#run('page', { kind: 'read', data: this.#data, plan, request }, signal)
   }
@@ -97,8 +96,8 @@ export class Readers {
   }
 
   /**
-   * Gives a pool up that has no thread left. It starts none any more after a thread that died while
-   * it came up, and would keep its requests for ever.
+   * Drops a pool without threads. If a thread dies while it starts, piscina starts no other one,
+   * and the requests of that pool would wait for ever.
    */
   #dropEmpty(pool: Piscina): void {
     if (this.#isClosed || pool !== this.#pool || pool.threads.length > 0) return
@@ -118,7 +117,7 @@ export class Readers {
     }
     throw this.#isClosed
       ? new StoreError('shutting_down', 'the service is shutting down')
-      : new StoreError('overloaded', 'the threads that read died, repeat the request')
+      : new StoreError('overloaded', 'the reader threads died with this request; send it again')
   }
 
   /** @throws StoreError as the reader has it */
@@ -130,7 +129,8 @@ export class Readers {
     const reply = await this.#line.run(() => this.#answer(request), signal)
     if (reply.kind === 'error') throw StoreError.fromPlain(reply.error)
     if (reply.kind === 'defect') {
-      throw new StoreError('internal', 'a read met a defect', {}, new Error(reply.reason))
+      const reason = new Error(reply.reason)
+      throw new StoreError('internal', 'a reader thread failed with a defect', {}, reason)
     }
     if (reply.kind !== kind) throw new StoreError('internal', `a reader answered ${reply.kind}`)
     return reply as Reply<Kind>

@@ -20,10 +20,10 @@ import { DurableWaits, type FlushCounters, inFlight } from './durable-waits.ts'
 import { LaterAnswers } from './later-answers.ts'
 import { type TurnEntry, Turn } from './turn.ts'
 
-/** What the owner of a client hears of its shard. */
+/** An event of the shard that the client passes on to its owner. */
 export type HeardEvent = Exclude<ShardEvent, { kind: 'answer' }>
 
-/** What a client tells its owner. */
+/** Receives the events and states of a client's shard. */
 export type ShardListener = {
   onEvent(shard: number, event: HeardEvent): void
   /** The shard was opened, or opened again. */
@@ -44,25 +44,25 @@ export type ShardClientOptions = {
 /** A request that changes nothing. */
 type Query = Exclude<ShardRequest, { kind: 'open' | 'mutate' | 'stop' }>
 
-/** Starts of a shard within `RESTART_WINDOW_MS` after which it stays down. */
+/** Restarts of a shard within `RESTART_WINDOW_MS`; at one more it stays down. */
 const RESTARTS_MAX = 3
 const RESTART_WINDOW_MS = 60_000
-/** How long after it had no room for its journal a shard tries again. */
+/** How often a shard without room for its journal tries again. */
 const ROOM_RETRY_MS = 1000
 /** Every request is taken at once: order and back-pressure are the engine's. */
 const CONCURRENT_TASKS = 1_000_000
 
 /**
- * A shard as seen from the front end. Mutations of one event-loop turn travel as one task; each is
- * answered when the durable LSN has passed it. A thread that dies is started again, which is a
- * recovery; after a failed write or sync it is not.
+ * The front end's side of one shard. Mutations of one event-loop turn travel as one task; each is
+ * answered when the durable LSN has passed it. When a thread of the shard dies, the shard is
+ * started again, which is a recovery. After a failed write or sync it is not.
  */
 export class ShardClient {
   readonly #options: ShardClientOptions
   readonly #listener: ShardListener
   readonly #turn: Turn
   #pool: Piscina | undefined
-  /** Resolves when the thread of the pool, and all that it has started, are gone. */
+  /** Resolves when the shard's thread has exited, and with it the threads that it started. */
   #gone: Promise<void> | undefined
   #events: MessagePort | undefined
   #waits: DurableWaits | undefined
@@ -92,14 +92,14 @@ export class ShardClient {
     return waits === undefined ? this.#status : { ...this.#status, directIo: waits.directIo }
   }
 
-  /** What the flusher has done since the start. */
+  /** Counts of the flusher's work since the start. */
   get flushCounters(): FlushCounters {
     return (
       this.#waits?.flushCounters ?? { flushes: 0, flushedBytes: 0, writeSeconds: 0, syncSeconds: 0 }
     )
   }
 
-  /** Whether it can be read, and waits for room to take changes. */
+  /** Whether the shard serves reads, but waits for disk space before it takes changes. */
   get isWaiting(): boolean {
     return this.#isWaiting
   }
@@ -121,7 +121,7 @@ export class ShardClient {
     if (this.#isClosing) return Promise.reject(notApplied('shutting_down', 'no new work is taken'))
     if (this.#waits === undefined) return Promise.reject(this.#unavailable())
     if (bytes > 0 && this.#inFlightBytes + bytes > this.#options.inFlightBytesMax) {
-      return Promise.reject(notApplied('overloaded', 'too many bytes are on their way to the disk'))
+      return Promise.reject(notApplied('overloaded', 'too many appends wait for the disk; retry'))
     }
     this.#inFlightBytes += bytes
     return new Promise((resolve, reject) => {
@@ -140,7 +140,7 @@ export class ShardClient {
     })
   }
 
-  /** @throws StoreError as the engine has it, or shard_failed when there is none */
+  /** Asks the shard. @throws StoreError of the engine; shard_failed when the shard is down */
   async query<Value>(request: Query): Promise<Value> {
     const pool = this.#pool
     if (pool === undefined || this.#waits === undefined) throw this.#unavailable()
@@ -155,11 +155,11 @@ export class ShardClient {
       return (await pool.run(request)) as ShardReply<Value>
     } catch (error) {
       this.#restart(pool, String(error))
-      throw new StoreError('shard_failed', 'the thread of the shard died before it replied')
+      throw new StoreError('shard_failed', 'the shard died before it answered and is restarting')
     }
   }
 
-  /** Makes everything accepted durable and stored, then lets the thread go. */
+  /** Makes everything accepted durable and stored, then ends the thread. */
   async close(): Promise<void> {
     if (this.#isClosing) return
     this.#turn.flush()
@@ -167,11 +167,11 @@ export class ShardClient {
     if (this.#waits !== undefined) await this.#stopThread()
     this.#waits?.abandon()
     this.#later?.abandon(inFlight())
-    await this.#letGo()
+    await this.#endThread()
     this.#setStatus({ shard: this.#options.shard, state: 'stopped' })
   }
 
-  /** A thread that dies while it stops leaves a journal that the next start recovers. */
+  /** Stops the thread. If it dies instead, the next start recovers its journal. */
   async #stopThread(): Promise<void> {
     try {
       await this.#pool?.run({ kind: 'stop' } satisfies ShardRequest)
@@ -191,7 +191,7 @@ export class ShardClient {
     const channel = new MessageChannel()
     this.#events = channel.port1
     channel.port1.on('message', (event: ShardEvent) => {
-      if (this.#events === channel.port1) this.#onEvent(event) // a dead thread has no say any more
+      if (this.#events === channel.port1) this.#onEvent(event) // ignores a thread that was replaced
     })
     const request: ShardRequest = {
       kind: 'open',
@@ -230,7 +230,7 @@ export class ShardClient {
     else this.#setStatus({ shard, state: 'ready' })
   }
 
-  /** Lets the shard try again until there is room for its journal. */
+  /** Has the shard try again until there is room for its journal. */
   async #awaitRoom(pool: Piscina): Promise<void> {
     for (;;) {
       await setTimeout(ROOM_RETRY_MS, undefined, { ref: false })
@@ -241,7 +241,7 @@ export class ShardClient {
         if (opened.waiting === null) return this.#take(opened)
       } catch (error) {
         if (!(error instanceof StoreError)) throw error
-        if (this.#isClosing || pool !== this.#pool) return // a thread that died is started again
+        if (this.#isClosing || pool !== this.#pool) return // the thread died and is restarted
         const { shard } = this.#options
         return this.#setStatus({ shard, state: 'failed', detail: error.message })
       }
@@ -272,7 +272,7 @@ export class ShardClient {
         else settle(entry, one, waits)
       }
     } catch (error) {
-      // The thread died with the task in hand: whether it reached the journal is not known.
+      // The thread died with this task, so nobody knows whether it reached the journal.
       const failure = error instanceof StoreError ? error : inFlight()
       for (const entry of entries) entry.reject(failure)
       if (!(error instanceof StoreError)) await this.#onThreadDied(pool, String(error))
@@ -295,9 +295,7 @@ export class ShardClient {
     this.#onThreadDied(pool, reason).catch(crash)
   }
 
-  /**
-   * One of the shard's threads died of a defect, not of the disk: recover from disk, if that helps.
-   */
+  /** Restarts the shard after a thread died of a defect, unless that happens too often. */
   async #onThreadDied(pool: Piscina, reason: string): Promise<void> {
     if (this.#isClosing || pool !== this.#pool) return
     const { shard } = this.#options
@@ -310,14 +308,15 @@ export class ShardClient {
     this.#logDeath(reason)
     this.#events?.close()
     this.#events = undefined
-    // Its flusher may be in the middle of a write: recovery waits until no thread of it is left.
-    // The pool waits for the threads that it still knows, and not for one that died.
+    // The old flusher may be in the middle of a write, so recovery waits until all old threads are
+    // gone. `destroy` waits for the threads that the pool still knows, `#gone` for one that died.
     await Promise.all([pool.destroy(), this.#gone])
     if (this.#isClosing) return
     const now = performance.now()
     this.#restartsMs = this.#restartsMs.filter(at => now - at < RESTART_WINDOW_MS)
     if (this.#restartsMs.push(now) > RESTARTS_MAX) {
-      return this.#setStatus({ shard, state: 'failed', detail: 'its threads keep dying' })
+      const detail = 'its threads keep dying; see the log, then restart the service'
+      return this.#setStatus({ shard, state: 'failed', detail })
     }
     await this.#start()
   }
@@ -326,12 +325,12 @@ export class ShardClient {
     this.#listener.onEvent(this.#options.shard, {
       kind: 'log',
       level: 'error',
-      message: 'a thread of the shard died',
+      message: 'a thread of the shard died; the shard is recovered',
       fields: { reason },
     })
   }
 
-  async #letGo(): Promise<void> {
+  async #endThread(): Promise<void> {
     const pool = this.#pool
     this.#pool = undefined
     this.#waits = undefined
@@ -340,7 +339,8 @@ export class ShardClient {
   }
 
   #unavailable(): StoreError {
-    return notApplied('shard_failed', `the shard is ${this.#status.state}`)
+    const { shard, state } = this.#status
+    return notApplied('shard_failed', `shard ${shard} is ${state}; /v1/ready says why`)
   }
 
   #setStatus(status: ShardStatus): void {
@@ -357,8 +357,8 @@ function startThread(): Piscina {
     concurrentTasksPerWorker: CONCURRENT_TASKS,
     atomics: 'disabled', // the default parks an idle thread, which would stop the shard's timers
   })
-  // Told only of a death without an unfinished task, so the client listens to the thread itself.
-  // Without a listener the event would end the process.
+  // The pool reports a death only if no task was unfinished, so the client listens to the thread
+  // itself. Without a listener here the event would end the process.
   pool.on('error', () => undefined)
   return pool
 }
@@ -383,7 +383,7 @@ function settleRefusal(
 ): void {
   const refusal = StoreError.fromPlain(error)
   if (pages === undefined) return entry.reject(refusal)
-  const lost = notApplied('shard_failed', 'the shard failed before the refusal was certain')
+  const lost = notApplied('shard_failed', 'the shard failed before the refusal was durable')
   waits.add(
     pages,
     () => entry.reject(refusal),

@@ -50,10 +50,10 @@ export type StoreStats = ShardStats &
 /** States in which a shard's engine answers. */
 const RUNNING: ReadonlySet<ShardStatus['state']> = new Set(['ready', 'disk_full'])
 
-/** Bytes of a read from memory alone that the front end renders itself: less work than a hop. */
+/** Largest read from memory that the front end renders itself, which costs less than a hop. */
 const INLINE_BYTES_MAX = 64 * 1024
 
-/** Reads at a time that check a chain and list checkpoints, and those that may wait for them. */
+/** How many verified reads and checkpoint lists may run at once, and how many may wait. */
 const CHAINS_MAX = 4
 const CHAINS_WAITING_MAX = 256
 
@@ -66,7 +66,7 @@ export class ShardedStore implements StreamStore {
   #transactions: Transactions
   readonly #watches: Watches
   readonly #damage = new DamageList()
-  /** Checks of whole chains: their plans take much of the tail along. */
+  /** Limits verified reads and checkpoint lists, because their plans copy much of the tail. */
   readonly #chains = new WaitingLine(CHAINS_MAX, CHAINS_WAITING_MAX)
   #closing: Promise<void> | undefined
 
@@ -90,7 +90,7 @@ export class ShardedStore implements StreamStore {
       onEvent: (shard: number, event: HeardEvent) => store.#onEvent(shard, event),
       onOpened: (shard: number, found: ShardOpened) => {
         options.onOpened(shard, found)
-        // One that waits for room opens later: what it has to settle waits with it.
+        // A shard that waits for room settles its transactions once it is opened.
         if (found.waiting === null) transactions.onOpened(shard, found.transactions)
       },
       onState: (status: ShardStatus) => store.#onState(status),
@@ -317,8 +317,8 @@ export class ShardedStore implements StreamStore {
   }
 
   /**
-   * A segment may go while it is read: what fails because of a trim is planned again, to say so.
-   * @throws StoreError trimmed, or the failure itself where nothing was trimmed
+   * Reads by a plan, and plans again if a trim removed a segment meanwhile.
+   * @throws StoreError trimmed, or the failure of the read if nothing was trimmed
    */
   async #whileTrimmed<Answer>(
     stream: string,
@@ -351,7 +351,7 @@ export class ShardedStore implements StreamStore {
     if (!this.#damage.note(damage)) return
     const { stream, reason, ...range } = damage
     const fields = { stream, ...range, reason }
-    const message = 'part of a stream is damaged'
+    const message = 'part of a stream cannot be read or stored'
     this.#options.onLog(shardOf(stream, this.#shards.length), {
       kind: 'log',
       level: 'error',
@@ -361,7 +361,7 @@ export class ShardedStore implements StreamStore {
   }
 
   #logDeath(reason: string): void {
-    const message = 'a reader thread died, its requests are tried again'
+    const message = 'a reader thread died; its requests are tried once more'
     this.#options.onLog(undefined, { kind: 'log', level: 'error', message, fields: { reason } })
   }
 
@@ -372,7 +372,7 @@ export class ShardedStore implements StreamStore {
   }
 }
 
-/** None of a shard whose thread dies meanwhile. */
+/** Returns the metrics of a shard; none if its thread dies meanwhile. */
 async function statsOf(client: ShardClient): Promise<StoreStats[]> {
   const { flushCounters, inFlightBytes } = client
   const { shard } = client.status

@@ -1,13 +1,16 @@
 import { StoreError } from '../../shared/errors.ts'
 
-/** Those who wait for one of a few places, first come, first served; who goes gives up its turn. */
+/** Limits how many tasks run at once. Others wait in order of arrival; an abort ends the wait. */
 export class WaitingLine {
   readonly #places: number
   readonly #waitingMax: number
   readonly #waiting = new Set<() => void>()
   #taken = 0
 
-  /** @param waitingMax of those that wait; further ones are refused */
+  /**
+   * @param places tasks that may run at once
+   * @param waitingMax tasks that may wait; further ones are refused
+   */
   constructor(places: number, waitingMax = Number.POSITIVE_INFINITY) {
     this.#places = places
     this.#waitingMax = waitingMax
@@ -18,12 +21,11 @@ export class WaitingLine {
   }
 
   /**
-   * Runs `work` in a place of its own.
-   * @throws StoreError overloaded when too many wait, or `signal` is aborted before its turn, and
-   * what `work` throws
+   * Runs `work` once there is a place for it. Passes on any error of `work`.
+   * @throws StoreError overloaded when too many tasks wait, or `signal` is aborted before its turn
    */
   async run<Result>(work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
-    if (signal?.aborted === true) throw hasGone()
+    if (signal?.aborted === true) throw clientGone()
     if (this.#taken === this.#places) await this.#turn(signal)
     else this.#taken += 1
     try {
@@ -33,10 +35,11 @@ export class WaitingLine {
     }
   }
 
-  /** The place is handed over as it is: `#taken` does not change. */
+  /** Waits until a place is handed over; `#taken` does not change by that. */
   #turn(signal: AbortSignal | undefined): Promise<void> {
     if (this.#waiting.size >= this.#waitingMax) {
-      throw new StoreError('overloaded', 'too many reads of whole chains wait for their turn')
+      const detail = `${this.#waitingMax} verified reads are waiting already; try again later`
+      throw new StoreError('overloaded', detail)
     }
     return new Promise((resolve, reject) => {
       const onTurn = () => {
@@ -46,7 +49,7 @@ export class WaitingLine {
       }
       const onGone = () => {
         this.#waiting.delete(onTurn)
-        reject(hasGone())
+        reject(clientGone())
       }
       this.#waiting.add(onTurn)
       signal?.addEventListener('abort', onGone, { once: true })
@@ -60,7 +63,7 @@ export class WaitingLine {
   }
 }
 
-/** Nobody is left to be told. */
-function hasGone(): StoreError {
-  return new StoreError('overloaded', 'the client went before its read was begun')
+/** Returns the failure of a read whose client has disconnected; nobody receives it. */
+export function clientGone(): StoreError {
+  return new StoreError('overloaded', 'the client disconnected before its read began')
 }

@@ -41,7 +41,7 @@ export type SegmentsEnd = Pick<
   | 'lastTimestamp'
 >
 
-/** What a segment's file says of it. */
+/** What one segment's file shows. */
 type Found = {
   readonly number: number
   /** Undefined if the file is missing or unreadable. */
@@ -51,11 +51,12 @@ type Found = {
   readonly seal: Omit<SegmentRange, 'number' | 'firstOffset' | 'bytes'> | undefined
 }
 
-/** Returns the header at a byte position, where one is. */
+/** Returns the record header at a byte position, if there is one. */
 type ViewAt = (at: number) => RecordView | undefined
 
 /**
- * @param entry as it stands in the catalogue
+ * Rebuilds the list of a stream's sealed segments from their files.
+ * @param entry the stream's catalogue entry
  * @throws DiskError where no file can be opened for want of descriptors
  */
 export function rebuildSealed(disk: Disk, directory: string, entry: SegmentsEnd): RebuiltSegments {
@@ -80,7 +81,7 @@ export function rebuildSealed(disk: Disk, directory: string, entry: SegmentsEnd)
   return { sealed: withBytes(sealed, all, entry), lost: lost.filter(isSome) }
 }
 
-/** Where a segment ends that does not say so itself: where the next one that can be read begins. */
+/** Returns the end of a segment without a sound seal: the start of the next readable segment. */
 function endOf(next: readonly Found[], entry: SegmentsEnd): NonNullable<Found['seal']> {
   const first = next.find(found => found.first !== undefined)?.first
   const isAtHead = first === undefined && entry.segmentBytes === 0
@@ -133,7 +134,7 @@ function inspect(disk: Disk, directory: string, number: number, streamId: string
   }
 }
 
-/** Where the last data record is: by the index, where that is right, else by all of the segment. */
+/** Returns the position of the last data record by the index, or by a scan if that is wrong. */
 function lastPosition(
   disk: Disk,
   directory: string,
@@ -149,7 +150,7 @@ function lastPosition(
   return entryPosition(scanEntries(disk, directory, number, bytes).at(-1) ?? 0)
 }
 
-/** What the last data record before the checkpoint `seal` says, as far as it can be found. */
+/** Returns hash and time of the last data record before the checkpoint `seal`, if readable. */
 function lastData(
   view: ViewAt,
   position: number,

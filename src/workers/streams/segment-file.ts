@@ -20,8 +20,8 @@ MAGIC.writeUInt32LE(RECORD_MAGIC)
 export type FoundRecord = { readonly bytes: Buffer; readonly record: RecordView }
 
 /**
- * Reads the bytes of a segment. Pages that the disk cannot read, and bytes missing at the end of the
- * file, read as zeros. Zeros hold no record, so the records around them stay readable.
+ * Reads the bytes of a segment. Pages that the disk cannot read, and bytes missing at the end of
+ * the file, read as zeros. Zeros hold no record, so the records around them stay readable.
  */
 export class SegmentFile {
   readonly #disk: Disk
@@ -37,7 +37,7 @@ export class SegmentFile {
   #hasBadSector = false
 
   /**
-   * @param bytes of the segment that count
+   * @param bytes length of the segment; the file may have more, which do not count
    * @throws DiskError where the process has no file descriptor left
    */
   constructor(disk: Disk, path: string, bytes: number) {
