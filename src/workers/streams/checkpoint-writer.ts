@@ -182,8 +182,7 @@ export class CheckpointWriter implements Findings {
       yield* this.#files.sync()
       for (const [path, entry] of this.#manifests) {
         this.#current = { entry, firstOffset: entry.nextOffset }
-        this.#disk.rename(`${path}.tmp`, path)
-        this.#directories.add(parentPath(path))
+        this.#replaceManifest(path)
       }
       this.#current = undefined
       yield { files: [], directories: [...this.#directories] }
@@ -304,8 +303,36 @@ export class CheckpointWriter implements Findings {
       sealed,
       active: { number: entry.segment, firstOffset: entry.segmentFirstOffset },
     })
-    writeFully(this.#disk, this.#files.open(`${path}.tmp`, 'create'), content, 0)
-    this.#manifests.set(path, entry)
+    try {
+      writeFully(this.#disk, this.#files.open(`${path}.tmp`, 'create'), content, 0)
+      this.#manifests.set(path, entry)
+    } catch (error) {
+      this.#forgoManifest(path, error)
+    }
+  }
+
+  #replaceManifest(path: string): void {
+    try {
+      this.#disk.rename(`${path}.tmp`, path)
+      this.#directories.add(parentPath(path))
+    } catch (error) {
+      this.#forgoManifest(path, error)
+    }
+  }
+
+  /**
+   * Removes a manifest that cannot be replaced: what it says does not hold any more. Whoever misses
+   * it rebuilds it from the segments. @throws DiskError if it can be neither
+   */
+  #forgoManifest(path: string, error: unknown): void {
+    if (!(error instanceof DiskError) || error.isSync || error.isForSpace) throw error
+    try {
+      if (this.#disk.exists(path)) this.#disk.remove(path)
+    } catch (removal) {
+      throw removal instanceof DiskError ? error : removal
+    }
+    this.#directories.add(parentPath(path))
+    this.notes.push(`a manifest cannot be replaced, so it was removed: ${error.message}`)
   }
 
   /** Removes the files that the commit made obsolete. Returns the compacted catalogue's bytes. */

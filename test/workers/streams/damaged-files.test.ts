@@ -24,6 +24,11 @@ class BadDisk extends SimulatedDisk {
     return super.open(path, mode)
   }
 
+  override rename(from: string, to: string): void {
+    if (this.#bad.test(`${from} to`)) throw new DiskError(this.#code, 'rename', from)
+    super.rename(from, to)
+  }
+
   override remove(path: string): void {
     if (this.#bad.test(path)) throw new DiskError(this.#code, 'remove', path)
     super.remove(path)
@@ -132,6 +137,33 @@ for (const [kind, hurt] of Object.entries(MANIFESTS)) {
     const notes = shard.logged.filter(({ fields }) => /manifest/.test(`${fields['reason']}`))
     assert.is(notes.length, kind === 'unreadable' ? 0 : 1)
     assert.equal(decodeManifest(disk.content(path)), before)
+    assertOthersGoOn(store)
+  })
+}
+
+for (const [call, bad] of [
+  ['written', /manifest\.json\.tmp$/],
+  ['renamed', /manifest\.json\.tmp to$/],
+] as const) {
+  damaged(`a manifest that cannot be ${call} holds no stream back`, () => {
+    const store = stored(60)
+    const { shard, disk, clock, directory } = store
+    const path = manifestPath(directory)
+    const before = decodeManifest(disk.content(path))?.sealed.length ?? 0
+    const { checkpoints } = shard.stats()
+    disk.fail(bad, 'EIO')
+    append(shard, 'a', 60)
+    clock.pass(1000)
+    shard.settle()
+    assert.equal([shard.damage, shard.hasFailed], [[], false])
+    assert.ok(shard.stats().checkpoints > checkpoints)
+    assert.not.ok(disk.exists(path))
+    disk.fail(/^$/, '')
+    assert.is(shard.read('a').length, 120)
+    clock.pass(1000)
+    shard.settle()
+    assert.ok((decodeManifest(disk.content(path))?.sealed.length ?? 0) > before)
+    assert.is(shard.read('a').length, 120)
     assertOthersGoOn(store)
   })
 }
