@@ -8,6 +8,7 @@ import { Trial } from '../torture/trial.ts'
 
 const SIZE = { isLong: false, rounds: 2, seeds: 1, requests: 1, seed: 1 }
 const SHARE: readonly (readonly [fault: string, name: string])[] = [
+  ['histories', 'history 0'],
   ['two-servers', 'without any tool in the path'],
   ['two-servers', 'both at once'],
   ['disk-full', 'tmpfs, reserve kept, run 0'],

@@ -14,6 +14,8 @@ const AFTER_MS = 1_500
 /** Node keeps a thread that ends until its inspector has left. */
 const INSPECTED_MS = 300
 const FOLLOWED = 'shared 0'
+/** What the service logs when it loses a thread, of a shard or of the readers. */
+const DEATH = /thread( of the shard)? died/
 
 /**
  * How a thread ends: by its own exit, by a defect that nobody catches, without memory. One that
@@ -96,6 +98,7 @@ async function endThread(
     await auditWhole(trial, server.client, ledger)
   } else trial.note('processes that died with their thread', 1)
   tail.close()
+  if (server.isRunning && !DEATH.test(server.output)) trial.notApplied = 'the thread did not end'
   await server.kill()
   const next = await Server.start(trial, { data })
   await auditWhole(trial, next.client, ledger)

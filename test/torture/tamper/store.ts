@@ -1,4 +1,4 @@
-import { cpSync, readdirSync, readFileSync } from 'node:fs'
+import { cpSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { auditWhole } from '../audit.ts'
@@ -49,6 +49,9 @@ export function baseStores(): Promise<BaseStores> {
 
 async function buildStores(): Promise<BaseStores> {
   const trial = new Trial(1)
+  const directory = trial.path('.')
+  // They serve every case, so no case can remove them.
+  process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
   const ledger = new Ledger(trial)
   const data = trial.path('data')
   const [early, killed, stopped] = ['early', 'killed', 'stopped'].map(name => trial.path(name)) as [
