@@ -175,6 +175,12 @@ export class SimulatedShard {
     return this.#engine.stats()
   }
 
+  /** How long the engine wants to be left alone, ms. */
+  get quietMs(): number {
+    const { deadline = Number.POSITIVE_INFINITY } = this.#engine ?? {}
+    return deadline - this.#clock.environment(this.#random).monotonicMs()
+  }
+
   get hasFailed(): boolean {
     return Atomics.load(this.#memory.words, Word.failure) !== FailureCode.None
   }

@@ -13,6 +13,11 @@ export class NextFile {
     this.#failures = failures
   }
 
+  /** Whether a file is being prepared. */
+  get isPreparing(): boolean {
+    return this.#isPreparing
+  }
+
   /** Asks for the file that the log buffer wants, if any. */
   advance(nowMs: number): void {
     const { buffer, environment, postJob, shard } = this.#parts

@@ -19,7 +19,7 @@ import { SpaceGuard } from './space-guard.ts'
 import { StallWatch } from './stall-watch.ts'
 import { COMMIT_MICROS_MAX } from './trusted-clock.ts'
 import { Watchers, type WatchStart } from './watchers.ts'
-import { WriteBackFailures } from './write-back-failures.ts'
+import { type RetriedJob, WriteBackFailures } from './write-back-failures.ts'
 
 // The coordinator of a shard. It never blocks and never touches the disk. `advance` does all work
 // that is possible now; it is called after each event, and at the latest at `deadline`.
@@ -168,7 +168,7 @@ export class ShardEngine {
     const times = [
       // A write-back that is held is started by the end of a job or of a flush.
       ...(this.#isCheckpointHeld ? [] : this.#checkpointDeadlines),
-      this.#failures.deadline,
+      this.#failures.deadline(this.#retriable),
       this.#retention.deadline,
       this.#queue.length > 0 || this.#space.isFull
         ? environment.monotonicMs() + ROOM_CHECK_MS
@@ -180,6 +180,14 @@ export class ShardEngine {
     else times.push(add(this.#unsealedSinceMs, IDLE_SEAL_MS))
     const known = times.filter(time => time !== undefined)
     return known.length === 0 ? undefined : Math.min(...known)
+  }
+
+  /** Failed jobs that wait for their time alone. Those under way or held wait for an event. */
+  get #retriable(): RetriedJob[] {
+    const jobs: RetriedJob[] = []
+    if (!this.#nextFile.isPreparing) jobs.push('prepare')
+    if (!this.#isCheckpointHeld) jobs.push('checkpoint')
+    return jobs
   }
 
   get #checkpointDeadlines(): (number | undefined)[] {

@@ -4,7 +4,7 @@ import type { CheckpointerJob } from '../../shared/protocol/checkpointer.ts'
 const RETRY_MS = 1000
 
 /** The jobs that the engine sends again by itself, because the journal's room depends on them. */
-type RetriedJob = Extract<CheckpointerJob['kind'], 'prepare' | 'checkpoint'>
+export type RetriedJob = Extract<CheckpointerJob['kind'], 'prepare' | 'checkpoint'>
 
 type Failure = {
   readonly reason: string
@@ -59,9 +59,9 @@ export class WriteBackFailures {
     return this.#retried.some(({ isForSpace }) => !isForSpace)
   }
 
-  /** When to try again, ms; undefined while nothing that is retried has failed. */
-  get deadline(): number | undefined {
-    const times = this.#retried.map(({ retryAtMs }) => retryAtMs)
+  /** When to send one of these jobs again, ms; undefined while none of them fails. */
+  deadline(jobs: readonly RetriedJob[]): number | undefined {
+    const times = jobs.filter(job => this.has(job)).map(job => this.retryAtMs(job))
     return times.length > 0 ? Math.min(...times) : undefined
   }
 

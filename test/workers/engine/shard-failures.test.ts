@@ -89,6 +89,21 @@ failures('a write-back that fails for a stream takes the journal no room that it
   assert.ok(sent.every((body, at) => shard.read('s')[at] === body))
 })
 
+failures('a write-back that is being tried again keeps nobody busy meanwhile', () => {
+  const { shard, disk, clock } = open()
+  append(shard, 'one')
+  while (shard.flush() === 'flushed') shard.advance()
+  clock.pass(1100)
+  shard.advance()
+  disk.refused = 'EIO'
+  while (shard.logged.length === 0) shard.runJob()
+  clock.pass(1000)
+  shard.advance() // sends it again
+  clock.pass(10)
+  shard.advance()
+  assert.ok(shard.quietMs > 0, `${shard.quietMs} ms`)
+})
+
 failures(
   'a journal without room is named while the write-back fails, and appends do not hang',
   () => {
