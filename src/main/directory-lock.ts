@@ -4,28 +4,28 @@ import { dirname, join } from 'node:path'
 import { StoreError } from '../shared/errors.ts'
 import { HEADER_PATH, INITIALISING_PATH, LOCK_PATH } from '../shared/format/paths.ts'
 
-// One process on a data directory, for its life: without the lock nothing in it is touched.
+// One process uses a data directory at a time. Without the lock nothing in it is touched.
 //
-// - The lock is the kernel's (OFD on Linux) and belongs to an open file of this process: it is gone
-//   when the process is, however it ends. A lock file that is left behind means nothing, and one
-//   that is removed frees nothing: varve.json is locked too.
+// - It is a kernel lock (OFD on Linux) on an open file, so it ends with the process, however that
+//   ends. A leftover lock file does not lock. Removing the lock file of a running process does not
+//   unlock, because varve.json is locked too.
 // - A directory that cannot be locked is not served, whatever the reason.
-// - A directory that is not ours is left as it is: no lock file is made in it.
+// - In a directory with other content no lock file is made.
 
-/** What a directory of ours has from the first step of its layout on. */
+/** A data directory has one of these from the first step of its layout on. */
 const OUR_PATHS = [LOCK_PATH, HEADER_PATH, INITIALISING_PATH, `${INITIALISING_PATH}.tmp`]
 
-/** Takes a range of a file; false when another open file holds it. @throws Error of the system */
+/** Locks a range of a file; false when another open file holds it. @throws Error of the system */
 type TryLock = (file: number, offset: number, length: number) => boolean
 
-/** Beyond the content, so that even a lock that keeps readers out keeps none out. */
+/** Beyond the content, so that even a mandatory lock keeps no reader out. */
 const LOCKED_AT = 2 ** 40
 
 export class DirectoryLock {
   readonly #data: string
   /** Open files by their paths. */
   readonly #files = new Map<string, number>()
-  /** Whether there was nothing in the directory, so that a new store will be laid out. */
+  /** Whether the directory was empty, so that a new store will be laid out. */
   readonly isNew: boolean
 
   private constructor(data: string, isNew: boolean) {
@@ -59,8 +59,8 @@ export class DirectoryLock {
   }
 
   /**
-   * Locks varve.json as it is now that the directory is laid out, which may have replaced it:
-   * somebody may remove the lock file of a running process for a leftover, but not that one.
+   * Locks varve.json again, because the layout may have replaced it. Somebody may take the lock
+   * file of a running process for a leftover and remove it, but nobody removes varve.json.
    */
   holdHeader(): void {
     this.#hold(HEADER_PATH, 0, loadTryLock(this.#data))
@@ -77,7 +77,7 @@ export class DirectoryLock {
     const before = this.#files.get(path)
     if (before !== undefined) {
       this.#files.delete(path)
-      closeSync(before) // it would keep this process out, too
+      closeSync(before) // its lock would exclude this process too
     }
     const file = attempt(data, 'locked', () => openSync(full, constants.O_RDWR | flags, 0o600))
     this.#files.set(path, file)
@@ -87,7 +87,7 @@ export class DirectoryLock {
   }
 }
 
-/** Only here: the commands that need no lock work where the package has no binary. */
+/** Loads the native package late, so that commands without a lock work where it has no binary. */
 function loadTryLock(data: string): TryLock {
   const require = createRequire(import.meta.url)
   try {
@@ -111,7 +111,7 @@ function makeDirectory(data: string): void {
   }
 }
 
-/** Wraps a failure of the system in one that says which directory, and what to do. */
+/** Runs `act`, and wraps a failure in one that names the directory and the next step. */
 function attempt<Result>(data: string, what: string, act: () => Result): Result {
   try {
     return act()

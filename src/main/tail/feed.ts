@@ -8,13 +8,14 @@ import { renderRecords } from '../../shared/format/render.ts'
 import type { RecordChunk, StreamListener } from '../store.ts'
 import { type Cursor, type TailFormat, wrapRecords } from './tail-message.ts'
 
-// One stream's durable records on their way to everyone who follows it.
+// Passes one stream's durable records to all of its followers.
 //
-// - `position` never goes back; every record from it on comes in a later fan-out, whole and once.
-// - A follower is live only at or past `position`, decided in the turn in which it is compared.
-// - Records wait in memory up to FEED_BYTES_MAX; past it they are only announced, to be read.
+// - `position` never goes back; every record from it on is in exactly one later fan-out.
+// - A follower becomes live only at or past `position`, in the same turn of the event loop.
+// - Up to FEED_BYTES_MAX of records wait in memory; more are only announced, and followers read
+//   them from the store.
 
-/** Records between two fan-outs, bytes once expanded. */
+/** Most bytes of expanded records between two fan-outs. */
 const FEED_BYTES_MAX = 4 * MIB
 const EMPTY = Buffer.alloc(0)
 
@@ -22,7 +23,7 @@ export type EndReason = 'closed' | 'deleted' | 'failed' | 'shutting_down'
 
 /** Someone who follows a feed. */
 export type Follower = {
-  /** Whether fan-outs are for it; one that is behind reads by itself. */
+  /** Whether it takes fan-outs; a follower that is behind reads from the store. */
   readonly isLive: boolean
   /** The next record it needs. */
   readonly position: number
@@ -34,7 +35,7 @@ export type Follower = {
 /** Records that go to all live followers of a feed together; rendered once a format. */
 export class FanOut {
   readonly firstOffset: number
-  /** Behind the last of them. */
+  /** The cursor after the last record. */
   readonly cursor: Cursor
   readonly #chunks: readonly RecordChunk[]
   readonly #messages = new Map<TailFormat, Buffer>()
@@ -45,7 +46,7 @@ export class FanOut {
     this.#chunks = chunks
   }
 
-  /** The records from `position` on, null where they are not in memory. */
+  /** Returns the records from `position` on as a message; null if they are not in memory. */
   message(format: TailFormat, position: number): Buffer | null {
     if (this.#chunks.some(({ records }) => records === null)) return null
     if (position > this.firstOffset) return this.#render(format, position)
@@ -61,7 +62,7 @@ export class FanOut {
   }
 }
 
-/** The data records of a chunk, with their hashes: what follows each of them says its own. */
+/** Returns the data records of a chunk with their hashes, taken from the element after each. */
 function locate({ records, lastHash }: RecordChunk, position: number): LinkedRecord[] {
   const located: LinkedRecord[] = []
   const bytes = records ?? EMPTY
@@ -102,7 +103,7 @@ export class Feed implements StreamListener {
     this.#onEnded = onEnded
   }
 
-  /** Everything below has been fanned out, or was durable when the feed began. */
+  /** Offset below which all records have been fanned out, or were durable when the feed began. */
   get position(): number {
     assert(this.#position !== undefined, 'the feed has begun')
     return this.#position
@@ -112,7 +113,7 @@ export class Feed implements StreamListener {
     return this.#end === 'closed'
   }
 
-  /** Why the feed ended, where that leaves nothing to be read. */
+  /** Why the feed ended, unless the stream was closed and can still be read to its end. */
   get failure(): Exclude<EndReason, 'closed'> | undefined {
     return this.#end === 'closed' ? undefined : this.#end
   }
@@ -122,7 +123,7 @@ export class Feed implements StreamListener {
     this.#streamId = streamId
   }
 
-  /** Who follows it now. */
+  /** Number of followers. */
   get followers(): number {
     return this.#followers.size
   }
@@ -156,8 +157,8 @@ export class Feed implements StreamListener {
   }
 
   /**
-   * After a fan-out that took t the next one waits t: what arrives meanwhile goes out together, and
-   * the thread has as much time for everything else.
+   * Schedules the next fan-out. After one that took a time t, the next waits for t. Records that
+   * arrive meanwhile are sent together, and the thread has as much time for other work.
    */
   #schedule(): () => void {
     const waitMs = this.#finishedAt + this.#tookMs - this.#now()

@@ -4,13 +4,13 @@ import { ReadBudget } from '../http/read-budget.ts'
 import type { StreamStore, StreamSubscription } from '../store.ts'
 import { Feed, type Follower } from './feed.ts'
 
-/** What subscribers may leave unread together; those who take nothing are cut off after a while. */
+/** Most unread bytes of all subscribers together; one who takes nothing is cut off in time. */
 const TAIL_BUDGET_BYTES = 128 * MIB
 
-/** A seat at a stream's feed; the feed goes on while anyone has one. */
+/** One subscriber's share in a stream's feed, which is kept while anyone has a seat. */
 export type Seat = {
   readonly feed: Feed
-  /** For what subscribers have been sent and have not taken. */
+  /** Bounds the bytes that were sent to subscribers and not yet taken. */
   readonly budget: ReadBudget
   /** Idempotent. */
   readonly leave: () => void
@@ -22,7 +22,7 @@ type Entry = {
   seats: number
 }
 
-/** Durable records → subscribers: one subscription at the store for each stream. */
+/** Passes durable records to subscribers, with one subscription at the store for each stream. */
 export class Hub {
   readonly #store: StreamStore
   readonly #now: () => number
@@ -54,12 +54,13 @@ export class Hub {
   }
 
   /**
-   * @throws StoreError stream_not_found, too_many_requests, shutting_down, and what the store's
-   * `subscribe` throws
+   * Takes a seat at the feed of `stream`. Passes on any error of the store's `subscribe`.
+   * @throws StoreError stream_not_found, too_many_requests, shutting_down
    */
   async join(stream: string): Promise<Seat> {
     if (this.#subscribers >= this.#subscribersMax) {
-      throw new StoreError('too_many_requests', 'the service has all the subscribers it allows')
+      const detail = `the limit of ${this.#subscribersMax} subscriptions is reached`
+      throw new StoreError('too_many_requests', detail)
     }
     this.#subscribers += 1
     const entry = this.#entries.get(stream) ?? this.#open(stream)
@@ -88,8 +89,7 @@ export class Hub {
     const isOver = feed.position > offset || feed.isClosed || feed.failure !== undefined
     if (isOver || signal.aborted) return leave()
     await new Promise<void>(resolve => {
-      // Others may keep the feed, and the signal may belong to a connection that is kept: whatever
-      // ends the wait takes the follower and the listener away.
+      // The feed and the signal may outlive this wait, so its end removes follower and listener.
       const end = () => {
         feed.remove(follower)
         signal.removeEventListener('abort', end)
@@ -102,7 +102,7 @@ export class Hub {
     })
   }
 
-  /** Ends all that is followed, and lets no one follow any more. Idempotent. */
+  /** Ends all feeds, and accepts no more subscribers. Idempotent. */
   close(): void {
     this.#isClosed = true
     for (const { feed } of this.#entries.values()) feed.onEnd('shutting_down')
@@ -119,14 +119,14 @@ export class Hub {
     return entry
   }
 
-  /** A feed that ended takes nobody new: who comes next opens another. */
+  /** Forgets a feed that has ended, so that the next subscriber opens another. */
   #forget(stream: string, entry: Entry): void {
     if (this.#entries.get(stream) === entry) this.#entries.delete(stream)
   }
 
   #drop(stream: string, entry: Entry): void {
     this.#forget(stream, entry)
-    // One that never began was refused, and who asked for it was told.
+    // A subscription that was refused has been reported to its subscriber already.
     entry.subscription.then(
       subscription => subscription.cancel(),
       () => undefined,

@@ -10,17 +10,17 @@ import { type Cursor, encodingOf, type TailFormat, wrapRecords } from './tail-me
 
 // One subscriber, whatever its speed:
 //
-//   catching-up ─ at or past the feed's position ─▶ live ─ stream closed, deleted, gone ─▶ ended
+//   catching-up ─ at or past the feed's position ─▶ live ─ stream closed, deleted, failed ─▶ ended
 //        ▲                                           │
 //        └── too slow, or records not in memory ─────┘
 //
 // - While catching up it reads pages from the store, and the next page only once the socket has
 //   taken most of the last; while live it gets what the feed fans out.
 // - `position` is the next record to send: each is sent once, in order, from either source.
-// - Bytes that wait in all sockets together are bounded too: a page is read once there is room for
-//   it, and a live subscriber that lags when there is none catches up later.
-// - Bytes that wait in its socket stay within SUBSCRIBER_BYTES_MAX; one record longer than that is
-//   the exception, sent when nothing else waits.
+// - The bytes that wait in its socket stay within SUBSCRIBER_BYTES_MAX. The one exception is a
+//   single longer record, sent when nothing else waits.
+// - The bytes that wait in all sockets together are bounded too. A page is read once there is room
+//   for it; a live subscriber that lags while there is no room catches up later.
 
 /** Bytes that may wait when the next page is read. */
 const BUFFER_LOW_BYTES = 256 * KIB
@@ -109,7 +109,7 @@ export class Subscription implements Follower {
         encoding: 'batch',
       })
       const { firstOffset: nextOffset, tailOffset, closed: isClosed, streamId } = page
-      // Of a page with a record, the hash is that behind the record.
+      // The hash of a page with a record is that record's, not that of the record before it.
       const lastHash = start.after ?? (page.count === 0 ? page.lastHash : null)
       const cursor = { nextOffset, streamId, lastHash }
       return new Subscription(store, stream, seat, { ...cursor, tailOffset, isClosed })
@@ -142,7 +142,7 @@ export class Subscription implements Follower {
     else this.onEnd(feed.failure)
   }
 
-  /** The subscriber left. Idempotent. */
+  /** Ends the subscription without a message. Idempotent. */
   stop(): void {
     this.#state = 'ended'
     this.#gone.abort()
@@ -198,7 +198,7 @@ export class Subscription implements Follower {
   /** Returns the limit for the next page: smaller where the records were too long together. */
   async #sendPage(sink: Sink, limit: number, lease: Lease): Promise<number> {
     const page = await this.#readPage(sink.format, limit)
-    assert(page.count > 0, 'what a feed has announced can be read')
+    assert(page.count > 0, 'a page below the position of the feed has no record')
     const isTooLong = page.payload.length > PAGE_RENDERED_BYTES_MAX
     if (isTooLong && page.count === 1) await sink.drained(0)
     if (this.#state !== 'catching-up' || (isTooLong && page.count > 1)) {
@@ -210,8 +210,8 @@ export class Subscription implements Follower {
   }
 
   /**
-   * The next page. Where records of it cannot be read, the page ends before them, so that nothing
-   * is left out; when they come first, the subscription ends with what the read says of them.
+   * Reads the next page. If records in it are damaged, the page ends before them, so that no sound
+   * record is left out. If they come first, the subscription ends with the failure of the read.
    */
   async #readPage(format: TailFormat, limit: number): Promise<ReadPage> {
     try {
@@ -247,13 +247,13 @@ export class Subscription implements Follower {
     return { nextOffset: this.#position, streamId: this.streamId, lastHash: this.#lastHash }
   }
 
-  /** @param lease is given back when the message was taken */
+  /** Sends a message. @param lease is released once the socket has taken it */
   #send(message: Buffer, { nextOffset, lastHash }: Cursor, lease: Lease): void {
     this.#position = nextOffset
     this.#lastHash = lastHash
     lease.resize(message.length)
     this.#socket.send(message, () => lease.release())
-    // Binary messages have no room for a cursor: then heartbeats bring it, however busy it is.
+    // Binary messages have no cursor, so their heartbeats, which have one, are never postponed.
     if (this.#socket.format !== 'batch') this.#heartbeat?.refresh()
   }
 
@@ -275,7 +275,7 @@ export class Subscription implements Follower {
   }
 }
 
-/** How many records from `position` on lie before those that a failure names; 0 of others. */
+/** Returns how many records lie between `position` and the damage; 0 for any other failure. */
 function soundBefore(error: unknown, position: number): number {
   if (!(error instanceof StoreError) || error.code !== 'corrupt_record') return 0
   return Number(error.fields['firstCorruptOffset']) - position

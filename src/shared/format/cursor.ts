@@ -6,15 +6,15 @@ import { chainHashOf, GENESIS_HASH } from './chain.ts'
 import { type PageSelection, tailRecords } from './read-page.ts'
 import { RecordKind } from './record.ts'
 
-// A cursor is an offset and the hash of the data record before it. Whoever goes on with one learns
-// whether the stream's past is still the one that was read.
+// A cursor is an offset and the hash of the data record before it. A read that continues from a
+// cursor fails if the stream's history before it has changed.
 
 /** Returns the record hash (latin1) before an offset; undefined where the record is lost. */
 export type HashLookup = (offset: number) => string | undefined
 
 /**
- * Returns the hash of the data record before `offset` as the plan has it, without a look into the
- * segments; undefined where it takes one.
+ * Returns the hash of the data record before `offset` from the plan alone; undefined if that takes
+ * a read of a segment.
  */
 export function plannedHashBefore(plan: ReadPlan, offset: number): string | undefined {
   const { nextOffset, recordHash, stored, tail, trimPoint } = plan
@@ -28,7 +28,7 @@ export function plannedHashBefore(plan: ReadPlan, offset: number): string | unde
   return offset === trimPoint.offset ? trimPoint.recordHash : undefined
 }
 
-/** What the element right behind data record `offset` of the tail says its hash is. */
+/** Returns the hash of data record `offset` of the tail, from the element right after it. */
 function claimBehind(plan: ReadPlan, offset: number): string | undefined {
   let isBehind = false
   for (const { record } of tailRecords(plan)) {
@@ -38,7 +38,10 @@ function claimBehind(plan: ReadPlan, offset: number): string | undefined {
   return undefined
 }
 
-/** @throws StoreError history_mismatch when the record before the read's start is another */
+/**
+ * Checks the hash that a read expects before its start.
+ * @throws StoreError history_mismatch; corrupt_record when that record is lost
+ */
 export function checkCursor(plan: ReadPlan, request: ReadRequest, lookUp: HashLookup): void {
   const { after, direction } = request
   if (after === undefined) return
@@ -51,7 +54,8 @@ export function checkCursor(plan: ReadPlan, request: ReadRequest, lookUp: HashLo
   if (offset === trimPoint.offset && expected === trimPoint.hash) return
   if (actual === undefined) {
     const range = { firstCorruptOffset: offset - 1, nextReadableOffset: offset }
-    throw new StoreError('corrupt_record', `record ${offset - 1} cannot be compared`, range)
+    const detail = `record ${offset - 1} cannot be read, so its hash cannot be compared with after`
+    throw new StoreError('corrupt_record', detail, range)
   }
   throw historyMismatch(plan.stream, offset, actual, streamId)
 }
@@ -72,8 +76,8 @@ export function historyMismatch(
 }
 
 /**
- * Returns the hash (hex) of the record before the offset that the next read goes on at; null where
- * that record is lost.
+ * Returns the hash (hex) of the record before the offset where the next read starts; null if that
+ * record is lost.
  */
 export function lastHashOf(
   plan: ReadPlan,

@@ -4,33 +4,33 @@ import { expandRecord } from './expand.ts'
 import type { LinkedRecord, LocatedRecord } from './read-page.ts'
 import { RECORD_LAYOUT, RecordKind, viewRecord } from './record.ts'
 
-// Checks records by what follows them, and tells which one was changed.
+// Checks each record by the element after it, and finds out which one was changed.
 //
 // Invariants:
-// - a record is passed on only when the element behind it, or the chain head, says its hash; its
-//   own checksum is never enough
-// - a claim that matches is a proof, wherever it lies; of a claim that does not match, the next
-//   link decides which side was changed
-// - nothing from before the first record is needed, so a walk may start right behind damage
+// - a record is passed on only when the previous hash of the element after it, or the chain head,
+//   equals its hash; its own checksum is never enough
+// - such a claim that matches is a proof, wherever it is stored; if it does not match, the next
+//   link decides which of the two elements was changed
+// - nothing before the first record is needed, so a walk may start right after damage
 
-/** Records, or a checkpoint, that cannot be read. */
+/** A range of records, or a checkpoint, that cannot be read. */
 export type LostRecords = {
   readonly lost: true
   readonly from: number
   /** Equal to `from` where a checkpoint before record `from` is lost, and no record. */
   readonly to: number
   readonly reason: string
-  /** What could be read at the place; the first lost one begins at `at`. */
+  /** Bytes that could be read; the first lost element begins at `at`. */
   readonly bytes: Buffer
   readonly at: number
-  /** The failure of who needs these records, where it is not that they are damaged. */
+  /** The failure to report if the records are not damaged, but cannot be expanded here. */
   readonly error?: StoreError
 }
 
-/** The previous hash in the header of the next element, read without the rest of it. */
+/** The previous hash in the header of the next element, read without its body. */
 export type Claim = { readonly claim: string }
 
-/** What lies in a chain, in order. */
+/** One element of a chain, in order. */
 export type ChainElement = LocatedRecord | Claim | LostRecords
 
 export type VouchingOptions = {
@@ -45,11 +45,11 @@ export type VouchingOptions = {
 }
 
 const [PREVIOUS_HASH_AT, HASH_BYTES] = RECORD_LAYOUT.previousHash
-/** Bytes of a damaged claim that are enough to recognise a hash: no forger finds half of one. */
+/** Matching bytes of a damaged claim that identify a hash; nobody can forge 16 bytes of it. */
 const RECOGNISED_BYTES_MIN = 16
-/** Zeros at the end of a claim that say that it was not read to its end. */
+/** Zeros at the end of a claim that mean that it was not read to its end. */
 const UNREAD_BYTES_MIN = 8
-/** Bytes of records that are looked through for the end of a damaged range. */
+/** Most bytes of records searched for the end of a damaged range. */
 const SEARCH_BYTES_MAX = 16 * 1024 * 1024
 
 type Found = LinkedRecord | LostRecords
@@ -62,9 +62,9 @@ export class Vouching {
   readonly #options: VouchingOptions
   readonly #elements: Iterator<ChainElement>
   readonly #ahead: Found[] = []
-  /** Whether the record that is judged links to the one before it. */
+  /** Whether the record being judged links to the one before it. */
   #isLinked: boolean | undefined
-  /** Offset of the record passed on last, where all that follows it is lost. */
+  /** Offset of the last record, if it was passed on although everything after it is lost. */
   unvouched: number | undefined
   /** The last checkpoint met that links to what lies before it. */
   checkpoint: LinkedRecord | undefined
@@ -90,7 +90,7 @@ export class Vouching {
     let last: LinkedRecord | undefined
     for (let current = this.#take(); current !== undefined; current = this.#take()) {
       if ('claim' in current) {
-        if (current.claim !== last?.hash) continue // all of what follows decides
+        if (current.claim !== last?.hash) continue // the whole element after it decides
         yield last
         last = undefined
         continue
@@ -114,7 +114,7 @@ export class Vouching {
     if (isRecord && current.record.kind === RecordKind.Checkpoint) this.checkpoint = current
   }
 
-  /** A lost checkpoint costs no record, where what lies before it is vouched for all the same. */
+  /** Whether the walk may skip a lost checkpoint, which costs no record. */
   #mayPass({ from, to }: LostRecords): boolean {
     this.#isLinked = false
     return from === to && !this.#options.isStrict
@@ -134,7 +134,7 @@ export class Vouching {
     return 'unvouched'
   }
 
-  /** Judges two whole elements that do not link: one of them, or both, were changed. */
+  /** Judges two whole elements that do not link: one or both were changed. */
   #settle(last: LinkedRecord, current: LinkedRecord): Verdict {
     const follower = this.#peek()
     if (this.#claims(follower, current.hash)) return 'damaged'
@@ -143,7 +143,7 @@ export class Vouching {
     return isKept ? 'follower damaged' : 'damaged'
   }
 
-  /** Whether a lost record, linked to `last`, would be what the element behind it claims. */
+  /** Whether a lost record, if linked to `last`, has the hash that the element after it claims. */
   #fits(last: LinkedRecord, { bytes, at, from }: LostRecords): boolean {
     const record = viewRecord(bytes, at)
     if (record === undefined || record.offset !== from || record.end > bytes.length) return false
@@ -160,7 +160,7 @@ export class Vouching {
     return 'hash' in follower ? follower.record.previousHash === hash : recognises(follower, hash)
   }
 
-  /** Names what was found damaged from `first` on. @param second what follows it, if taken */
+  /** Returns the failure for damage from `first` on. @param second the next element, if taken */
   #damage(first: Found, second?: Found): StoreError {
     const { end, isStrict } = this.#options
     const [from, least] = rangeOf(first)
@@ -178,7 +178,7 @@ export class Vouching {
     return corrupt(from, to, isChanged ? 'what follows does not link to it' : first.reason)
   }
 
-  /** The offset of the next record that is vouched for. */
+  /** Returns the offset of the next record that is vouched for. */
   #nextReadable(second: Found | undefined): number {
     let to = 0
     let candidate: LinkedRecord | undefined
@@ -206,7 +206,7 @@ export class Vouching {
     return 'record' in next.value ? this.#open(next.value) : next.value
   }
 
-  /** Takes the next element that is not a mere claim. */
+  /** Takes the next element that is not a claim alone. */
   #pull(): Found | undefined {
     let next = this.#take()
     while (next !== undefined && 'claim' in next) next = this.#take()
@@ -220,7 +220,7 @@ export class Vouching {
     return next
   }
 
-  /** The element with its own hash, or lost, where its body cannot be expanded. */
+  /** Returns the element with its own hash, or as lost if its body cannot be expanded. */
   #open(located: LocatedRecord): Found {
     try {
       const { bytes, record } = expandRecord(located)
@@ -256,7 +256,7 @@ function rangeOf(found: Found): [from: number, to: number] {
   return [offset, kind === RecordKind.Data ? offset + 1 : offset]
 }
 
-/** Whether what is left of a lost record's claim is enough of `hash`. */
+/** Whether the readable bytes of a lost record's claim match enough of `hash`. */
 function recognises({ bytes, at }: LostRecords, hash: string): boolean {
   const start = at + PREVIOUS_HASH_AT
   let same = 0
@@ -266,7 +266,7 @@ function recognises({ bytes, at }: LostRecords, hash: string): boolean {
   return same >= RECOGNISED_BYTES_MIN
 }
 
-/** Whether the header of a lost record can be read, so that what it claims must be believed. */
+/** Whether the header of a lost record is readable, so that its claim counts. */
 function isLegible({ bytes, at, from }: LostRecords): boolean {
   const record = viewRecord(bytes, at)
   if (record?.offset !== from) return false

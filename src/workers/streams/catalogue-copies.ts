@@ -17,8 +17,8 @@ import {
   parseCatalogue,
 } from './catalogue-file.ts'
 
-// A catalogue is on the disk twice, in its shard's directory and outside of it. All that is written
-// goes to both. Of two that are sound the one with the later commit holds.
+// A catalogue has two copies, one in its shard's directory and one outside. Every write goes to
+// both. If both are sound, the one with the later commit is read.
 
 const COMPACT_FROM_BYTES = MIB
 
@@ -38,19 +38,19 @@ export function createCatalogue(
   for (const path of cataloguePaths(shard)) replaceFile(disk, path, content)
 }
 
-/** A catalogue as the better of its two copies has it. */
+/** A catalogue, read from the better of its two copies. */
 export type StoredCatalogue = CatalogueContent & {
-  /** The copy that holds. */
+  /** The copy that was read. */
   readonly path: string
-  /** The other one, where it is damaged, missing or behind. */
+  /** The other copy, if it is damaged, missing or behind. */
   readonly stale: string | undefined
 }
 
 export type CatalogueRead = StoredCatalogue | CatalogueDamage
 
 /**
- * Reads both copies of a catalogue and takes the one with the later commit. Each checkpoint goes to
- * both, so one of them may be damaged, lost or rolled back without harm.
+ * Reads both copies of a catalogue and returns the one with the later commit. Each write-back goes
+ * to both, so one copy may be damaged, lost or rolled back without harm.
  */
 export function readCatalogue(disk: Disk, shard: number): CatalogueRead {
   const [path, copyPath] = cataloguePaths(shard)
@@ -83,7 +83,7 @@ function cataloguePaths(shard: number): [path: string, copyPath: string] {
   return [cataloguePath(shard), catalogueCopyPath(shard)]
 }
 
-/** The entries that hold, as they lie in the file. */
+/** Returns the live stream entries with their bytes. */
 export function readEntries(disk: Disk, shard: number): { name: string; bytes: Buffer }[] {
   const file = readWhole(disk, cataloguePath(shard))
   const content = parseCatalogue(file)
@@ -95,9 +95,9 @@ export function readEntries(disk: Disk, shard: number): { name: string; bytes: B
 }
 
 /**
- * Appends a checkpoint's entries to both copies, its commit last. Durable when it ends; then the
- * checkpoint holds. The directories are synced too: a file may have taken its place not long ago.
- * Returns its length.
+ * Appends a write-back's entries to both copies, its commit last, and makes them durable. Syncs the
+ * directories too, because a copy may have been renamed into place recently. Returns the new length
+ * of a copy.
  */
 export function* appendToCatalogue(
   disk: Disk,

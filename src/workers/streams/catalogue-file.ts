@@ -12,7 +12,7 @@ import {
   type StreamEntry,
 } from '../../shared/format/catalogue.ts'
 
-/** A stream's entry that holds, and where it lies in the file. */
+/** The last entry of a stream that exists, and its place in the file. */
 export type LiveEntry = { readonly stream: StreamEntry; readonly at: number; readonly end: number }
 
 /** The catalogue as its last commit left it. */
@@ -21,13 +21,13 @@ export type CatalogueContent = {
   readonly commit: CommitEntry
   /** Transactions committed by this shard that another may still ask about. */
   readonly decisions: readonly number[]
-  /** Ids (latin1) of the streams that the last checkpoint removed: a crash may have left files. */
+  /** Ids (latin1) of the streams that the last write-back removed: a crash may have left files. */
   readonly removed: readonly string[]
   /** Bytes up to the end of the last commit. */
   readonly bytes: number
-  /** Where the last checkpoint's own entries start: they may be in the page cache alone. */
+  /** Where the last write-back's entries start: they may be in the page cache alone. */
   readonly lastCheckpointAt: number
-  /** What every entry of the file bears, latin1. */
+  /** Salt (latin1) of every entry of the file. */
   readonly salt: string
 }
 
@@ -35,19 +35,19 @@ export type CatalogueContent = {
 export type DamagedBytes = {
   readonly at: number
   readonly to: number
-  /** Of the stream (latin1) whose entry it was, where a known id lies where that has its id. */
+  /** Id (latin1) of the stream whose entry it was, if a known id is at the id's place. */
   readonly streamId: string | undefined
 }
 
-/** The bytes of a catalogue that cannot be vouched for. */
+/** The damaged bytes of a catalogue, and the content that is left. */
 export type CatalogueDamage = {
   readonly damagedAt: number
   readonly damagedTo: number
-  /** All of them, in order; the first is the one above. */
+  /** All damaged ranges, in order; the first is `damagedAt` to `damagedTo`. */
   readonly damaged: readonly DamagedBytes[]
   /**
-   * What the entries around them say; undefined where no commit is sound. An entry before the
-   * damage may not be its stream's last one, and a stream that is in none may have been.
+   * The content of the sound entries; undefined if no commit is sound. The damage may hide newer
+   * entries of these streams, and entries of other streams.
    */
   readonly salvaged: CatalogueContent | undefined
 }
@@ -56,8 +56,8 @@ const MAGIC = Buffer.from('VCAT')
 const STREAM_ID_AT = ENTRY_HEADER_BYTES + STREAM_ENTRY_LAYOUT.streamId[0]
 
 /**
- * Reads a catalogue up to its last commit. What follows that is an unfinished checkpoint; bytes
- * that do not check with later checkpoints after them are damage.
+ * Reads a catalogue up to its last commit. Bytes after that are an unfinished write-back. Bytes
+ * that do not check are damage if a commit follows them.
  */
 export function parseCatalogue(bytes: Buffer): CatalogueContent | CatalogueDamage {
   const reading = new CatalogueReading(bytes)
@@ -70,10 +70,10 @@ export function parseCatalogue(bytes: Buffer): CatalogueContent | CatalogueDamag
 
 type Range = readonly [at: number, to: number]
 
-/** What a commit said, with the bytes of its checkpoint in which no entry is sound. */
+/** The content as of one commit, with the byte ranges of its group that hold no sound entry. */
 type Group = Omit<CatalogueContent, 'live' | 'salt'> & { readonly gaps: readonly Range[] }
 
-/** One walk through a catalogue's entries, past those that do not check. */
+/** Walks through a catalogue's entries, and skips damaged ones. */
 class CatalogueReading {
   readonly #bytes: Buffer
   readonly #salt: string
