@@ -130,9 +130,9 @@ export const ServeConfig = z.strictObject({
   journalBytesMax:      bytes(256 * KIB, 16 * GIB).default(JOURNAL_BYTES_MAX)
     .describe('Journal written per shard between checkpoints, which bounds the work of a start.'),
   checkpointIntervalMs: milliseconds(100, DAY_MS).default(30_000)
-    .describe('Longest time between journal checkpoints while there are appends.'),
+    .describe('Longest time between write-backs while there are appends.'),
   retentionIntervalMs:  milliseconds(100, DAY_MS).default(30_000)
-    .describe('Time between two looks at what the retention of streams lets go.'),
+    .describe('Time between two retention passes over the streams.'),
   recordBytesMax:       bytes(1, RECORD_BYTES_BOUND).default(RECORD_BYTES_MAX)
     .describe('Largest body of a record.'),
   requestBytesMax:      bytes(KIB, GIB).default(REQUEST_BYTES_MAX)

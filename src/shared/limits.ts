@@ -41,7 +41,7 @@ export const HEARTBEAT_MS = 15_000
 /** One of the two halves of the log buffer. */
 export const SLOT_BYTES = MIB
 export const JOURNAL_FILE_BYTES = 16 * MIB
-/** Journal written since the last journal checkpoint; bounds the work of a start. */
+/** Journal written since the last write-back; bounds the work of a start. */
 export const JOURNAL_BYTES_MAX = 64 * MIB
 /**
  * Quiet time after which an empty block records that the last one is durable (faults.md, rule 6).

@@ -12,7 +12,7 @@ import {
 } from './producer-state.ts'
 
 // The catalogue of a shard: which streams there are and how far their segments reach, as of the
-// last journal checkpoint. A file of entries, appended by each journal checkpoint and ended by a
+// last write-back. A file of entries, appended by each write-back and ended by a
 // commit entry; what follows the last commit is an unfinished checkpoint and counts for nothing.
 // The last entry of a stream is the one that holds.
 

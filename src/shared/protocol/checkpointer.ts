@@ -62,7 +62,7 @@ export type RetainedStream = {
   readonly retention: Retention
 }
 
-/** What a stream may let go of. */
+/** The trim that retention asks for. */
 export type RetentionAnswer = {
   /** Records below may go; null: none. */
   readonly before: number | null

@@ -113,7 +113,7 @@ export type ShardOptions = {
   readonly journalFileBytes: number
   readonly journalBytesMax: number
   readonly checkpointIntervalMs: number
-  /** Between two looks at what retention lets go. */
+  /** Time between two retention passes. */
   readonly retentionIntervalMs: number
   readonly flushDelayMs: number
   /** 0: no bound. */
@@ -298,7 +298,7 @@ export type ShardOpened = {
   readonly transactions: FoundTransactions | null
 }
 
-/** Records and bytes let go since the start, on request and by retention. */
+/** Records and bytes trimmed since the start, on request and by retention. */
 export type TrimStats = {
   readonly trimmedRecords: number
   readonly trimmedBytes: number

@@ -51,7 +51,7 @@ type Running = {
 }
 
 /**
- * Gathers what changed since the last journal checkpoint and hands it to the checkpointer thread,
+ * Gathers what changed since the last write-back and hands it to the checkpointer thread,
  * while appends go on. Everything here is the durable state at one LSN: each durable frame is
  * already applied, none beyond is.
  */
@@ -110,7 +110,7 @@ export class JournalCheckpoint {
     producerExpirySeconds: number,
     decisions: readonly number[],
   ): CheckpointJob {
-    assert(this.#running === undefined, 'one journal checkpoint runs at a time')
+    assert(this.#running === undefined, 'one write-back runs at a time')
     const logs = [...this.#dirty]
     const removed = [...this.#removed]
     const frames = new FrameList()

@@ -6,7 +6,7 @@ import type { StagedTransaction } from './staged-transaction.ts'
  * The transactions of a shard: those that are staged, those whose pending frame the journal must
  * keep, and the decisions that other shards may still ask for.
  *
- * Invariant: from a pending frame to where its resolution is durable no journal checkpoint starts
+ * Invariant: from a pending frame to where its resolution is durable no write-back starts
  * at or above that frame, so a crash finds both, or the pending frame alone.
  */
 export class TransactionLedger {
@@ -74,7 +74,7 @@ export class TransactionLedger {
     this.#decisions.delete(id)
   }
 
-  /** Whether a journal checkpoint at `lsn` would free a pending frame. */
+  /** Whether a write-back at `lsn` would free a pending frame. */
   needsJournalBelow(lsn: number): boolean {
     return [...this.#pending.values()].some(endLsn => endLsn <= lsn)
   }

@@ -56,7 +56,7 @@ export type CommittedPart = {
 }
 
 /**
- * Checks what a shard's journal holds beyond its last journal checkpoint: blocks, frames,
+ * Checks what a shard's journal holds beyond its last write-back: blocks, frames,
  * operations, and that the records continue each stream's chain. Behind damage it goes on with the
  * next block that stands by itself.
  */

@@ -14,7 +14,7 @@ const RESULTS_MIN = 8
 
 /**
  * The producers of one stream under two views, as the stream itself: assigned, which appends are
- * checked against, and durable, which a journal checkpoint stores. States never change; a newer one
+ * checked against, and durable, which a write-back stores. States never change; a newer one
  * takes the place of an older.
  */
 export class ProducerTable {

@@ -46,7 +46,7 @@ export type StoredAppend = {
   readonly endLsn: number
 }
 
-/** How far the segments reach, as of the last journal checkpoint. */
+/** How far the segments reach, as of the last write-back. */
 export type StoredExtent = {
   readonly nextOffset: number
   readonly chainHead: string
@@ -244,7 +244,7 @@ export class StreamLog {
   }
 
   /**
-   * Lets go of the frames that a journal checkpoint up to `lsn` has put into segments.
+   * Frees the frames that a write-back up to `lsn` has stored in segments.
    * @param freedBytes of the segments that it let go
    */
   markStored(extent: StoredExtent, lsn: number, freedBytes: number): void {

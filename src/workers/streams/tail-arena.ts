@@ -2,7 +2,7 @@ import { MIB } from '../../shared/limits.ts'
 
 // Memory for the records that are in the journal but not yet in segments. Chunks are shared, so
 // that the checkpointer writes segments straight from them, and fill in journal order, so that a
-// journal checkpoint frees them whole.
+// write-back frees them whole.
 //
 // Invariant: a chunk's bytes do not change from when they were taken until everything in it is
 // stored and the checkpoint that stored it has ended.
@@ -42,7 +42,7 @@ export class TailArena {
     return { chunk, at }
   }
 
-  /** Lets go of everything whose frames end at or below `lsn`. */
+  /** Frees all memory whose frames end at or below `lsn`. */
   freeThrough(lsn: number): void {
     while (this.#chunks.length > 0 && (this.#chunks[0] as Chunk).endLsn <= lsn) {
       const chunk = this.#chunks.shift() as Chunk
