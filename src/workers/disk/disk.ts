@@ -17,6 +17,7 @@ export type FileMode =
 
 export interface Disk {
   open(path: string, mode: FileMode): number
+  /** Never fails for the disk's sake. */
   close(file: number): void
   /** Bytes read into `target`, 0 at the end of the file; may be fewer than asked. */
   read(file: number, target: Buffer, position: number): number

@@ -1,10 +1,12 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import fs, { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { DiskError } from '../../../src/workers/disk/disk.ts'
 import { NodeDisk } from '../../../src/workers/disk/node-disk.ts'
+import { OpenFiles } from '../../../src/workers/disk/open-files.ts'
 import { runStepsTogether, type SyncStep } from '../../../src/workers/disk/sync-steps.ts'
 
 /** The name is what syncfs through a program once stumbled over. */
@@ -27,7 +29,41 @@ async function failureOf(disk: NodeDisk, step: SyncStep): Promise<DiskError> {
   throw new Error('the sync succeeds')
 }
 
+/** Closes files as the system does whose last write back fails: they are closed, and it says so. */
+async function withFailingClose(code: string, act: () => Promise<void>): Promise<number[]> {
+  const { closeSync } = fs
+  const closed: number[] = []
+  fs.closeSync = file => {
+    closeSync(file)
+    closed.push(file)
+    throw Object.assign(new Error(code), { code })
+  }
+  syncBuiltinESMExports()
+  try {
+    await act()
+  } finally {
+    fs.closeSync = closeSync
+    syncBuiltinESMExports()
+  }
+  return closed
+}
+
 const node = suite('workers/disk/node-disk')
+
+node('a close that fails fails nothing, and no descriptor is closed twice', () =>
+  withDisk(async (disk, data) => {
+    mkdirSync(join(data, 'd'))
+    const files = new OpenFiles(disk)
+    const closed = await withFailingClose('EIO', async () => {
+      for (const name of ['a', 'b', 'c']) files.open(name, 'create')
+      await runStepsTogether(step => disk.syncTogether(step), files.sync())
+      files.close()
+      await disk.syncTogether({ files: [], directories: ['d'] })
+      disk.syncDirectory('d')
+    })
+    assert.is(closed.length, 5)
+  }),
+)
 
 node('many files and directories are synced in one step', () =>
   withDisk(async (disk, data) => {
