@@ -34,18 +34,17 @@ function toStoreError(error: unknown): StoreError | undefined {
 function serve(request: ShardRequest): unknown {
   if (request.kind === 'open') {
     shard = new Shard(request)
-    return shard.opened
+    return shard.read
   }
-  const { streams } = open()
   switch (request.kind) {
     case 'mutate':
       return open().mutate(request.mutations, request.bytes)
     case 'plan':
-      return streams.plan(request.stream, request.range)
+      return open().streams.plan(request.stream, request.range)
     case 'info':
-      return streams.info(request.stream)
+      return open().streams.info(request.stream)
     case 'list':
-      return streams.list(request.prefix, request.after, request.limit)
+      return open().streams.list(request.prefix, request.after, request.limit)
     case 'watch':
       return open().watch(request.stream, request.watch)
     case 'unwatch':
@@ -57,7 +56,7 @@ function serve(request: ShardRequest): unknown {
     case 'stats':
       return open().engine.stats()
     case 'begin':
-      return open().begin()
+      return open().begin(request.lost)
     case 'stop':
       return open().stop()
     default:

@@ -43,11 +43,11 @@ export class PendingShard {
   }
 
   decide(transaction: number): MutationResult[] {
-    return this.mutate({ kind: 'decide', transaction })
+    return this.mutate({ kind: 'decide', transaction, witnesses: [] })
   }
 
   resolve(transaction: number, outcome: 'commit' | 'abort' | 'unknown'): MutationResult[] {
-    return this.mutate({ kind: 'resolve', transaction, outcome })
+    return this.mutate({ kind: 'resolve', transaction, outcome, witnesses: [] })
   }
 
   append(stream: string, text: string, expectedOffset?: number): MutationResult[] {

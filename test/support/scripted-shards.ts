@@ -40,7 +40,7 @@ export class ScriptedShards {
     inDoubt: readonly { id: number; coordinator: number }[] = [],
     decisions: readonly number[] = [],
   ): void {
-    this.driver.onOpened(shard, { inDoubt, decisions })
+    this.driver.onOpened(shard, { inDoubt, decisions, endLsn: 0 })
   }
 
   expire(): void {
@@ -70,14 +70,15 @@ export class ScriptedShards {
     const reply = this.#replies.get(`${shard} ${kind}`) ?? 'done'
     if (reply === 'never') return new Promise(() => {})
     if (reply !== 'done') return Promise.reject(reply)
-    if (!('appends' in mutation)) return Promise.resolve({ value: null })
+    if (!('appends' in mutation))
+      return Promise.resolve({ value: kind === 'decide' ? { endLsn: 200 } : null })
     const appends = mutation.appends.map(({ stream }) => ({
       stream,
       firstOffset: 0,
       nextOffset: 1,
       chainHead: '',
     }))
-    return Promise.resolve({ value: { appends } })
+    return Promise.resolve({ value: { appends, endLsn: 100 } })
   }
 }
 

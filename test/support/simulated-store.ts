@@ -1,4 +1,6 @@
 import { inFlight } from '../../src/main/shards/durable-waits.ts'
+import { findLostEnds, type JournalEnds } from '../../src/shared/format/journal-ends.ts'
+import { HEADER_PATH } from '../../src/shared/format/paths.ts'
 import { shardOf } from '../../src/shared/format/shard-of.ts'
 import { Transactions } from '../../src/main/shards/transactions.ts'
 import { Turn, type TurnEntry } from '../../src/main/shards/turn.ts'
@@ -6,6 +8,7 @@ import { StoreError } from '../../src/shared/errors.ts'
 import type { Mutation, MutationValue, ShardOptions } from '../../src/shared/protocol/shard.ts'
 import type { TransactionAppend } from '../../src/main/store.ts'
 import type { TransactionResult } from '../../src/shared/protocol/streams.ts'
+import { examineShard } from '../../src/workers/recovery/open-shard.ts'
 import type { Random } from './random.ts'
 import type { SimulatedDisk } from './simulated-disk.ts'
 import { type Clock, SIMULATED_OPTIONS, SimulatedShard, STUB_SIGNER } from './simulated-shard.ts'
@@ -71,6 +74,9 @@ export class SimulatedStore {
       },
       randomId: () => 1 + random.below(2 ** 52),
     })
+    for (const [shard, reason] of findLostEnds(numbers.map(shard => this.#examine(shard)))) {
+      throw new Error(`shard ${shard} is refused without damage: ${reason}`)
+    }
     this.shards = numbers.map(shard => this.#open(shard))
   }
 
@@ -159,6 +165,13 @@ export class SimulatedStore {
     }
   }
 
+  /** How far a journal goes, before anything is written. */
+  #examine(shard: number): JournalEnds | undefined {
+    if (!this.#disk.exists(HEADER_PATH)) return undefined
+    const ends = examineShard(this.#disk, shard, OPTIONS)
+    return typeof ends === 'string' ? undefined : ends
+  }
+
   #open(shard: number): SimulatedShard {
     const { shards, defect } = this.#options
     const place = { shard, shards }
@@ -180,6 +193,8 @@ export class SimulatedStore {
 
   /** A thread dies of a defect: its messages are lost, its disk is not. */
   #restart(shard: number): void {
+    // One that failed stays down: what could not be synced is not read back as if it were there.
+    if (this.shards[shard]?.hasFailed === true) return
     const line = this.#line(shard)
     this.#transactions.onDied(shard)
     for (const entry of line.inbox) entry.reject(gone())

@@ -51,10 +51,10 @@ REFERENCE = struct.Struct("<QIIII32sQQQQII32s16s")
 CHECKPOINT = struct.Struct("<QQ32s16sB7s64s")
 SIGNED = struct.Struct("<20s16sQQQ32sQ32s")
 
-ENTRY_STREAM, ENTRY_REMOVED, ENTRY_COMMIT, ENTRY_DECISION = 1, 2, 3, 4
+ENTRY_STREAM, ENTRY_REMOVED, ENTRY_COMMIT, ENTRY_DECISION, ENTRY_WITNESS = 1, 2, 3, 4, 5
 OP_CREATE, OP_CONFIGURE, OP_APPEND, OP_CLOSE, OP_DELETE, OP_TRIM = 1, 2, 3, 4, 5, 6
 OP_REFERENCE = 7
-COMMITTED, ABORTED, PENDING, BARRIER = 1, 2, 4, 8
+COMMITTED, ABORTED, PENDING, BARRIER, WITNESS = 1, 2, 4, 8, 16
 DATA, CHECKPOINT_KIND = 0, 1
 BEHIND_CHECKPOINT = 1 << 31
 
@@ -292,6 +292,8 @@ def entry_at(data, at):
         content = commit_entry(body)
     elif kind == ENTRY_DECISION:
         content = body if length == 8 else None
+    elif kind == ENTRY_WITNESS:
+        content = body if length == 16 else None
     else:
         content = None
     return None if content is None else (kind, content, end, salt, position)
@@ -392,13 +394,14 @@ def frame_at(data, at):
         return None
     if checksum != crc32(payload, crc32(data[at:at + 28])) or version != 1:
         return None
-    if max(transaction, timestamp) > SAFE_MAX or coordinator and flags != PENDING:
+    if max(transaction, timestamp) > SAFE_MAX or coordinator and flags not in (PENDING, WITNESS):
         return None
     sound = {
         COMMITTED: True,
         ABORTED: transaction > 0 and length == 0,
         PENDING: transaction > 0,
         BARRIER: transaction == 0 and length == 0,
+        WITNESS: transaction > 0 and length == 0,
     }.get(flags, False)
     return (flags, transaction, payload, at + FRAME.size + length) if sound else None
 
@@ -600,7 +603,7 @@ def read_catalogue(path):
         for pending_kind, item in pending:
             if pending_kind == ENTRY_STREAM:
                 live[item["streamId"]] = item
-            else:
+            elif pending_kind == ENTRY_REMOVED:
                 live.pop(bytes(item), None)
         pending, commit = [], body
     later = [found.start() for found in re.finditer(b"VCAT", content[at + 1:])]
@@ -752,7 +755,7 @@ class Shard:
             if flags == PENDING:
                 need(transaction not in self.pending, f"{where}: a transaction is pending twice")
                 self.pending[transaction] = where, payload
-            elif transaction > 0 and not payload:
+            elif transaction > 0 and not payload and flags != WITNESS:
                 # What it does counts from here; without a decision it does not count.
                 decided = self.pending.pop(transaction, None)
                 if decided is not None and flags == COMMITTED:

@@ -14,7 +14,7 @@ export class Participant {
   readonly #shard: TransactionShard
   #state: 'recovering' | 'open' | 'gone' = 'recovering'
   #found: FoundTransactions | null = null
-  readonly #decisions = new Set<number>()
+  readonly #decisions = new Map<number, number>()
   #waits: (() => void)[] = []
   /** How often it has opened. */
   openings = 0
@@ -36,13 +36,16 @@ export class Participant {
     return this.#found
   }
 
-  /** Transactions that it has decided to commit, and not forgotten. */
-  get decisions(): ReadonlySet<number> {
+  /**
+   * Transactions that it has decided to commit, and not forgotten; each with an LSN to which its
+   * journal is durable, the decision included.
+   */
+  get decisions(): ReadonlyMap<number, number> {
     return this.#decisions
   }
 
-  noteDecision(id: number): void {
-    this.#decisions.add(id)
+  noteDecision(id: number, endLsn: number): void {
+    this.#decisions.set(id, endLsn)
   }
 
   /** Lets the shard forget a decision, which nobody will ask for again. */
@@ -57,7 +60,7 @@ export class Participant {
     this.#state = found === null ? 'gone' : 'open'
     this.#found = found
     this.#decisions.clear()
-    for (const id of found?.decisions ?? []) this.#decisions.add(id)
+    for (const id of found?.decisions ?? []) this.#decisions.set(id, found?.endLsn ?? 0)
     this.openings += 1
     this.#wake()
   }

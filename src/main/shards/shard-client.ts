@@ -7,17 +7,19 @@ import { FailureCode, viewJournalMemory } from '../../shared/memory/journal-memo
 import type {
   Mutation,
   MutationReply,
-  MutationResult,
   MutationValue,
   ShardEvent,
   ShardOpened,
   ShardOptions,
+  ShardRead,
   ShardReply,
   ShardRequest,
 } from '../../shared/protocol/shard.ts'
 import type { ShardStatus } from '../../shared/protocol/streams.ts'
 import { DurableWaits, type FlushCounters, inFlight } from './durable-waits.ts'
+import type { JournalComparison } from './journal-comparison.ts'
 import { LaterAnswers } from './later-answers.ts'
+import { notApplied, settle } from './settle.ts'
 import { type TurnEntry, Turn } from './turn.ts'
 
 /** An event of the shard that the client passes on to its owner. */
@@ -39,6 +41,8 @@ export type ShardClientOptions = {
   readonly signingKey: string
   /** Bytes of appends that may be on their way to this shard. */
   readonly inFlightBytesMax: number
+  /** Of the start that it is part of. */
+  readonly comparison: JournalComparison
 }
 
 /** A request that changes nothing. */
@@ -84,6 +88,7 @@ export class ShardClient {
   static async open(options: ShardClientOptions, listener: ShardListener): Promise<ShardClient> {
     const client = new ShardClient(options, listener)
     await client.#start()
+    options.comparison.leave(options.shard)
     return client
   }
 
@@ -203,10 +208,11 @@ export class ShardClient {
     }
     let reply: ShardReply<ShardOpened>
     try {
-      reply = (await pool.run(request, { transferList: [channel.port2] })) as typeof reply
+      reply = await this.#open(pool, request, channel.port2)
     } catch (error) {
       return this.#onThreadDied(pool, String(error))
     }
+    if (pool !== this.#pool) return
     if ('error' in reply) {
       return this.#setStatus({ shard, state: 'failed', detail: reply.error.detail })
     }
@@ -218,6 +224,20 @@ export class ShardClient {
     this.#later = new LaterAnswers((entry, result) => settle(entry, result, waits))
     this.#take(opened)
     if (this.#isWaiting) this.#awaitRoom(pool).catch(crash)
+  }
+
+  /** Lets the thread read its shard, and begin once all shards of the start have read theirs. */
+  async #open(
+    pool: Piscina,
+    request: ShardRequest,
+    events: MessagePort,
+  ): Promise<ShardReply<ShardOpened>> {
+    const { shard, comparison } = this.#options
+    const read = (await pool.run(request, { transferList: [events] })) as ShardReply<ShardRead>
+    if ('error' in read) return read
+    const lost = await comparison.join(shard, read.value.ends)
+    const begin: ShardRequest = { kind: 'begin', lost }
+    return (await pool.run(begin)) as ShardReply<ShardOpened>
   }
 
   #take(opened: ShardOpened): void {
@@ -236,7 +256,7 @@ export class ShardClient {
       await setTimeout(ROOM_RETRY_MS, undefined, { ref: false })
       if (this.#isClosing || pool !== this.#pool) return
       try {
-        const opened = await this.query<ShardOpened>({ kind: 'begin' })
+        const opened = await this.query<ShardOpened>({ kind: 'begin', lost: null })
         if (this.#isClosing || pool !== this.#pool) return
         if (opened.waiting === null) return this.#take(opened)
       } catch (error) {
@@ -361,39 +381,4 @@ function startThread(): Piscina {
   // itself. Without a listener here the event would end the process.
   pool.on('error', () => undefined)
   return pool
-}
-
-function settle(entry: TurnEntry, result: MutationResult | undefined, waits: DurableWaits): void {
-  if (result === undefined) return entry.reject(inFlight())
-  if ('error' in result) return settleRefusal(entry, result, waits)
-  const { value, pages, relaxed } = result
-  if (relaxed) return entry.resolve(value, waits.hasReached(pages))
-  waits.add(
-    pages,
-    () => entry.resolve(value, true),
-    error => entry.reject(error),
-  )
-}
-
-/** Rejects the mutation, once the state that the refusal rests on is durable. */
-function settleRefusal(
-  entry: TurnEntry,
-  { error, pages }: Extract<MutationResult, { error: unknown }>,
-  waits: DurableWaits,
-): void {
-  const refusal = StoreError.fromPlain(error)
-  if (pages === undefined) return entry.reject(refusal)
-  const lost = notApplied('shard_failed', 'the shard failed before the refusal was durable')
-  waits.add(
-    pages,
-    () => entry.reject(refusal),
-    () => entry.reject(lost),
-  )
-}
-
-function notApplied(
-  code: 'shard_failed' | 'shutting_down' | 'overloaded',
-  detail: string,
-): StoreError {
-  return new StoreError(code, detail, { outcome: 'not_applied' })
 }

@@ -36,6 +36,7 @@ import type {
 import { shardOf } from '../../shared/format/shard-of.ts'
 import { DamageList, damageOf } from './damage-list.ts'
 import type { FlushCounters } from './durable-waits.ts'
+import { JournalComparison } from './journal-comparison.ts'
 import { rangeOf, rangeToVerify, wasTrimmed, WHOLE_STREAM } from './read-ranges.ts'
 import { Readers } from './readers.ts'
 import { type HeardEvent, ShardClient } from './shard-client.ts'
@@ -95,9 +96,10 @@ export class ShardedStore implements StreamStore {
       },
       onState: (status: ShardStatus) => store.#onState(status),
     }
+    const comparison = new JournalComparison(opened.shards)
     store.#shards = await Promise.all(
       Array.from({ length: opened.shards }, (_, shard) =>
-        ShardClient.open({ ...options, shard, signingKey }, listener),
+        ShardClient.open({ ...options, shard, signingKey, comparison }, listener),
       ),
     )
     const started = transactions.start()

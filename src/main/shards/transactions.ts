@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { crash } from '../../shared/assert.ts'
 import { StoreError } from '../../shared/errors.ts'
+import type { Witness } from '../../shared/format/frame.ts'
 import type { FoundTransactions, InDoubt, TransactionOutcome } from '../../shared/protocol/shard.ts'
 import type { TransactionPart, TransactionResult } from '../../shared/protocol/streams.ts'
 import type { TransactionAppend } from '../store.ts'
@@ -115,7 +116,7 @@ export class Transactions {
     this.#watch(id, done)
     // One that waits for another transaction is taken back; one that is in the journal is not.
     deadline.onExpired(() => {
-      participant.mutate(resolution(id, 'abort')).then(noted, noted) // `done` says how it went
+      participant.mutate(resolution(id, 'abort', [])).then(noted, noted) // `done` says how it went
     })
     return partsIn(await done)
   }
@@ -136,11 +137,11 @@ export class Transactions {
     const prepared = await this.#prepareAll(id, parts, deadline)
     if ('refusal' in prepared) {
       const asked = prepared.asked.map(shard => this.#participant(shard))
-      Promise.all(asked.map(one => this.#end(one, id, 'abort'))).then(ended, crash)
+      Promise.all(asked.map(one => this.#end(one, id, 'abort', []))).then(ended, crash)
       throw prepared.refusal.error.withOutcome('not_applied')
     }
     try {
-      await this.#decideAndResolve(id, parts)
+      await this.#decideAndResolve(id, parts, prepared.witnesses)
     } finally {
       ended()
     }
@@ -153,11 +154,13 @@ export class Transactions {
     parts: readonly Part[],
     deadline: Deadline,
   ): Promise<
-    { done: readonly TransactionPart[] } | { refusal: Refusal; asked: readonly number[] }
+    | { done: readonly TransactionPart[]; witnesses: readonly Witness[] }
+    | { refusal: Refusal; asked: readonly number[] }
   > {
     const [{ shard: coordinator }] = parts as [Part]
     const done: TransactionPart[] = []
     const asked: number[] = []
+    const witnesses: Witness[] = []
     let refusal: Refusal | undefined
     for (const { shard, shares, batch, places } of parts) {
       // What is refused is answered by the first append of the request that cannot be: only a
@@ -167,7 +170,9 @@ export class Transactions {
       const prepare = { kind: 'prepare', transaction: id, coordinator, appends: shares } as const
       try {
         const ready = this.#participant(shard).mutate(prepare, batch)
-        done.push(...partsIn(await deadline.orExpired(ready)))
+        const prepared = await deadline.orExpired(ready)
+        done.push(...partsIn(prepared))
+        if (shard !== coordinator) witnesses.push({ shard, lsn: endLsnIn(prepared) })
       } catch (error) {
         if (!(error instanceof StoreError)) throw error
         const share = shares.findIndex(({ stream }) => stream === error.fields['stream'])
@@ -177,19 +182,24 @@ export class Transactions {
       }
     }
     if (refusal === undefined && deadline.isOver) refusal = { error: expired(), place: 0 }
-    return refusal === undefined ? { done } : { refusal, asked }
+    return refusal === undefined ? { done, witnesses } : { refusal, asked }
   }
 
   /** The second phase, which nothing but the disks can stop. */
-  async #decideAndResolve(id: number, parts: readonly Part[]): Promise<void> {
+  async #decideAndResolve(
+    id: number,
+    parts: readonly Part[],
+    prepared: readonly Witness[],
+  ): Promise<void> {
     const [coordinator, ...others] = parts.map(({ shard }) => this.#participant(shard)) as [
       Participant,
       ...Participant[],
     ]
-    const { outcome, error } = await this.#decide(id, coordinator)
-    if (outcome === 'commit') coordinator.noteDecision(id)
+    const { outcome, error } = await this.#decide(id, coordinator, prepared)
+    const shard = (parts[0] as Part).shard
+    const witnesses = decisionBy(coordinator, shard, id)
     const all = outcome === 'abort' ? [coordinator, ...others] : others
-    const ends = await Promise.all(all.map(one => this.#end(one, id, outcome)))
+    const ends = await Promise.all(all.map(one => this.#end(one, id, outcome, witnesses)))
     if (outcome === 'abort') throw error.withOutcome('not_applied')
     if (outcome === 'unknown') throw error
     if (ends.every(isEnded => isEnded)) return coordinator.forget(id)
@@ -202,10 +212,12 @@ export class Transactions {
   async #decide(
     id: number,
     coordinator: Participant,
+    witnesses: readonly Witness[],
   ): Promise<{ outcome: TransactionOutcome; error: StoreError }> {
     const { openings } = coordinator
     try {
-      await coordinator.mutate({ kind: 'decide', transaction: id })
+      const decided = await coordinator.mutate({ kind: 'decide', transaction: id, witnesses })
+      coordinator.noteDecision(id, endLsnIn(decided))
       return { outcome: 'commit', error: inFlight() }
     } catch (error) {
       if (!(error instanceof StoreError)) throw error
@@ -220,11 +232,16 @@ export class Transactions {
    * Ends a part; when the shard dies on the way, once it is open again. False when it is gone: then
    * its next start asks the coordinator.
    */
-  async #end(participant: Participant, id: number, outcome: TransactionOutcome): Promise<boolean> {
+  async #end(
+    participant: Participant,
+    id: number,
+    outcome: TransactionOutcome,
+    witnesses: readonly Witness[],
+  ): Promise<boolean> {
     for (;;) {
       const { openings } = participant
       try {
-        await participant.mutate(resolution(id, outcome))
+        await participant.mutate(resolution(id, outcome, witnesses))
         return true
       } catch (error) {
         if (!(error instanceof StoreError)) throw error
@@ -250,14 +267,17 @@ export class Transactions {
   async #settle(participant: Participant, { id, coordinator }: InDoubt): Promise<void> {
     const source = this.#participants[coordinator]
     await source?.whenOpen()
-    await this.#end(participant, id, source === undefined ? 'unknown' : outcomeBy(source, id))
+    const outcome = source === undefined ? 'unknown' : outcomeBy(source, id)
+    const isOther = source !== undefined && source !== participant
+    const witnesses = isOther ? decisionBy(source, coordinator, id) : []
+    await this.#end(participant, id, outcome, witnesses)
   }
 
   /** Decisions outlive their use where a process died; once nobody is in doubt they can go. */
   #forgetSettled(): void {
     if (this.#settling.size > 0 || !this.#participants.every(({ isOpen }) => isOpen)) return
     const settled = this.#participants.flatMap(participant =>
-      [...participant.decisions]
+      [...participant.decisions.keys()]
         .filter(id => !this.#live.has(id))
         .map(id => [participant, id] as const),
     )
@@ -317,8 +337,22 @@ function outcomeBy(coordinator: Participant, id: number): TransactionOutcome {
   return coordinator.isOpen ? 'abort' : 'unknown'
 }
 
-function resolution(transaction: number, outcome: TransactionOutcome) {
-  return { kind: 'resolve', transaction, outcome } as const
+/** What the decision of a transaction says of the journal that holds it, if it is there. */
+function decisionBy(coordinator: Participant, shard: number, id: number): readonly Witness[] {
+  const lsn = coordinator.decisions.get(id)
+  return lsn === undefined ? [] : [{ shard, lsn }]
+}
+
+function resolution(
+  transaction: number,
+  outcome: TransactionOutcome,
+  witnesses: readonly Witness[],
+) {
+  return { kind: 'resolve', transaction, outcome, witnesses } as const
+}
+
+function endLsnIn({ value }: { readonly value: unknown }): number {
+  return (value as { readonly endLsn: number }).endLsn
 }
 
 function partsIn({ value }: { readonly value: unknown }): readonly TransactionPart[] {

@@ -3,6 +3,7 @@ import { MIB } from '../limits.ts'
 import { isZero, readU64, writeU64 } from './bytes.ts'
 import { GENESIS_HASH } from './chain.ts'
 import type { StoredTrimPoint } from './checkpoint.ts'
+import type { Witness } from './frame.ts'
 import { layout } from './layout.ts'
 import {
   decodeProducerStates,
@@ -37,13 +38,18 @@ export const ENTRY_LAYOUT = { // little-endian; the body follows
 } as const
 const at = layout(ENTRY_HEADER_BYTES, ENTRY_LAYOUT)
 
-/** A decision is a committed transaction that some shard may still ask about. */
-export const EntryType = { Stream: 1, Removed: 2, Commit: 3, Decision: 4 } as const
+/**
+ * A decision is a committed transaction that some shard may still ask about; a witness says how far
+ * the journal of another shard was durable.
+ */
+export const EntryType = { Stream: 1, Removed: 2, Commit: 3, Decision: 4, Witness: 5 } as const
 
 /** The body of a removed entry is the stream's id. */
 const REMOVED_BYTES = 16
 /** The body of a decision entry is the transaction's id. */
 const DECISION_BYTES = 8
+/** The body of a witness entry is the shard, then the LSN. */
+const WITNESS_BYTES = 16
 const STREAM_BYTES = 240
 
 // biome-ignore format: a layout is read as a table
@@ -136,6 +142,7 @@ export type CatalogueEntry = { readonly end: number; readonly place: EntryPlace 
   | { readonly type: typeof EntryType.Removed; readonly streamId: string }
   | { readonly type: typeof EntryType.Commit; readonly commit: CommitEntry }
   | { readonly type: typeof EntryType.Decision; readonly transaction: number }
+  | { readonly type: typeof EntryType.Witness; readonly witness: Witness }
 )
 
 /** Bytes that `encodeStreamEntry` will take at most. */
@@ -192,6 +199,14 @@ export function encodeDecisionEntry(transaction: number): Buffer {
   const target = Buffer.alloc(ENTRY_HEADER_BYTES + DECISION_BYTES)
   writeU64(target, ENTRY_HEADER_BYTES, transaction)
   sealEntry(target, 0, EntryType.Decision, DECISION_BYTES)
+  return target
+}
+
+export function encodeWitnessEntry({ shard, lsn }: Witness): Buffer {
+  const target = Buffer.alloc(ENTRY_HEADER_BYTES + WITNESS_BYTES)
+  writeU64(target, ENTRY_HEADER_BYTES, shard)
+  writeU64(target, ENTRY_HEADER_BYTES + 8, lsn)
+  sealEntry(target, 0, EntryType.Witness, WITNESS_BYTES)
   return target
 }
 
@@ -269,6 +284,12 @@ export function decodeEntry(bytes: Buffer, start: number): CatalogueEntry | unde
     case EntryType.Decision: {
       const transaction = length === DECISION_BYTES ? readU64(bytes, body) : Number.NaN
       return transaction > 0 ? { type: EntryType.Decision, end, place, transaction } : undefined
+    }
+    case EntryType.Witness: {
+      if (length !== WITNESS_BYTES) return undefined
+      const witness = { shard: readU64(bytes, body), lsn: readU64(bytes, body + 8) }
+      const isSound = witness.lsn > 0 && !Number.isNaN(witness.shard)
+      return isSound ? { type: EntryType.Witness, end, place, witness } : undefined
     }
     default:
       return undefined

@@ -15,8 +15,8 @@ export const FRAME_LAYOUT = { // little-endian
   magic:         [  0, 4 ], // u32  FRAME_MAGIC
   version:       [  4, 1 ], // u8   FRAME_VERSION
   flags:         [  5, 1 ], // u8   FrameFlag
-  coordinator:   [  6, 2 ], // u16  of a pending frame: the shard whose journal decides; else zero
-  transaction:   [  8, 8 ], // u64  id, zero where the frame is of none
+  coordinator:   [  6, 2 ], // u16  shard that a pending frame or a witness names; else zero
+  transaction:   [  8, 8 ], // u64  id, zero where the frame is of none; of a witness: LSN
   timestamp:     [ 16, 8 ], // u64  µs since 1970
   payloadLength: [ 24, 4 ], // u32
   checksum:      [ 28, 4 ], // u32  CRC-32 of the 28 bytes before it, then the payload
@@ -25,10 +25,10 @@ const at = layout(FRAME_HEADER_BYTES, FRAME_LAYOUT)
 
 /**
  * A pending frame holds what its transaction will do here; a later one of the same transaction in
- * the same journal, committed or aborted and without payload, says what became of it. 16 is
- * reserved.
+ * the same journal, committed or aborted and without payload, says what became of it. A witness in
+ * front of that says how far the journal of another shard was durable before.
  */
-export const FrameFlag = { Committed: 1, Aborted: 2, Pending: 4, Barrier: 8 } as const
+export const FrameFlag = { Committed: 1, Aborted: 2, Pending: 4, Barrier: 8, Witness: 16 } as const
 export type FrameFlag = (typeof FrameFlag)[keyof typeof FrameFlag]
 
 /** Of which transaction a frame is. */
@@ -39,10 +39,15 @@ export type FrameTransaction = {
   readonly coordinator: number
 }
 
+/** That the journal of a shard was durable up to an LSN. */
+export type Witness = { readonly shard: number; readonly lsn: number }
+
 export type Frame = {
   readonly flags: FrameFlag
   /** Undefined: of none. */
   readonly transaction: FrameTransaction | undefined
+  /** Of a witness alone. */
+  readonly witness: Witness | undefined
   readonly timestamp: number
   readonly payloadAt: number
   readonly end: number
@@ -69,6 +74,17 @@ export function sealFrame(
   return start + FRAME_HEADER_BYTES + payloadLength
 }
 
+/** Writes a witness; see FrameFlag. Returns where the frame ends. */
+export function sealWitness(
+  target: Buffer,
+  start: number,
+  timestamp: number,
+  { shard, lsn }: Witness,
+): number {
+  const named = { id: lsn, coordinator: shard }
+  return sealFrame(target, start, FrameFlag.Witness, timestamp, 0, named)
+}
+
 /** Decodes the frame at `start`, which must end by `limit`; undefined unless all of it checks. */
 export function decodeFrame(bytes: Buffer, start: number, limit: number): Frame | undefined {
   const payloadAt = start + FRAME_HEADER_BYTES
@@ -88,8 +104,10 @@ export function decodeFrame(bytes: Buffer, start: number, limit: number): Frame 
     !Number.isNaN(timestamp + id) &&
     isKnown(flags, id, coordinator, payloadLength)
   if (!known) return undefined
-  const transaction = id === 0 ? undefined : { id, coordinator }
-  return { flags: flags as FrameFlag, transaction, timestamp, payloadAt, end }
+  const isWitness = flags === FrameFlag.Witness
+  const transaction = id === 0 || isWitness ? undefined : { id, coordinator }
+  const witness = isWitness ? { shard: coordinator, lsn: id } : undefined
+  return { flags: flags as FrameFlag, transaction, witness, timestamp, payloadAt, end }
 }
 
 /** Which fields go with which flag. */
@@ -101,6 +119,8 @@ function isKnown(flags: number, id: number, coordinator: number, payloadLength: 
       return coordinator === 0 && id > 0 && payloadLength === 0
     case FrameFlag.Pending:
       return id > 0
+    case FrameFlag.Witness:
+      return id > 0 && payloadLength === 0
     case FrameFlag.Barrier:
       return coordinator === 0 && id === 0 && payloadLength === 0
     default:

@@ -1,3 +1,4 @@
+import type { Witness } from '../format/frame.ts'
 import type { CommitEntry } from '../format/catalogue.ts'
 import type { StoredTrimPoint } from '../format/checkpoint.ts'
 import type { JournalHeader } from '../format/journal-header.ts'
@@ -37,6 +38,8 @@ export type CheckpointJob = {
   readonly removed: readonly { readonly name: string; readonly streamId: string }[]
   /** Committed transactions that another shard may still ask about. */
   readonly decisions: readonly number[]
+  /** How far other shards' journals were durable, by transactions. */
+  readonly witnesses: readonly Witness[]
   readonly commit: Omit<CommitEntry, 'entries'>
   /** Where in the catalogue the entries go. */
   readonly catalogueBytes: number

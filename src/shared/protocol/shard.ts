@@ -1,5 +1,7 @@
 import type { PlainError } from '../errors.ts'
 import type { StoredTrimPoint } from '../format/checkpoint.ts'
+import type { Witness } from '../format/frame.ts'
+import type { JournalEnds } from '../format/journal-ends.ts'
 import type {
   AppendResult,
   Checkpoint,
@@ -66,14 +68,20 @@ export type Mutation =
     }
   /**
    * To the coordinator: commits its own part, which commits the transaction. To be sent only when
-   * every part is durable.
+   * every part is durable; `witnesses` say how far that makes the other journals.
    */
-  | { readonly kind: 'decide'; readonly transaction: number }
+  | {
+      readonly kind: 'decide'
+      readonly transaction: number
+      readonly witnesses: readonly Witness[]
+    }
   /** Ends a part, wherever it stands: one that still waits is taken back. */
   | {
       readonly kind: 'resolve'
       readonly transaction: number
       readonly outcome: TransactionOutcome
+      /** Where it is a commit: how far the decision makes the coordinator's journal durable. */
+      readonly witnesses: readonly Witness[]
     }
   /** To the coordinator: every other part is durably committed, nobody will ask any more. */
   | { readonly kind: 'forget'; readonly transaction: number }
@@ -85,6 +93,10 @@ export type MutationValue =
   | { readonly info: StreamInfo }
   | Checkpoint
   | { readonly appends: readonly TransactionPart[] }
+  /** Of a part: where its pending frame ends. */
+  | { readonly appends: readonly TransactionPart[]; readonly endLsn: number }
+  /** Of a decision: where its frame ends. */
+  | { readonly endLsn: number }
   | null
 
 export type MutationResult =
@@ -249,8 +261,11 @@ export type ShardRequest =
       readonly streamId: string
     }
   | { readonly kind: 'stats' }
-  /** To a shard that waits for room; answered as `open` is. */
-  | { readonly kind: 'begin' }
+  /**
+   * To a shard that was opened, and to one that waits for room. `lost`: why its journal is refused,
+   * by what other shards' journals say.
+   */
+  | { readonly kind: 'begin'; readonly lost: string | null }
   | { readonly kind: 'stop' }
 
 /** What recovery did at the last start of a shard; for the log. */
@@ -279,9 +294,17 @@ export type InDoubt = {
 
 /** What a start found of transactions. */
 export type FoundTransactions = {
+  /** How far the journal was found, and is durable. */
+  readonly endLsn: number
   readonly inDoubt: readonly InDoubt[]
   /** Committed by this shard as their coordinator, and not forgotten. */
   readonly decisions: readonly number[]
+}
+
+/** What `open` has read; nothing is written, and nothing served, before `begin`. */
+export type ShardRead = {
+  /** Null where the journal is refused by itself. */
+  readonly ends: JournalEnds | null
 }
 
 export type ShardOpened = {

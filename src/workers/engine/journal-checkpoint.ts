@@ -16,6 +16,7 @@ import { FrameList } from './frame-list.ts'
 import type { BlockMark } from '../journal/log-buffer.ts'
 import type { StoredExtent, StreamLog } from '../streams/stream-log.ts'
 import { endsWithCheckpoint } from '../streams/stream-position.ts'
+import type { TransactionLedger } from './transaction-ledger.ts'
 
 /** Where a stream's durable records end. */
 type StreamEnd = Pick<
@@ -101,14 +102,14 @@ export class JournalCheckpoint {
 
   /**
    * The job that brings segments and catalogue up to the block `mark`, the last durable one.
-   * @param decisions committed transactions that another shard may still ask about
+   * @param ledger what it carries on of transactions
    */
   start(
     mark: BlockMark,
     { timestamp, clockMicros }: CheckpointTime,
     streams: number,
     producerExpirySeconds: number,
-    decisions: readonly number[],
+    { decisions, witnesses }: Pick<TransactionLedger, 'decisions' | 'witnesses'>,
   ): CheckpointJob {
     assert(this.#running === undefined, 'one write-back runs at a time')
     const logs = [...this.#dirty]
@@ -126,6 +127,7 @@ export class JournalCheckpoint {
       chunks: frames.chunks,
       removed: removed.map(log => ({ name: log.name, streamId: log.id })),
       decisions,
+      witnesses,
       commit: {
         checkpointLsn: mark.endLsn,
         journalFile: mark.file,

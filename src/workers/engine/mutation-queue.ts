@@ -1,6 +1,7 @@
 import { unreachable } from '../../shared/assert.ts'
 import { StoreError } from '../../shared/errors.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
+import type { Witness } from '../../shared/format/frame.ts'
 import type { Mutation } from '../../shared/protocol/shard.ts'
 import type { Durability } from '../../shared/protocol/streams.ts'
 import { Queue } from '../../shared/queue.ts'
@@ -273,7 +274,7 @@ export class MutationQueue {
       case 'prepare':
         return this.#prepare(mutation, bytes)
       case 'decide':
-        return this.#decide(mutation.transaction)
+        return this.#decide(mutation)
       case 'resolve':
         return this.#resolve(mutation)
       case 'forget':
@@ -291,13 +292,14 @@ export class MutationQueue {
   }
 
   /** Commits a transaction. @throws StoreError shard_failed when it is not pending here */
-  #decide(transaction: number): Accepted | undefined {
+  #decide({ transaction, witnesses }: Extract<Mutation, { kind: 'decide' }>): Accepted | undefined {
     const staged = this.#parts.ledger.staged(transaction)
     if (staged === undefined) throw NOT_PENDING
-    return this.#end(staged, 'commit')
+    return this.#end(staged, 'commit', witnesses)
   }
 
-  #resolve({ transaction, outcome }: Extract<Mutation, { kind: 'resolve' }>): Accepted | undefined {
+  #resolve(mutation: Extract<Mutation, { kind: 'resolve' }>): Accepted | undefined {
+    const { transaction, outcome, witnesses } = mutation
     const { ledger } = this.#parts
     const staged = ledger.staged(transaction)
     if (staged === undefined) {
@@ -311,11 +313,15 @@ export class MutationQueue {
       for (const item of items) refuse(item, UNDECIDED)
       return NOTHING
     }
-    return this.#end(staged, outcome)
+    return this.#end(staged, outcome, witnesses)
   }
 
-  #end(staged: StagedTransaction, outcome: 'commit' | 'abort'): Accepted | undefined {
-    const accepted = this.#transactions.resolve(staged, outcome)
+  #end(
+    staged: StagedTransaction,
+    outcome: 'commit' | 'abort',
+    witnesses: readonly Witness[],
+  ): Accepted | undefined {
+    const accepted = this.#transactions.resolve(staged, outcome, witnesses)
     if (accepted !== undefined) this.#holds.release(staged.streams)
     return accepted
   }

@@ -308,9 +308,8 @@ export class ShardEngine {
     this.#directs.reset()
     const { producerExpirySeconds } = options
     const time = { timestamp: environment.nowMicros(), clockMicros: clock.now() }
-    const { decisions } = ledger
     this.#parts.postJob(
-      checkpoint.start(buffer.durable, time, table.size, producerExpirySeconds, decisions),
+      checkpoint.start(buffer.durable, time, table.size, producerExpirySeconds, ledger),
     )
   }
 

@@ -17,6 +17,7 @@ import type {
   MutationReply,
   ShardEvent,
   ShardOpened,
+  ShardRead,
   ShardRequest,
 } from '../../shared/protocol/shard.ts'
 import type { CheckpointerData } from '../checkpointer.ts'
@@ -49,12 +50,11 @@ const TIMER_MS_MAX = 2 ** 31 - 1
 
 /** Runs an engine with its flusher, its write-back thread, and the timers and wake-ups. */
 export class Shard {
-  readonly opened: ShardOpened
   readonly #request: OpenRequest
   readonly #disk: NodeDisk
   readonly #memory: JournalMemory
   readonly #recovery: ShardRecovery
-  readonly #streams: VisibleStreams | IncompleteStreams
+  #streams: VisibleStreams | IncompleteStreams | undefined
   #engine: ShardEngine | undefined
   #checkpointer: Worker | undefined
   #timer: NodeJS.Timeout | undefined
@@ -62,24 +62,35 @@ export class Shard {
   /** Streams by watch, of those that began before there was an engine to announce anything. */
   readonly #earlyWatches = new Map<number, string>()
 
+  /** Reads the shard, and writes nothing. @throws DiskError @throws JournalDamage */
   constructor(request: OpenRequest) {
     this.#request = request
     const { data, shard, options } = request
     this.#disk = new NodeDisk(data)
     this.#recovery = ShardRecovery.read(this.#disk, systemEnvironment, shard, options)
     this.#memory = createJournalMemory(options.slotBytes)
-    const { refused, state } = this.#recovery
-    this.#streams =
-      refused === null ? new VisibleStreams(state.table) : new IncompleteStreams(state.table)
-    for (const log of state.table.all()) if (!log.isBound) this.#tellUnbound(log)
-    if (refused === null) this.#recovery.settle()
-    this.opened = this.begin()
   }
 
-  /** Starts to take changes, if there is room for a journal file. @throws DiskError */
-  begin(): ShardOpened {
+  /** What was read. */
+  get read(): ShardRead {
+    return { ends: this.#recovery.ends }
+  }
+
+  /**
+   * Lets the streams be read, and begins to take changes if there is room for a journal file; may
+   * be called again until there is. @param lost why the journal is refused by what others say
+   * @throws DiskError
+   */
+  begin(lost: string | null): ShardOpened {
+    if (lost !== null && this.#recovery.refused === null) this.#recovery.refuse(lost)
     const { memory } = this.#memory
-    const { refused } = this.#recovery
+    const { refused, state } = this.#recovery
+    if (this.#streams === undefined) {
+      if (refused === null) this.#recovery.settle()
+      for (const log of state.table.all()) if (!log.isBound) this.#tellUnbound(log)
+      this.#streams =
+        refused === null ? new VisibleStreams(state.table) : new IncompleteStreams(state.table)
+    }
     const closed = { memory, report: null, refused, waiting: null, transactions: null }
     if (refused !== null) return closed
     try {
@@ -132,6 +143,7 @@ export class Shard {
   /** The streams, with all records that are durable by now. */
   get streams(): VisibleStreams | IncompleteStreams {
     this.#engine?.catchUp()
+    assert(this.#streams !== undefined, 'nothing is read before the shard has begun')
     return this.#streams
   }
 
@@ -176,7 +188,7 @@ export class Shard {
   watch(stream: string, watch: number): WatchStart {
     if (this.#engine !== undefined) return this.#engine.watch(stream, watch)
     const { refused, state } = this.#recovery
-    if (refused !== null) return this.#streams.end(stream)
+    if (refused !== null) return this.streams.end(stream)
     const watchers = new Watchers(event => this.#emit(event))
     const start = watchers.add(watch, state.table.durable(stream))
     this.#earlyWatches.set(watch, stream)

@@ -6,6 +6,8 @@ import {
   FrameFlag,
   type FrameTransaction,
   sealFrame,
+  sealWitness,
+  type Witness,
 } from '../../shared/format/frame.ts'
 import type { Mutation, TransactionShare } from '../../shared/protocol/shard.ts'
 import type { StreamConfig, TransactionPart } from '../../shared/protocol/streams.ts'
@@ -76,23 +78,32 @@ export class TransactionFrames {
     const streams = appends.map(({ log }) => log.name)
     ledger.stage({ id, coordinator, timestamp, payload, streams, creates, endLsn })
     table.promise(creates)
-    const value = { appends: parts }
+    const value = { appends: parts, endLsn }
     return { commit: { kind: 'pending', endLsn }, value, durability: DURABILITY }
   }
 
-  /** Does, or drops, what is staged. */
-  resolve(staged: StagedTransaction, outcome: 'commit' | 'abort'): Accepted | undefined {
+  /** Does, or drops, what is staged. @param witnesses of what it rests on in other journals */
+  resolve(
+    staged: StagedTransaction,
+    outcome: 'commit' | 'abort',
+    witnesses: readonly Witness[],
+  ): Accepted | undefined {
     const { buffer, environment, ledger, table, shard } = this.#parts
     const { id, coordinator, payload, timestamp, creates } = staged
-    const room = buffer.reserve(FRAME_HEADER_BYTES)
+    const bytes = FRAME_HEADER_BYTES * (witnesses.length + 1)
+    const room = buffer.reserve(bytes)
     if (room === undefined) return undefined
+    const now = environment.nowMicros()
+    let at = room.at
+    for (const witness of witnesses) at = sealWitness(room.block, at, now, witness)
     const flag = outcome === 'commit' ? FrameFlag.Committed : FrameFlag.Aborted
     const frame = { id, coordinator: 0 }
-    sealFrame(room.block, room.at, flag, environment.nowMicros(), 0, frame)
-    const endLsn = buffer.commit(FRAME_HEADER_BYTES)
+    sealFrame(room.block, at, flag, now, 0, frame)
+    const endLsn = buffer.commit(bytes)
+    for (const witness of witnesses) ledger.noteWitness(witness)
     ledger.resolve(id)
     table.promise(-creates)
-    const common = { value: null, durability: DURABILITY }
+    const common = { value: { endLsn }, durability: DURABILITY }
     if (outcome === 'abort') return { commit: { kind: 'aborted', endLsn, pending: id }, ...common }
     const appended = this.#assign(payload, [0, payload.length], timestamp, endLsn)
     const isDecision = coordinator === shard

@@ -1,4 +1,5 @@
 import { assert } from '../../shared/assert.ts'
+import type { Witness } from '../../shared/format/frame.ts'
 import type { FoundTransactions } from '../../shared/protocol/shard.ts'
 import type { StagedTransaction } from './staged-transaction.ts'
 
@@ -18,13 +19,16 @@ export class TransactionLedger {
   readonly #inDoubt = new Set<number>()
   /** Those whose coordinator cannot be asked: what comes for their streams is refused. */
   readonly #stuck = new Set<number>()
+  /** Shard → LSN that its journal was durable up to, by what this one says. */
+  readonly #witnessed = new Map<number, number>()
   /** Since the start. */
   committed = 0
   aborted = 0
 
-  /** @param decisions as the catalogue has them */
-  constructor(decisions: readonly number[] = []) {
-    this.#decisions = new Set(decisions)
+  /** @param catalogue what it carries on */
+  constructor(catalogue?: Pick<TransactionLedger, 'decisions' | 'witnesses'>) {
+    this.#decisions = new Set(catalogue?.decisions)
+    for (const witness of catalogue?.witnesses ?? []) this.noteWitness(witness)
   }
 
   get stagedCount(): number {
@@ -35,7 +39,7 @@ export class TransactionLedger {
     return this.#inDoubt.size
   }
 
-  get decisions(): number[] {
+  get decisions(): readonly number[] {
     return [...this.#decisions]
   }
 
@@ -79,6 +83,14 @@ export class TransactionLedger {
     return [...this.#pending.values()].some(endLsn => endLsn <= lsn)
   }
 
+  noteWitness({ shard, lsn }: Witness): void {
+    this.#witnessed.set(shard, Math.max(lsn, this.#witnessed.get(shard) ?? 0))
+  }
+
+  get witnesses(): readonly Witness[] {
+    return [...this.#witnessed].map(([shard, lsn]) => ({ shard, lsn }))
+  }
+
   /** Its coordinator cannot be asked. */
   markStuck(id: number): void {
     this.#inDoubt.add(id)
@@ -94,7 +106,7 @@ export class TransactionLedger {
   }
 
   /** Ends a recovery: what is still staged is in doubt. */
-  found(): FoundTransactions {
+  found(): Omit<FoundTransactions, 'endLsn'> {
     this.committed = 0
     this.aborted = 0
     for (const id of this.#staged.keys()) this.#inDoubt.add(id)

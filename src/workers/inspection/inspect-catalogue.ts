@@ -36,6 +36,8 @@ function describeEntry(entry: CatalogueEntry, at: number): string {
       return describe('removed', at, { id: latin1ToHex(entry.streamId) })
     case EntryType.Decision:
       return describe('decision', at, { transaction: entry.transaction })
+    case EntryType.Witness:
+      return describe('witness', at, entry.witness)
     case EntryType.Commit: {
       const { blockHash, timestamp, clockMicros, ...fields } = entry.commit
       return describe('commit', at, {

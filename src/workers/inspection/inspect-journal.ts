@@ -137,6 +137,7 @@ class BlockListing {
         describe('frame', this.#at + at, {
           flags,
           ...(frame.transaction && transactionOf(frame.transaction, frame.flags)),
+          ...frame.witness,
           payload,
           time: time(frame.timestamp),
         }),

@@ -3,7 +3,7 @@ import {
   type BlockHeader,
   decodeBlockHeader,
 } from '../../shared/format/block.ts'
-import { decodeFrame, type Frame, FrameFlag } from '../../shared/format/frame.ts'
+import { decodeFrame, type Frame, FrameFlag, type Witness } from '../../shared/format/frame.ts'
 import { GENESIS_HASH } from '../../shared/format/chain.ts'
 import type { TrimPoint } from '../../shared/format/checkpoint.ts'
 import { decodeOperation, type Operation, OperationType } from '../../shared/format/operation.ts'
@@ -46,15 +46,6 @@ type Followed = {
   readonly isNew: boolean
 }
 
-/** A part of a transaction that another shard has decided to commit. */
-export type CommittedPart = {
-  readonly id: number
-  readonly shard: number
-  readonly coordinator: number
-  /** µs since 1970: it was decided no earlier. */
-  readonly since: number
-}
-
 /**
  * Checks what a shard's journal holds beyond its last write-back: blocks, frames,
  * operations, and that the records continue each stream's chain. Behind damage it goes on with the
@@ -73,17 +64,17 @@ export class JournalCheck {
   readonly deleted = new Set<string>()
   /** By stream id: appends that lie in segments, in order, for the stream's check. */
   readonly stored = new Map<string, StoredAppend[]>()
-  /** Transactions that this journal, or its catalogue, says are committed. */
-  readonly decisions: Set<number>
-  /** Committed parts of transactions that other shards decide. */
-  readonly parts: CommittedPart[] = []
+  /** What it says of other shards' journals. */
+  readonly witnesses: Witness[]
+  /** Where the last sound block ends; undefined where the journal cannot be walked. */
+  endLsn: number | undefined
   /** Whether blocks are missing that may have created streams. */
   #hasGap = false
 
   constructor(
     disk: Disk,
     shard: number,
-    { commit, live, decisions }: CatalogueContent,
+    { commit, live, witnesses }: CatalogueContent,
     trust: Trust,
     draft: Draft,
   ) {
@@ -92,7 +83,7 @@ export class JournalCheck {
     this.#draft = draft
     this.#trust = trust
     this.#start = { ...commit, lsn: commit.checkpointLsn }
-    this.decisions = new Set(decisions)
+    this.witnesses = [...witnesses]
     for (const { stream } of live) {
       const { name, streamId, nextOffset, chainHead } = stream
       const chain = this.#follow(stream, { offset: nextOffset, hash: chainHead })
@@ -150,6 +141,7 @@ export class JournalCheck {
     const walk = new JournalWalk(this.#disk, this.#shard, start, SLOT_BYTES)
     for (const block of walk.blocks()) this.#checkBlock(block)
     const end = walk.end()
+    this.endLsn = walk.endLsn
     const file = this.#pathOf(end.file.number)
     if (end.decision === 'cut') {
       const bytes = [end.position, end.position + end.cutBytes] as const
@@ -207,25 +199,16 @@ export class JournalCheck {
   }
 
   #checkFrame(block: Block, frame: Frame): void {
+    if (frame.witness !== undefined) this.witnesses.push(frame.witness)
     const id = frame.transaction?.id ?? 0
     const isEmpty = frame.payloadAt === frame.end
     if (frame.flags === FrameFlag.Pending) return this.#keepPending(block, frame, id)
     if (id === 0 || !isEmpty) return this.#checkOperations(block, frame)
     const waiting = this.#pending.get(id)
     this.#pending.delete(id)
-    if (frame.flags === FrameFlag.Committed) this.#noteCommitted(id, frame, waiting?.frame)
     // One that waits in other shards alone is decided here too, by its coordinator.
     if (waiting === undefined || frame.flags === FrameFlag.Aborted) return undefined
     return this.#checkOperations(waiting.block, waiting.frame)
-  }
-
-  #noteCommitted(id: number, committed: Frame, pending: Frame | undefined): void {
-    this.decisions.add(id)
-    const coordinator = pending?.transaction?.coordinator ?? this.#shard
-    if (pending === undefined || coordinator === this.#shard) return
-    // A stream's time may be ahead of the clock: the frame that commits bears the clock's.
-    const since = Math.min(pending.timestamp, committed.timestamp)
-    this.parts.push({ id, shard: this.#shard, coordinator, since })
   }
 
   /** What a pending frame does counts from where it is decided; its records come before that. */

@@ -2,7 +2,14 @@ import { StoreError } from '../../shared/errors.ts'
 import { GENESIS_HASH } from '../../shared/format/chain.ts'
 import { isStreamIdOf } from '../../shared/format/stream-id.ts'
 import type { StreamEntry } from '../../shared/format/catalogue.ts'
-import { cataloguePath, journalPath, LOSSES_PATH, streamPath } from '../../shared/format/paths.ts'
+import { findLostEnds, type JournalEnds } from '../../shared/format/journal-ends.ts'
+import {
+  cataloguePath,
+  journalPath,
+  LOSSES_PATH,
+  shardPath,
+  streamPath,
+} from '../../shared/format/paths.ts'
 import { MIB } from '../../shared/limits.ts'
 import type { Finding, InspectionMessage, Loss } from '../../shared/protocol/inspection.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
@@ -13,7 +20,6 @@ import type { CatalogueContent, LiveEntry } from '../streams/catalogue-file.ts'
 import { type Counts, Draft, noCounts } from './draft.ts'
 import { findShards } from './header-check.ts'
 import type { Trust } from './chain-check.ts'
-import { type CheckedJournal, compareJournals } from './compare-journals.ts'
 import { JournalCheck } from './journal-check.ts'
 import { checkKeys } from './key-check.ts'
 import type { KeptHeads } from './kept-heads.ts'
@@ -54,7 +60,7 @@ class Verification {
   readonly #directories = new Set<string>()
   #trust: Trust
   #losses: readonly Loss[] = []
-  readonly #journals: CheckedJournal[] = []
+  readonly #journals: (JournalEnds | undefined)[] = []
   #damages = 0
   #doneBytes = 0
   #totalBytes = 0
@@ -76,7 +82,11 @@ class Verification {
       this.#trust = { keys: checkKeys(this.#disk, draft), heads: this.#heads }
     })
     for (let shard = 0; shard < shards; shard += 1) this.#verifyShard(shard)
-    this.#part(draft => compareJournals(this.#journals, draft))
+    this.#part(draft => {
+      for (const [shard, reason] of findLostEnds([...this.#journals])) {
+        draft.damage({ file: shardPath(shard), reason })
+      }
+    })
     this.#part(draft => noteStrangers(this.#disk, shards, this.#directories, draft))
     this.#say([...this.#heads.findings(this.#trust.keys)])
     this.#counts.heads = this.#heads.count
@@ -115,8 +125,8 @@ class Verification {
     const catalogue = this.#checkCatalogue(shard)
     if (catalogue === undefined) return
     // The journal first: it tells which streams are deleted, whose files may be gone already.
-    const { deleted, stored, decisions, parts } = this.#checkJournal(shard)
-    this.#journals.push({ shard, catalogue, decisions, parts })
+    const { deleted, stored, endLsn, witnesses } = this.#checkJournal(shard)
+    if (endLsn !== undefined) this.#journals[shard] = { endLsn, witnesses }
     for (const { stream } of catalogue.live) {
       this.#what = stream.name
       if (!deleted.has(stream.streamId)) this.#heads.noteStream(stream.name, stream.streamId)
@@ -159,7 +169,7 @@ class Verification {
   }
 
   /** What the journal deletes, and what it knows of segments. */
-  #checkJournal(shard: number): Pick<JournalCheck, 'deleted' | 'stored' | 'decisions' | 'parts'> {
+  #checkJournal(shard: number): Pick<JournalCheck, 'deleted' | 'stored' | 'endLsn' | 'witnesses'> {
     let check: JournalCheck | undefined
     this.#part(
       draft => {
@@ -171,7 +181,7 @@ class Verification {
       },
       () => true,
     )
-    return check ?? { deleted: new Set(), stored: new Map(), decisions: new Set(), parts: [] }
+    return check ?? { deleted: new Set(), stored: new Map(), endLsn: undefined, witnesses: [] }
   }
 
   #checkStream(shard: number, stream: StreamEntry, stored: readonly StoredAppend[]): void {

@@ -147,6 +147,11 @@ export class JournalWalk {
     }
   }
 
+  /** Where the last valid block ends, or the walk began. */
+  get endLsn(): number {
+    return this.#file.firstLsn + this.#position - PAGE_BYTES
+  }
+
   /** The file that holds the last block. */
   get file(): JournalHeader {
     return this.#file

@@ -1,4 +1,5 @@
 import { assert } from '../../shared/assert.ts'
+import type { JournalEnds } from '../../shared/format/journal-ends.ts'
 import type { JournalHeader } from '../../shared/format/journal-header.ts'
 import { journalPath, QUARANTINE_PATH, shardPath } from '../../shared/format/paths.ts'
 import { blockBytes } from '../../shared/format/block.ts'
@@ -137,9 +138,20 @@ export class ShardRecovery {
       this.#walked = { ...found, counts: replay.counts }
     } catch (error) {
       if (!(error instanceof JournalDamage)) throw error
-      this.refused = error.message
-      this.state = loadCatalogue(this.#catalogue)
+      this.refuse(error.message)
     }
+  }
+
+  /** What to hold against other shards' journals; null where this one is refused. */
+  get ends(): JournalEnds | null {
+    if (this.refused !== null) return null
+    return { endLsn: this.#found.walk.endLsn, witnesses: this.state.ledger.witnesses }
+  }
+
+  /** Refuses the journal for what another shard's says, before anything was written. */
+  refuse(reason: string): void {
+    this.refused = reason
+    this.state = loadCatalogue(this.#catalogue)
   }
 
   /**
@@ -179,7 +191,7 @@ export class ShardRecovery {
       rebuilt,
       milliseconds: Math.round(this.#environment.monotonicMs() - this.#startedMs),
     }
-    return { journal, report, transactions: ledger.found() }
+    return { journal, report, transactions: { ...ledger.found(), endLsn: walk.endLsn } }
   }
 
   get #found(): Walked {
@@ -214,15 +226,20 @@ export function recoverShard(
   return { ...state, ...recovery.begin(), refused: null }
 }
 
-/** Returns why a start would refuse the shard, or undefined if it would not. Changes nothing. */
-export function examineShard(disk: Disk, shard: number, options: ShardOptions): string | undefined {
+/** Returns how far a shard's journal goes, or why a start would refuse it. Changes nothing. */
+export function examineShard(
+  disk: Disk,
+  shard: number,
+  options: ShardOptions,
+): JournalEnds | string {
   const catalogue = readCatalogue(disk, shard)
   if (!('live' in catalogue)) return 'its catalogue and the second copy are damaged'
   const state = loadCatalogue(catalogue)
   try {
     const replay = new Replay(shard, state)
-    const { end } = walkJournal(disk, shard, catalogue, options, replay)
-    return end.decision === 'refuse' ? missingBlock(end) : undefined
+    const { end, walk } = walkJournal(disk, shard, catalogue, options, replay)
+    if (end.decision === 'refuse') return missingBlock(end)
+    return { endLsn: walk.endLsn, witnesses: state.ledger.witnesses }
   } catch (error) {
     if (error instanceof JournalDamage) return error.message
     throw error
@@ -244,7 +261,7 @@ export function loadCatalogue(catalogue: CatalogueContent): ReplayedState {
     table,
     arena: new TailArena(),
     checkpoint: new JournalCheckpoint(mark),
-    ledger: new TransactionLedger(catalogue.decisions),
+    ledger: new TransactionLedger(catalogue),
   }
 }
 

@@ -70,7 +70,8 @@ export class Replay {
       if (frame === undefined) throw damage(block, at, 'a frame does not check')
       this.counts.frames += 1
       const endLsn = header.lsn + BLOCK_HEADER_BYTES + frame.end
-      if (frame.transaction === undefined) this.#applyFrame(frame, endLsn, block)
+      if (frame.witness !== undefined) this.#ledger.noteWitness(frame.witness)
+      else if (frame.transaction === undefined) this.#applyFrame(frame, endLsn, block)
       else this.#applyTransaction(frame, frame.transaction, endLsn, block)
       at = frame.end
     }

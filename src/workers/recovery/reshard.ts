@@ -1,5 +1,6 @@
 import { assert } from '../../shared/assert.ts'
 import { StoreError } from '../../shared/errors.ts'
+import { findLostEnds } from '../../shared/format/journal-ends.ts'
 import { JOURNALS_NEXT_PATH, JOURNALS_PATH, shardPath } from '../../shared/format/paths.ts'
 import { shardOf } from '../../shared/format/shard-of.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
@@ -35,10 +36,12 @@ export function reshard(
 ): ReshardReport {
   const started = environment.monotonicMs()
   const from = header.shards
-  for (let shard = 0; shard < from; shard += 1) {
-    const reason = examineShard(disk, shard, options)
-    if (reason !== undefined) throw refusal(from, shard, reason)
-  }
+  const ends = Array.from({ length: from }, (_, shard) => {
+    const found = examineShard(disk, shard, options)
+    if (typeof found === 'string') throw refusal(from, shard, found)
+    return found
+  })
+  for (const [shard, reason] of findLostEnds(ends)) throw refusal(from, shard, reason)
   const recovered = recoverAll(disk, environment, from, options)
   const committed = decisionsOf(recovered)
   const routed = Array.from({ length: shards }, (): Entries => [])
@@ -124,10 +127,9 @@ function storeAll(
   if (!checkpoint.isDirty) return
   const now = environment.nowMicros()
   const { producerExpirySeconds } = options
-  const { decisions } = ledger
   const mark = markOf(state)
   const time = { timestamp: now, clockMicros: resumed(now, checkpoint.clockMicros) }
-  const job = checkpoint.start(mark, time, table.size, producerExpirySeconds, decisions)
+  const job = checkpoint.start(mark, time, table.size, producerExpirySeconds, ledger)
   const done = runJob(disk, shard, job)
   if (done.kind === 'failed') throw new DiskError('EIO', 'checkpoint', done.reason)
   assert(done.kind === 'checkpoint', 'a checkpoint answers as one')

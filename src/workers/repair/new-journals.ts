@@ -75,9 +75,10 @@ function storeShard(
   }
   const mark = { number: 0, hash: GENESIS_HASH, file: 0, endLsn: lastLsn(logs) }
   const time = { timestamp: environment.nowMicros(), clockMicros }
-  const { decisions } = state.ledger
+  // What it says of the old journals does not hold for the new ones.
+  const carried = { decisions: state.ledger.decisions, witnesses: [] }
   const never = Number.POSITIVE_INFINITY // no producer is forgotten by a repair
-  const job = checkpoint.start(mark, time, logs.length, never, decisions)
+  const job = checkpoint.start(mark, time, logs.length, never, carried)
   const done = runJob(next, shard, job)
   if (done.kind === 'failed') throw new DiskError('EIO', 'repair', done.reason)
   return readEntries(next, shard).map(({ bytes }) => bytes)

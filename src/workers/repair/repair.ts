@@ -5,6 +5,7 @@ import {
   JOURNALS_PATH,
   QUARANTINE_PATH,
 } from '../../shared/format/paths.ts'
+import { findLostEnds } from '../../shared/format/journal-ends.ts'
 import { shardOf } from '../../shared/format/shard-of.ts'
 import type {
   InspectionRequest,
@@ -23,7 +24,7 @@ import { moveJournals } from '../recovery/shard-move.ts'
 import { type CatalogueRead, readCatalogue } from '../streams/catalogue-copies.ts'
 import { readLosses, writeLosses } from './losses.ts'
 import { buildJournals, commitStaged } from './new-journals.ts'
-import { type SalvagedShard, salvageShard } from './salvage.ts'
+import { anyLoss, type SalvagedShard, salvageShard } from './salvage.ts'
 
 // Repairs a data directory that no process serves. It writes in this order, each step durable
 // before the next:
@@ -71,6 +72,7 @@ export function repairDirectory(
     if (salvaged.refused !== undefined) reasons.push(`shard ${shard}: ${salvaged.refused}`)
     losses.push(...salvaged.losses)
   }
+  losses.push(...refuseLostEnds(shards, reasons))
   const stated = readLosses(disk)
   if (stated === undefined) reasons.push('losses.json is damaged')
   losses.push(...damagedRecords(disk, header.shards))
@@ -89,6 +91,17 @@ export function repairDirectory(
   disk.syncDirectory('')
   endMove(disk, header)
   return { ...report, quarantine }
+}
+
+/** Refuses the journals that others prove to have lost their end. */
+function refuseLostEnds(shards: SalvagedShard[], reasons: string[]): Loss[] {
+  return [...findLostEnds(shards.map(({ ends }) => ends))].flatMap(([shard, refused]) => {
+    const salvaged = shards[shard]
+    if (salvaged === undefined || salvaged.refused !== undefined) return []
+    shards[shard] = { ...salvaged, refused }
+    reasons.push(`shard ${shard}: ${refused}`)
+    return [anyLoss(shard, refused)]
+  })
 }
 
 /** Returns a reason for each file that a start would rebuild from its second copy. */

@@ -6,6 +6,7 @@ import {
   decodeBlockHeader,
 } from '../../shared/format/block.ts'
 import { latin1ToHex } from '../../shared/format/bytes.ts'
+import type { JournalEnds } from '../../shared/format/journal-ends.ts'
 import { journalPath } from '../../shared/format/paths.ts'
 import { PAGE_BYTES, SLOT_BYTES } from '../../shared/limits.ts'
 import type { Loss } from '../../shared/protocol/inspection.ts'
@@ -25,6 +26,8 @@ export type SalvagedShard = {
   readonly shard: number
   readonly catalogue: CatalogueContent
   readonly state: ReplayedState
+  /** How far its journal goes where it is whole, and what it says of others. */
+  readonly ends: JournalEnds
   /** Why its journal is refused; undefined when it is sound. */
   readonly refused: string | undefined
   readonly losses: readonly Loss[]
@@ -38,7 +41,8 @@ export function salvageShard(
 ): SalvagedShard {
   const sound = readSound(disk, shard, catalogue)
   if (typeof sound !== 'string') {
-    return { shard, catalogue, state: sound, refused: undefined, losses: [] }
+    const { state, ends } = sound
+    return { shard, catalogue, state, ends, refused: undefined, losses: [] }
   }
   const state = loadCatalogue(catalogue)
   const losses = new LostRanges(shard, state)
@@ -53,16 +57,25 @@ export function salvageShard(
       if (!(error instanceof JournalDamage)) throw error
     }
   }
-  return { shard, catalogue, state, refused: sound, losses: losses.all(sound) }
+  // It says of others what is left of it, and its own end is known to be lost.
+  const ends = { endLsn: Number.POSITIVE_INFINITY, witnesses: state.ledger.witnesses }
+  return { shard, catalogue, state, ends, refused: sound, losses: losses.all(sound) }
 }
 
 /** Returns the state of a shard if its journal is sound, otherwise why it is not. */
-function readSound(disk: Disk, shard: number, catalogue: CatalogueContent): ReplayedState | string {
+function readSound(
+  disk: Disk,
+  shard: number,
+  catalogue: CatalogueContent,
+): { readonly state: ReplayedState; readonly ends: JournalEnds } | string {
   const state = loadCatalogue(catalogue)
   try {
     const options = { slotBytes: SLOT_BYTES }
-    const { end } = walkJournal(disk, shard, catalogue, options, new Replay(shard, state))
-    return end.decision === 'refuse' ? missingBlock(end) : state
+    const { end, walk } = walkJournal(disk, shard, catalogue, options, new Replay(shard, state))
+    if (end.decision !== 'refuse') {
+      return { state, ends: { endLsn: walk.endLsn, witnesses: state.ledger.witnesses } }
+    }
+    return missingBlock(end)
   } catch (error) {
     if (error instanceof JournalDamage) return error.message
     throw error
@@ -129,8 +142,12 @@ class LostRanges {
         reason,
       }
     })
-    const unknown = { shard: this.#shard, stream: null, streamId: null, firstOffset: null }
-    const any = `${reason}; other streams of the shard may have lost records and changes with it`
-    return [...known, { ...unknown, nextOffset: null, reason: any }]
+    return [...known, anyLoss(this.#shard, reason)]
   }
+}
+
+/** What is not known of a journal that lost a part. */
+export function anyLoss(shard: number, lost: string): Loss {
+  const reason = `${lost}; other streams of the shard may have lost records and changes with it`
+  return { shard, stream: null, streamId: null, firstOffset: null, nextOffset: null, reason }
 }

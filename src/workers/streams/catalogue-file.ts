@@ -6,11 +6,13 @@ import {
   encodeCommitEntry,
   encodeDecisionEntry,
   encodeRemovedEntry,
+  encodeWitnessEntry,
   ENTRY_HEADER_BYTES,
   placeEntries,
   STREAM_ENTRY_LAYOUT,
   type StreamEntry,
 } from '../../shared/format/catalogue.ts'
+import type { Witness } from '../../shared/format/frame.ts'
 
 /** The last entry of a stream that exists, and its place in the file. */
 export type LiveEntry = { readonly stream: StreamEntry; readonly at: number; readonly end: number }
@@ -21,6 +23,8 @@ export type CatalogueContent = {
   readonly commit: CommitEntry
   /** Transactions committed by this shard that another may still ask about. */
   readonly decisions: readonly number[]
+  /** How far other shards' journals were durable, by transactions. */
+  readonly witnesses: readonly Witness[]
   /** Ids (latin1) of the streams that the last write-back removed: a crash may have left files. */
   readonly removed: readonly string[]
   /** Bytes up to the end of the last commit. */
@@ -188,11 +192,16 @@ function saltOf(bytes: Buffer): string {
 /** An entry that its commit makes hold. */
 type Uncommitted = LiveEntry | Exclude<CatalogueEntry, { type: typeof EntryType.Stream }>
 
-type Settled = { readonly decisions: number[]; readonly removed: string[] }
+type Settled = {
+  readonly decisions: number[]
+  readonly witnesses: Witness[]
+  readonly removed: string[]
+}
 
-/** Returns the decisions and the removed streams among the entries. */
+/** Returns the decisions, the witnesses and the removed streams among the entries. */
 function apply(entries: readonly Uncommitted[], live: Map<string, LiveEntry>): Settled {
   const decisions: number[] = []
+  const witnesses: Witness[] = []
   const removed: string[] = []
   for (const entry of entries) {
     if ('stream' in entry) live.set(entry.stream.streamId, entry)
@@ -200,17 +209,22 @@ function apply(entries: readonly Uncommitted[], live: Map<string, LiveEntry>): S
       live.delete(entry.streamId)
       removed.push(entry.streamId)
     } else if (entry.type === EntryType.Decision) decisions.push(entry.transaction)
+    else if (entry.type === EntryType.Witness) witnesses.push(entry.witness)
   }
-  return { decisions, removed }
+  return { decisions, witnesses, removed }
 }
 
 /** The bytes of a catalogue with only what holds; undefined where it is damaged. */
 export function compact(file: Buffer): Buffer | undefined {
   const content = parseCatalogue(file)
   if (!('live' in content)) return undefined
-  const { decisions, removed } = content
+  const { decisions, witnesses, removed } = content
   const entries = content.live.map(({ at, end }) => file.subarray(at, end))
-  const last = [...removed.map(encodeRemovedEntry), ...decisions.map(encodeDecisionEntry)]
+  const last = [
+    ...removed.map(encodeRemovedEntry),
+    ...decisions.map(encodeDecisionEntry),
+    ...witnesses.map(encodeWitnessEntry),
+  ]
   const kept = entries.concat(last)
   const commit = encodeCommitEntry({ ...content.commit, entries: kept.length })
   return placeEntries([...kept, commit], { salt: content.salt, position: 0 })

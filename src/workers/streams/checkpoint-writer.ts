@@ -6,6 +6,7 @@ import {
   encodeCommitEntry,
   encodeDecisionEntry,
   encodeRemovedEntry,
+  encodeWitnessEntry,
   encodeStreamEntry,
   type StreamEntry,
   streamEntryBytesMax,
@@ -103,6 +104,7 @@ export class CheckpointWriter implements Findings {
       entries.push(encodeEntry(stored))
     }
     entries.push(...job.decisions.map(encodeDecisionEntry))
+    entries.push(...job.witnesses.map(encodeWitnessEntry))
     assert(
       extents.length % EXTENT_NUMBERS === 0,
       `${extents.length} extent numbers are not a multiple of ${EXTENT_NUMBERS}`,

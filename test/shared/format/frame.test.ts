@@ -1,6 +1,11 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { decodeFrame, FRAME_LAYOUT, FrameFlag } from '../../../src/shared/format/frame.ts'
+import {
+  decodeFrame,
+  FRAME_LAYOUT,
+  FrameFlag,
+  sealWitness,
+} from '../../../src/shared/format/frame.ts'
 import {
   assertRejectsFlips,
   assertRejectsLength,
@@ -15,7 +20,7 @@ const BYTES = golden('frame')
 const SEAL = { checksumAt: FRAME_LAYOUT.checksum[0], coveredTo: BYTES.length }
 const PENDING = golden('pending-frame')
 const COMMITTED = golden('committed-frame')
-const { Aborted, Barrier, Committed, Pending } = FrameFlag
+const { Aborted, Barrier, Committed, Pending, Witness } = FrameFlag
 const NOTHING = Buffer.alloc(0)
 const decode = (bytes: Buffer) => decodeFrame(bytes, 0, bytes.length)
 
@@ -25,6 +30,7 @@ frame('the golden bytes are a committed frame', () => {
   assert.equal(decode(BYTES), {
     flags: Committed,
     transaction: undefined,
+    witness: undefined,
     timestamp: TIMESTAMP,
     payloadAt: 32,
     end: BYTES.length,
@@ -36,6 +42,7 @@ frame('a barrier carries nothing', () => {
   assert.equal(decode(bytes), {
     flags: Barrier,
     transaction: undefined,
+    witness: undefined,
     timestamp: TIMESTAMP,
     payloadAt: 32,
     end: 32,
@@ -45,10 +52,21 @@ frame('a barrier carries nothing', () => {
 frame('the golden bytes are a transaction in doubt, then its outcome', () => {
   const end = PENDING.length
   const pending = { flags: Pending, transaction: TRANSACTION, timestamp: PENDING_AT }
-  assert.equal(decode(PENDING), { ...pending, payloadAt: 32, end })
+  assert.equal(decode(PENDING), { ...pending, witness: undefined, payloadAt: 32, end })
   const outcome = decode(COMMITTED)
   assert.equal(outcome?.transaction, { ...TRANSACTION, coordinator: 0 })
   assert.equal([outcome?.flags, outcome?.end], [Committed, 32])
+})
+
+frame('a witness names a shard and an LSN, and is of no transaction', () => {
+  const witness = { shard: 0xffff, lsn: Number.MAX_SAFE_INTEGER }
+  const bytes = Buffer.alloc(32)
+  assert.is(sealWitness(bytes, 0, TIMESTAMP, witness), 32)
+  const found = decode(bytes)
+  assert.equal([found?.flags, found?.witness, found?.transaction], [Witness, witness, undefined])
+  const named = { id: 1, coordinator: 0 }
+  assert.is(decode(encodeFrame(BYTES.subarray(32), Witness, TIMESTAMP, named)), undefined)
+  assert.is(decode(encodeFrame(NOTHING, Witness)), undefined, 'no LSN')
 })
 
 frame('whatever belongs to a transaction comes back', () => {
@@ -62,7 +80,8 @@ frame('whatever belongs to a transaction comes back', () => {
     const bytes = encodeFrame(payload, flags, TIMESTAMP, { id, coordinator })
     const { length: end } = bytes
     const transaction = { id, coordinator }
-    assert.equal(decode(bytes), { flags, transaction, timestamp: TIMESTAMP, payloadAt: 32, end })
+    const place = { timestamp: TIMESTAMP, payloadAt: 32, end }
+    assert.equal(decode(bytes), { flags, transaction, witness: undefined, ...place })
   }
 })
 

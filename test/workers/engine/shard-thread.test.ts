@@ -46,10 +46,10 @@ shardThread('a watch that begins while there is no room hears of records once th
     await shard.stop()
     const options = { ...ENGINE, journalFileBytes: 2 ** 50 }
     const { shard: next, events } = open(options)
-    assert.ok(next.opened.waiting)
+    assert.ok(next.begin(null).waiting)
     assert.is(next.watch('s', 7).nextOffset, 0)
     options.journalFileBytes = ENGINE.journalFileBytes
-    assert.is(next.begin().waiting, null)
+    assert.is(next.begin(null).waiting, null)
     const said = untilRecords(events)
     const bytes = Buffer.concat([Buffer.alloc(96), encodeTexts(['one'])])
     const batch = { at: 96, length: bytes.length - 96, count: 1 }
@@ -109,7 +109,7 @@ function withShard(
       return { shard: new Shard({ kind: 'open', ...request }), events }
     }
     const { shard, events } = open(ENGINE)
-    const { words } = viewJournalMemory(shard.opened.memory, ENGINE.slotBytes)
+    const { words } = viewJournalMemory(shard.begin(null).memory, ENGINE.slotBytes)
     try {
       await run({ shard, events, failure: () => words[Word.failure] ?? 0, threads, open })
     } finally {
