@@ -4,6 +4,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { StoreError } from '../../../src/shared/errors.ts'
 import { shardOf } from '../../../src/shared/format/shard-of.ts'
+import type { RepairReport } from '../../../src/shared/protocol/inspection.ts'
 import { runCommand } from '../../support/command.ts'
 import { zeroLastBlocks } from '../../support/journal-damage.ts'
 import { ENGINE, openDirectory } from '../../support/open-store.ts'
@@ -25,7 +26,7 @@ undecided(
       const { store } = await loseDecision(data)
       const { code, stdout } = await runCommand(['repair', '--data', store, '--apply', '--json'])
       assert.is(code, 1, stdout.toString())
-      const found = JSON.parse(stdout.toString())
+      const found = JSON.parse(stdout.toString()) as RepairReport
       assert.equal([found.undecided.length, found.quarantine], [1, null])
     })
   },
