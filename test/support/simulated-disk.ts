@@ -226,6 +226,14 @@ export class SimulatedDisk implements Disk {
     this.#faults.forget()
   }
 
+  /**
+   * Threads are gone and recover while the process lives. Their recovery is a start like any other:
+   * what a failed sync dropped is written again, or the next power failure shows that it is gone.
+   */
+  restartThreads(): void {
+    this.#faults.forgetSyncs()
+  }
+
   /** The power fails: what is seen from now on is what the media happened to hold. */
   cutPower(): void {
     this.kill()

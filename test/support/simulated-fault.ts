@@ -77,6 +77,11 @@ export class FaultPlan {
   /** The process is gone, and with it what it knew of failures. */
   forget(): void {
     this.set(undefined)
+    this.forgetSyncs()
+  }
+
+  /** A start follows: it writes again what it believes, so its syncs repeat no sync before it. */
+  forgetSyncs(): void {
     this.#failedSyncs.clear()
   }
 }

@@ -200,6 +200,7 @@ export class SimulatedStore {
     for (const entry of line.inbox) entry.reject(gone())
     for (const entry of line.sent) entry.reject(inFlight())
     this.#lines[shard] = { inbox: [], sent: new Set() }
+    this.#disk.restartThreads()
     this.shards[shard] = this.#open(shard)
   }
 
