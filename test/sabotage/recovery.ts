@@ -121,6 +121,20 @@ export const RECOVERY: readonly Sabotage[] = [
     tests: ['workers/recovery/data-directory'],
   },
   {
+    what: 'the second rename of a change of the shard count is not synced',
+    file: 'src/workers/recovery/shard-move.ts',
+    find: "disk.rename(JOURNALS_NEXT_PATH, JOURNALS_PATH)\n  disk.syncDirectory('')",
+    replace: 'disk.rename(JOURNALS_NEXT_PATH, JOURNALS_PATH)',
+    tests: ['workers/recovery/shard-move'],
+  },
+  {
+    what: 'a removal that a killed process did not sync is never synced',
+    file: 'src/workers/streams/removal.ts',
+    find: '      this.#changed.add(directory)\n      for (const name',
+    replace: '      for (const name',
+    tests: ['workers/streams/removal'],
+  },
+  {
     what: 'a public key is not durable before anything is signed',
     file: 'src/workers/streams/key-files.ts',
     find: '  registerPublicKey(disk, signer)\n  disk.rename(PENDING_PATH',

@@ -17,7 +17,7 @@ export const WRITE_BACK: readonly Sabotage[] = [
     file: CATALOGUE,
     find: 'yield { files, directories: [] }\n    for (const target of paths)',
     replace: 'for (const target of paths)',
-    tests: ['workers/streams/catalogue-file', CRASH],
+    tests: ['workers/streams/catalogue-copies'],
   },
   {
     what: 'segments and manifests are not synced',

@@ -23,12 +23,14 @@ export class Removal {
   remove(directory: string, isGone: (name: string) => boolean): void {
     this.attempt(() => {
       if (!this.#disk.exists(directory)) return
+      // Sync even if nothing is left to remove: a killed process may have removed it in the page
+      // cache alone, and a power failure would bring it back.
+      this.#changed.add(directory)
       for (const name of this.#disk.list(directory).filter(isGone)) {
         const path = `${directory}/${name}`
         this.attempt(() => {
           this.#disk.remove(path)
           this.removed.push(path)
-          this.#changed.add(directory)
         })
       }
     })
@@ -43,16 +45,16 @@ export class Removal {
     for (const prefix of new Set(streamIds.map(streamPrefixPath))) {
       this.attempt(() => {
         if (!this.#disk.exists(prefix)) return
+        this.#changed.add(prefix) // as above
         const names = this.#disk.list(prefix)
         for (const name of names.filter(it => wanted.has(streamIdInName(it) ?? ''))) {
-          this.#changed.add(prefix)
           this.attempt(() => removeTree(this.#disk, `${prefix}/${name}`))
         }
       })
     }
   }
 
-  /** Makes the removals durable, so that a crash does not bring the files back. */
+  /** Makes all removals durable, so that a crash does not bring the files back. */
   *settle(): Steps<void> {
     if (this.#changed.size === 0) return
     try {

@@ -1,6 +1,17 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { decideMove, type MoveState } from '../../../src/workers/recovery/shard-move.ts'
+import { parentPath } from '../../../src/shared/format/paths.ts'
+import { makeDirectories, replaceFile } from '../../../src/workers/disk/files.ts'
+import {
+  decideMove,
+  findMove,
+  moveJournals,
+  type MoveState,
+} from '../../../src/workers/recovery/shard-move.ts'
+import { Random } from '../../support/random.ts'
+import { SimulatedDisk } from '../../support/simulated-disk.ts'
+
+const SEEDS = 40
 
 const move = suite('workers/recovery/shard-move')
 
@@ -27,6 +38,21 @@ for (const [step, state, decision] of STEPS) {
 move('without journals nothing is guessed, unless the move says where they are', () => {
   const missing = states().filter(state => !state.journals && decideMove(state) !== 'refuse')
   assert.equal(missing, [stateOf(true, 'next', 'old')])
+})
+
+move('what was moved stays moved when the power fails right behind it', () => {
+  for (let seed = 1; seed <= SEEDS; seed += 1) {
+    const disk = new SimulatedDisk(new Random(seed))
+    for (const path of ['journals/shard-00/catalogue', 'journals.next/shard-00/catalogue']) {
+      makeDirectories(disk, parentPath(path))
+      replaceFile(disk, path, Buffer.from(path))
+    }
+    moveJournals(disk)
+    disk.cutPower()
+    assert.equal(findMove(disk, true), stateOf(true, 'journals', 'old'), `seed ${seed}`)
+    const content = disk.content('journals/shard-00/catalogue').toString()
+    assert.is(content, 'journals.next/shard-00/catalogue', `seed ${seed}`)
+  }
 })
 
 function states(): MoveState[] {

@@ -1,0 +1,72 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { encodeCommitEntry, placeEntries } from '../../../src/shared/format/catalogue.ts'
+import { GENESIS_HASH } from '../../../src/shared/format/chain.ts'
+import { catalogueCopyPath, cataloguePath, parentPath } from '../../../src/shared/format/paths.ts'
+import { MIB } from '../../../src/shared/limits.ts'
+import { makeDirectories, replaceFile } from '../../../src/workers/disk/files.ts'
+import { runSteps } from '../../../src/workers/disk/sync-steps.ts'
+import { compactCatalogue, readCatalogue } from '../../../src/workers/streams/catalogue-copies.ts'
+import { CATALOGUE_SALT } from '../../support/entry-samples.ts'
+import { Random } from '../../support/random.ts'
+import { Crash, SimulatedDisk } from '../../support/simulated-disk.ts'
+
+const SEEDS = 40
+/** More than making a catalogue smaller takes. */
+const OPERATIONS_MAX = 12
+const LARGE = largeCatalogue()
+const PATHS = [cataloguePath(0), catalogueCopyPath(0)]
+
+const copies = suite('workers/streams/catalogue-copies')
+
+copies('a catalogue that holds mostly what counts no more is made smaller', () => {
+  const disk = diskWith(LARGE.bytes, 1)
+  const { bytes, notes } = runSteps(disk, compactCatalogue(disk, 0, LARGE.bytes.length, 0))
+  assert.ok(bytes < 1000 && notes.length === 0, `${bytes} bytes, ${notes.join()}`)
+  for (const path of PATHS) assert.is(disk.content(path).length, bytes)
+  assert.is(lastLsn(disk), LARGE.commits)
+})
+
+copies('a crash at any operation of making it smaller leaves its last commit', () => {
+  for (let seed = 1; seed <= SEEDS; seed += 1) {
+    const disk = diskWith(LARGE.bytes, seed)
+    disk.crashAt = disk.operations + (seed % OPERATIONS_MAX)
+    try {
+      runSteps(disk, compactCatalogue(disk, 0, LARGE.bytes.length, 0))
+    } catch (error) {
+      if (!(error instanceof Crash)) throw error
+    }
+    disk.cutPower()
+    assert.is(lastLsn(disk), LARGE.commits, `seed ${seed}`)
+  }
+})
+
+function lastLsn(disk: SimulatedDisk): number {
+  const read = readCatalogue(disk, 0)
+  assert.ok('live' in read, 'the catalogue is sound')
+  return read.commit.checkpointLsn
+}
+
+function diskWith(bytes: Buffer, seed: number): SimulatedDisk {
+  const disk = new SimulatedDisk(new Random(seed))
+  for (const path of PATHS) {
+    makeDirectories(disk, parentPath(path))
+    replaceFile(disk, path, bytes)
+  }
+  return disk
+}
+
+/** Commits, each of which makes those before it count no more, up to where it is made smaller. */
+function largeCatalogue(): { readonly bytes: Buffer; readonly commits: number } {
+  const place = { journalFile: 1, blockNumber: 1, blockHash: GENESIS_HASH }
+  const entries: Buffer[] = []
+  for (let size = 0; size < MIB; size += entries.at(-1)?.length ?? 0) {
+    const checkpointLsn = entries.length + 1
+    const times = { timestamp: checkpointLsn, clockMicros: 1 }
+    entries.push(encodeCommitEntry({ ...place, ...times, checkpointLsn, entries: 0 }))
+  }
+  const bytes = placeEntries(entries, { salt: CATALOGUE_SALT, position: 0 })
+  return { bytes, commits: entries.length }
+}
+
+copies.run()
