@@ -38,8 +38,8 @@ export const JOURNAL: readonly Sabotage[] = [
   {
     what: 'a block that changed after it was sealed is written',
     file: BLOCK_WRITER,
-    find: 'assert(header !== undefined && blockBodyChecks(block, 0, header),',
-    replace: 'assert(header !== undefined && blockBodyChecks !== undefined,',
+    find: 'header !== undefined && blockBodyChecks(block, 0, header),',
+    replace: 'header !== undefined && blockBodyChecks !== undefined,',
     tests: ['workers/journal/'],
   },
   {
