@@ -33,7 +33,7 @@ export type Step =
   | 'idle'
   /** One block became durable. */
   | 'flushed'
-  /** The disk is full; the same block is written again at the next step. */
+  /** The disk is full, or the file cannot be opened; the next step writes the same block again. */
   | 'blocked'
   /** A write or sync failed, see `failure`, or the shard did; there is no next step. */
   | 'failed'
@@ -81,7 +81,7 @@ export class BlockWriter {
       this.#flush(this.#block)
     } catch (error) {
       if (!(error instanceof DiskError)) throw error
-      if (error.isForSpace && !error.isSync) return this.#wait()
+      if (mayComeBack(error)) return this.#wait()
       return this.#fail(error)
     }
     return this.#publish() ? 'flushed' : 'failed'
@@ -200,4 +200,13 @@ export class BlockWriter {
   #count(counter: number, amount: number): void {
     Atomics.add(this.#memory.counters, counter, BigInt(Math.round(amount)))
   }
+}
+
+/**
+ * Whether a failure leaves nothing behind and may be over at the next try: no room, or a file that
+ * could not be opened, into which nothing was written then. A file that is missing stays missing.
+ */
+function mayComeBack(error: DiskError): boolean {
+  const isUnopened = error.operation === 'open' && error.code === 'EIO'
+  return !error.isSync && (error.isForSpace || isUnopened)
 }

@@ -97,8 +97,17 @@ writes('a write that fails is final, but for want of room it is tried again', ()
   assert.equal([full.writer.step(), full.writer.step()], ['blocked', 'flushed'])
 })
 
+writes('a journal file that cannot be opened for a while fails nothing', () => {
+  const { writer, words, seal } = open('open', 'EIO')
+  seal()
+  assert.is(writer.step(), 'blocked')
+  assert.equal([Atomics.load(words, Word.failure), Atomics.load(words, Word.blocked)], [0, 1])
+  assert.is(writer.step(), 'flushed')
+  assert.equal([Atomics.load(words, Word.durablePages), Atomics.load(words, Word.blocked)], [1, 0])
+})
+
 /** A journal of one file; the first operation of a kind on it fails. */
-function open(kind?: 'write' | 'sync', code: DiskFault['code'] = 'EIO') {
+function open(kind?: 'open' | 'write' | 'sync', code: DiskFault['code'] = 'EIO') {
   const random = new Random(1)
   const disk = new SimulatedDisk(random)
   const environment = new Clock().environment(random)
