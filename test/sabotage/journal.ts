@@ -17,8 +17,8 @@ export const JOURNAL: readonly Sabotage[] = [
   {
     what: 'a sync that failed for space is tried again',
     file: BLOCK_WRITER,
-    find: 'if (error.isForSpace && !error.isSync) return this.#wait()',
-    replace: 'if (error.isForSpace) return this.#wait()',
+    find: 'return !error.isSync && (error.isForSpace || isUnopened)',
+    replace: 'return error.isForSpace || isUnopened',
     tests: ['workers/journal/', 'integrity/disk-faults'],
   },
   {
