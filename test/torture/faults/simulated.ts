@@ -3,6 +3,8 @@ import type { Fault, Trial } from '../trial.ts'
 
 type Report = {
   readonly seeds: number
+  readonly answered: number
+  /** Of the engine alone; the history of transactions does not count its own. */
   readonly crashes: number
   readonly failures: readonly { readonly seed: number; readonly message: string }[]
 }
@@ -26,8 +28,9 @@ async function runSeeds(trial: Trial, history: string, seeds: number): Promise<v
   const program = 'integrity/run-seeds.js'
   const args = ['--history', history, '--from', `${from}`, '--seeds', `${seeds}`]
   const [report] = (await rowsOf<Report>(trial, program, args)) as [Report]
-  const { failures, crashes } = report
-  trial.note(`crashes of ${history}`, crashes)
+  const { failures, crashes, answered } = report
+  trial.note(`operations answered in ${history}`, answered)
+  if (history === 'engine') trial.note('crashes of engine', crashes)
   for (const { seed, message } of failures) {
     const again = `node dist/test/${program} --history ${history} --from ${seed} --seeds 1`
     trial.find('lost', `${message.slice(0, 300)}; again: ${again}`)
