@@ -181,6 +181,11 @@ export class SimulatedShard {
     return deadline - this.#clock.environment(this.#random).monotonicMs()
   }
 
+  /** @throws StoreError as the engine does */
+  watch(stream: string): void {
+    this.#engine.watch(stream, 1)
+  }
+
   get hasFailed(): boolean {
     return Atomics.load(this.#memory.words, Word.failure) !== FailureCode.None
   }

@@ -25,7 +25,9 @@ export function plannedHashBefore(plan: ReadPlan, offset: number): string | unde
     return offset === tail.nextOffset ? tail.recordHash : claimBehind(plan, offset - 1)
   }
   if (offset === stored.nextOffset) return stored.recordHash
-  return offset === trimPoint.offset ? trimPoint.recordHash : undefined
+  // Unknown where the segment before the trim point was lost: empty, and zeros once stored.
+  const isKnown = trimPoint.recordHash !== '' && trimPoint.recordHash !== GENESIS_HASH
+  return offset === trimPoint.offset && isKnown ? trimPoint.recordHash : undefined
 }
 
 /** Returns the hash of data record `offset` of the tail, from the element right after it. */

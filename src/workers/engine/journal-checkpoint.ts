@@ -35,7 +35,13 @@ export type CheckpointMark = {
 }
 
 /** When a checkpoint is made: by the system's clock and by the trusted one, µs since 1970. */
-export type CheckpointTime = { readonly timestamp: number; readonly clockMicros: number }
+export type CheckpointTime = {
+  readonly timestamp: number
+  /** What ages are measured by. */
+  readonly ageMicros: number
+  /** How far the trusted clock has come; the next start goes on from there. */
+  readonly clockMicros: number
+}
 
 /** Hears what a checkpoint did to a stream's segments. */
 type StoredListener = {
@@ -106,7 +112,7 @@ export class JournalCheckpoint {
    */
   start(
     mark: BlockMark,
-    { timestamp, clockMicros }: CheckpointTime,
+    { timestamp, ageMicros, clockMicros }: CheckpointTime,
     streams: number,
     producerExpirySeconds: number,
     { decisions, witnesses }: Pick<TransactionLedger, 'decisions' | 'witnesses'>,
@@ -115,7 +121,7 @@ export class JournalCheckpoint {
     const logs = [...this.#dirty]
     const removed = [...this.#removed]
     const frames = new FrameList()
-    const expiredBefore = clockMicros - producerExpirySeconds * 1e6
+    const expiredBefore = ageMicros - producerExpirySeconds * 1e6
     const entries = encodeEntries(logs, frames, mark.endLsn, expiredBefore)
     this.#running = { mark, clockMicros, logs, ends: logs.map(endOf), removed }
     this.#dirty = new Set()

@@ -97,7 +97,9 @@ export class ShardEngine {
     this.advance()
   }
 
+  /** @throws StoreError shard_failed once the shard has failed: nothing can come any more */
   watch(stream: string, watch: number): WatchStart {
+    if (this.#stage === 'failed') throw SHARD_FAILED
     return this.#watchers.add(watch, this.#parts.table.durable(stream))
   }
 
@@ -307,7 +309,11 @@ export class ShardEngine {
     this.#dirtySinceMs = undefined
     this.#directs.reset()
     const { producerExpirySeconds } = options
-    const time = { timestamp: environment.nowMicros(), clockMicros: clock.now() }
+    const time = {
+      timestamp: environment.nowMicros(),
+      ageMicros: clock.now(),
+      clockMicros: clock.reached,
+    }
     this.#parts.postJob(
       checkpoint.start(buffer.durable, time, table.size, producerExpirySeconds, ledger),
     )
@@ -316,7 +322,7 @@ export class ShardEngine {
   /** Time until the clock of the last commit is so old that a commit is due for it alone, ms. */
   get #clockMs(): number {
     const { clock, checkpoint } = this.#parts
-    return (checkpoint.clockMicros + COMMIT_MICROS_MAX - clock.now()) / 1000
+    return (checkpoint.clockMicros + COMMIT_MICROS_MAX - clock.reached) / 1000
   }
 
   #wantIdleSeal(now: number): void {

@@ -35,7 +35,13 @@ export class TrustedClock {
     const wall = environment.nowMicros()
     this.#reached = resumed(wall, lastMicros ?? wall)
     this.#window = { startMs: environment.monotonicMs(), startMicros: this.#reached }
-    if (this.#reached !== wall) this.#noteAhead(wall - this.#reached, 'at the start')
+    if (this.#reached < wall) this.#noteAhead(wall - this.#reached, 'at the start')
+  }
+
+  /** How far the clock has come, µs since 1970: `now` is behind it while the system's clock is. */
+  get reached(): number {
+    this.now()
+    return this.#reached
   }
 
   /** µs since 1970. */
@@ -63,7 +69,11 @@ export class TrustedClock {
   }
 }
 
-/** Returns the trusted time at a start. @param lastMicros the clock at the last commit */
+/**
+ * Returns how far the clock has come at a start. A machine without a real-time clock may start in
+ * 1970: what was reached before stays, or the step to today would never be believed again.
+ * @param lastMicros the clock at the last commit
+ */
 export function resumed(wall: number, lastMicros: number): number {
-  return wall - lastMicros <= DOWN_MICROS_MAX ? wall : lastMicros
+  return wall - lastMicros <= DOWN_MICROS_MAX ? Math.max(wall, lastMicros) : lastMicros
 }

@@ -128,7 +128,8 @@ function storeAll(
   const now = environment.nowMicros()
   const { producerExpirySeconds } = options
   const mark = markOf(state)
-  const time = { timestamp: now, clockMicros: resumed(now, checkpoint.clockMicros) }
+  const clockMicros = resumed(now, checkpoint.clockMicros)
+  const time = { timestamp: now, ageMicros: Math.min(now, clockMicros), clockMicros }
   const job = checkpoint.start(mark, time, table.size, producerExpirySeconds, ledger)
   const done = runJob(disk, shard, job)
   if (done.kind === 'failed') throw new DiskError('EIO', 'checkpoint', done.reason)

@@ -74,7 +74,7 @@ function storeShard(
     checkpoint.noteChanged(log)
   }
   const mark = { number: 0, hash: GENESIS_HASH, file: 0, endLsn: lastLsn(logs) }
-  const time = { timestamp: environment.nowMicros(), clockMicros }
+  const time = { timestamp: environment.nowMicros(), ageMicros: clockMicros, clockMicros }
   // What it says of the old journals does not hold for the new ones.
   const carried = { decisions: state.ledger.decisions, witnesses: [] }
   const never = Number.POSITIVE_INFINITY // no producer is forgotten by a repair

@@ -36,6 +36,16 @@ failures('a flusher that stalls fails its shard, and nothing becomes durable aft
   assert.equal([results, shard.read('s')], [[], ['kept']])
 })
 
+failures('a follower of a shard that has failed is refused, for nothing can come any more', () => {
+  const { shard, clock } = open()
+  append(shard, 'stalled')
+  for (let turn = 0; turn < 5; turn += 1) {
+    clock.pass(STALL_MS / 4)
+    shard.advance()
+  }
+  assert.throws(() => shard.watch('s'), /shard stopped after a failure/)
+})
+
 failures('a block whose sync ends after the shard has failed is not published', () => {
   const { shard, disk, clock } = open()
   append(shard, 'kept')

@@ -69,6 +69,13 @@ trusted('a start goes on at the system clock, unless that is more than a day ahe
   assert.equal([clock.now(), said], [START - DAY - SECOND, [86_401]])
 })
 
+trusted('a start in 1970 does not make the step to today one that is never believed', () => {
+  const { clock, pass, said } = open(START + DAY - SECOND)
+  assert.equal([clock.now(), clock.reached], [START, START + DAY - SECOND])
+  const wall = pass(1000, DAY / 1000)
+  assert.equal([clock.now(), clock.reached, said], [wall, wall, []])
+})
+
 trusted('a start that is told to believes the system clock, however far it is ahead', () => {
   const environment = { nowMicros: () => START, monotonicMs: () => 0, randomBytes: () => '' }
   const said: string[] = []
