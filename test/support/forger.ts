@@ -30,7 +30,7 @@ import { forgeChecksum } from './inspected-store.ts'
 // private key. What they leave has checksums that fit.
 
 /** Gives the catalogue another entry for a stream; the checkpoint that it is of stays. */
-export function forgeEntry(
+function forgeEntry(
   disk: FlatDisk,
   stream: string,
   change: (entry: StreamEntry) => Partial<StreamEntry>,

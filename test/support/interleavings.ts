@@ -55,7 +55,7 @@ export type Scheduler<Observed> = {
   observe(change: (observed: Observed) => Observed): void
 }
 
-export type Actor = { readonly name: string; readonly run: () => void }
+type Actor = { readonly name: string; readonly run: () => void }
 
 export type Search<Observed extends object> = {
   readonly memory: JournalMemory

@@ -183,7 +183,7 @@ export class SimulatedShard {
 
   /** @throws StoreError as the engine does */
   watch(stream: string): void {
-    this.#engine.watch(stream, 1)
+    this.#engine?.watch(stream, 1)
   }
 
   get hasFailed(): boolean {

@@ -16,7 +16,7 @@ export type HashLookup = (offset: number) => string | undefined
  * Returns the hash of the data record before `offset` from the plan alone; undefined if that takes
  * a read of a segment.
  */
-export function plannedHashBefore(plan: ReadPlan, offset: number): string | undefined {
+function plannedHashBefore(plan: ReadPlan, offset: number): string | undefined {
   const { nextOffset, recordHash, stored, tail, trimPoint } = plan
   if (offset === 0) return GENESIS_HASH
   if (offset === nextOffset) return recordHash

@@ -5,7 +5,7 @@ import { hash } from 'node:crypto'
 // in the id itself, so no input is left to vary: an id fits a given other name by chance alone, one
 // time in 2^64.
 
-export const STREAM_ID_DOMAIN = 'varve.stream.v1\0'
+const STREAM_ID_DOMAIN = 'varve.stream.v1\0'
 /** Random bytes at the front of a stream id. */
 export const STREAM_NONCE_BYTES = 8
 

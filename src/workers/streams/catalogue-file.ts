@@ -36,7 +36,7 @@ export type CatalogueContent = {
 }
 
 /** Bytes in which no entry is sound. */
-export type DamagedBytes = {
+type DamagedBytes = {
   readonly at: number
   readonly to: number
   /** Id (latin1) of the stream whose entry it was, if a known id is at the id's place. */
