@@ -147,7 +147,7 @@ export const ServeConfig = z.strictObject({
     .describe('Request bodies held in memory at a time; past it requests get 503.'),
   inFlightBytesMax:     bytes(KIB, 16 * GIB).default(64 * MIB)
     .describe('Appended bytes on their way to disk, per shard; past it appends get 503.'),
-  readBudgetBytes:      bytes(KIB, 64 * GIB).default(256 * MIB)
+  readBudgetBytes:      bytes(KIB, 64 * GIB).default(192 * MIB)
     .describe('Read pages held in memory until their clients take them; past it reads wait, then get 503.'),
   requestIdleMs:        milliseconds(100, DAY_MS).default(10_000)
     .describe('Longest time between two parts of a request body; past it the sender gets 408.'),

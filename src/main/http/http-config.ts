@@ -67,7 +67,7 @@ export const HTTP_CONFIG_DEFAULTS: HttpConfig = {
   headersBytesMax: HEADERS_BYTES_MAX,
   requestBytesMax: REQUEST_BYTES_MAX,
   bodyBudgetBytes: 256 * MIB,
-  readBudgetBytes: 256 * MIB,
+  readBudgetBytes: 192 * MIB,
   requestIdleMs: 10_000,
   requestTimeoutMs: 60_000,
   responseIdleMs: 30_000,

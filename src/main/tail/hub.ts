@@ -1,17 +1,23 @@
 import { StoreError } from '../../shared/errors.ts'
 import { MIB, SUBSCRIBER_BYTES_MAX } from '../../shared/limits.ts'
 import { ReadBudget } from '../http/read-budget.ts'
+import { WaitingLine } from '../shards/waiting-line.ts'
 import type { StreamStore, StreamSubscription } from '../store.ts'
 import { Feed, type Follower } from './feed.ts'
 
 /** Most unread bytes of all subscribers together; one who takes nothing is cut off in time. */
-const TAIL_BUDGET_BYTES = 128 * MIB
+const TAIL_BUDGET_BYTES = 64 * MIB
+
+/** Pages that are read at once: the size of a page is known only after its read. */
+const PAGES_AT_ONCE = 2
 
 /** One subscriber's share in a stream's feed, which is kept while anyone has a seat. */
 export type Seat = {
   readonly feed: Feed
   /** Bounds the bytes that were sent to subscribers and not yet taken. */
   readonly budget: ReadBudget
+  /** Bounds the reads of pages of all subscribers together. */
+  readonly pages: WaitingLine
   /** Idempotent. */
   readonly leave: () => void
 }
@@ -28,6 +34,7 @@ export class Hub {
   readonly #now: () => number
   readonly #subscribersMax: number
   readonly #budget: ReadBudget
+  readonly #pages = new WaitingLine(PAGES_AT_ONCE)
   readonly #entries = new Map<string, Entry>()
   #subscribers = 0
   #isClosed = false
@@ -76,7 +83,7 @@ export class Hub {
     try {
       await entry.subscription
       if (this.#isClosed) throw new StoreError('shutting_down', 'the service is shutting down')
-      return { feed: entry.feed, budget: this.#budget, leave }
+      return { feed: entry.feed, budget: this.#budget, pages: this.#pages, leave }
     } catch (error) {
       leave()
       throw error

@@ -48,6 +48,9 @@ export type SubscriptionStart = Pick<ReadRequest, 'from' | 'since' | 'after'>
 
 const SHARED: Lease = { resize: () => undefined, release: () => undefined }
 
+/** A page, and the bytes of the budget that it holds. */
+type LeasedPage = { readonly page: ReadPage; readonly lease: Lease }
+
 type SubscriptionState = 'catching-up' | 'live' | 'ended'
 
 const FAILURES = {
@@ -187,17 +190,12 @@ export class Subscription implements Follower {
       if (sink.bufferedBytes > BUFFER_LOW_BYTES) await sink.drained(BUFFER_LOW_BYTES)
       if (this.#state !== 'catching-up') return
       if (this.#position >= feed.position) return this.#becomeLive()
-      const lease = await this.#seat.budget.take(PAGE_BYTES, this.#gone.signal)
-      limit = await this.#sendPage(sink, limit, lease).catch((error: unknown) => {
-        lease.release()
-        throw error
-      })
+      limit = await this.#sendPage(sink, limit, await this.#takePage(sink.format, limit))
     }
   }
 
   /** Returns the limit for the next page: smaller where the records were too long together. */
-  async #sendPage(sink: Sink, limit: number, lease: Lease): Promise<number> {
-    const page = await this.#readPage(sink.format, limit)
+  async #sendPage(sink: Sink, limit: number, { page, lease }: LeasedPage): Promise<number> {
     assert(page.count > 0, 'a page below the position of the feed has no record')
     const isTooLong = page.payload.length > PAGE_RENDERED_BYTES_MAX
     if (isTooLong && page.count === 1) await sink.drained(0)
@@ -207,6 +205,23 @@ export class Subscription implements Follower {
     }
     this.#send(wrapRecords(sink.format, page.firstOffset, page, page.payload), page, lease)
     return limit
+  }
+
+  /** Reads the next page. Its bytes are charged to the budget before another page is read. */
+  #takePage(format: TailFormat, limit: number): Promise<LeasedPage> {
+    const { budget, pages } = this.#seat
+    const { signal } = this.#gone
+    return pages.run(async () => {
+      const lease = await budget.take(PAGE_BYTES, signal)
+      try {
+        const page = await this.#readPage(format, limit)
+        lease.resize(page.payload.length)
+        return { page, lease }
+      } catch (error) {
+        lease.release()
+        throw error
+      }
+    }, signal)
   }
 
   /**
