@@ -1,5 +1,6 @@
 import { assert } from '../../shared/assert.ts'
 import { parentPath } from '../../shared/format/paths.ts'
+import { isMissing, overDirectory } from './aside.ts'
 import { type Disk, DiskError, type FileMode } from './disk.ts'
 
 /** Runs `use` with the file open. */
@@ -44,6 +45,16 @@ export function readWhole(disk: Disk, path: string): Buffer {
   return withFile(disk, path, 'read', file => readFully(disk, file, 0, disk.size(file)))
 }
 
+/** Returns a whole file; undefined if it is missing, or something else is in its place. */
+export function readIfThere(disk: Disk, path: string): Buffer | undefined {
+  try {
+    return readWhole(disk, path)
+  } catch (error) {
+    if (isMissing(error)) return undefined
+    throw error
+  }
+}
+
 /** Fills `[position, position + length)` with zeros. */
 export function writeZeros(disk: Disk, file: number, position: number, length: number): void {
   const zeros = Buffer.alloc(Math.min(length, 1024 * 1024))
@@ -54,15 +65,17 @@ export function writeZeros(disk: Disk, file: number, position: number, length: n
 
 /**
  * Puts a file in place whole or not at all: temporary file, sync, rename, directory sync
- * (faults.md, rule 10). Only after it returns may anything depend on the file.
+ * (faults.md, rule 10). Only after it returns may anything depend on the file. A directory in its
+ * place is set aside.
  */
 export function replaceFile(disk: Disk, path: string, content: Buffer): void {
   const temporary = `${path}.tmp`
-  withFile(disk, temporary, 'create', file => {
+  const write = (file: number) => {
     writeFully(disk, file, content, 0)
     disk.sync(file)
-  })
-  disk.rename(temporary, path)
+  }
+  overDirectory(disk, temporary, () => withFile(disk, temporary, 'create', write))
+  overDirectory(disk, path, () => disk.rename(temporary, path))
   disk.syncDirectory(parentPath(path))
 }
 

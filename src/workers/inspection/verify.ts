@@ -13,7 +13,7 @@ import {
 import { MIB } from '../../shared/limits.ts'
 import type { Finding, InspectionMessage, Loss } from '../../shared/protocol/inspection.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
-import { readWhole, withFile } from '../disk/files.ts'
+import { readIfThere, readWhole, withFile } from '../disk/files.ts'
 import { listJournalFiles } from '../journal/journal-files.ts'
 import { readCatalogue } from '../streams/catalogue-copies.ts'
 import type { CatalogueContent, LiveEntry } from '../streams/catalogue-file.ts'
@@ -161,7 +161,7 @@ class Verification {
   /** The next start makes both copies the same. */
   #noteStale(path: string, stale: string, draft: Draft): void {
     const sound = readWhole(this.#disk, path)
-    const other = this.#disk.exists(stale) ? readWhole(this.#disk, stale) : Buffer.alloc(0)
+    const other = readIfThere(this.#disk, stale) ?? Buffer.alloc(0)
     const at = sound.findIndex((byte, index) => byte !== other[index])
     const from = at === -1 ? sound.length : at
     const reason = `damaged, missing or behind; the next start writes it again by ${path}`

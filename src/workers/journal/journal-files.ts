@@ -19,7 +19,7 @@ import {
   withFile,
   writeFully,
   writeZeros,
-  readWhole,
+  readIfThere,
   replaceFile,
 } from '../disk/files.ts'
 
@@ -86,8 +86,8 @@ export function readNewest(disk: Disk, shard: number): NewestFile | undefined {
 }
 
 function readNote(disk: Disk, path: string): number | undefined {
-  if (!disk.exists(path)) return undefined
-  const note = decodeSealedJson(readWhole(disk, path)) as Newest | undefined
+  const bytes = readIfThere(disk, path)
+  const note = bytes && (decodeSealedJson(bytes) as Newest | undefined)
   return note?.format === NEWEST_FORMAT ? note.file : undefined
 }
 

@@ -7,8 +7,16 @@ import {
 } from '../../shared/format/catalogue.ts'
 import { catalogueCopyPath, cataloguePath, parentPath } from '../../shared/format/paths.ts'
 import { MIB } from '../../shared/limits.ts'
+import { isMissing } from '../disk/aside.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
-import { readFully, readWhole, replaceFile, withFile, writeFully } from '../disk/files.ts'
+import {
+  readFully,
+  readIfThere,
+  readWhole,
+  replaceFile,
+  withFile,
+  writeFully,
+} from '../disk/files.ts'
 import type { Steps } from '../disk/sync-steps.ts'
 import {
   type CatalogueContent,
@@ -54,8 +62,8 @@ export type CatalogueRead = StoredCatalogue | CatalogueDamage
  */
 export function readCatalogue(disk: Disk, shard: number): CatalogueRead {
   const [path, copyPath] = cataloguePaths(shard)
-  const bytes = readIfThere(disk, path)
-  const copyBytes = readIfThere(disk, copyPath)
+  const bytes = readIfThere(disk, path) ?? Buffer.alloc(0)
+  const copyBytes = readIfThere(disk, copyPath) ?? Buffer.alloc(0)
   const content = parseCatalogue(bytes)
   if (bytes.equals(copyBytes)) {
     return 'live' in content ? { ...content, path, stale: undefined } : content
@@ -73,10 +81,6 @@ function isLater(copy: CatalogueContent | CatalogueDamage, { commit }: Catalogue
   const { checkpointLsn, timestamp } = copy.commit
   const isSame = checkpointLsn === commit.checkpointLsn
   return isSame ? timestamp > commit.timestamp : checkpointLsn > commit.checkpointLsn
-}
-
-function readIfThere(disk: Disk, path: string): Buffer {
-  return disk.exists(path) ? readWhole(disk, path) : Buffer.alloc(0)
 }
 
 function cataloguePaths(shard: number): [path: string, copyPath: string] {
@@ -126,29 +130,43 @@ export function* appendToCatalogue(
  * segments that it names are written again.
  */
 export function* cutUncommitted(disk: Disk, shard: number, position: number): Steps<void> {
-  const files: number[] = []
+  const open: number[] = []
+  const cut: number[] = []
   try {
     for (const path of cataloguePaths(shard)) {
-      if (!disk.exists(path)) continue
-      if (withFile(disk, path, 'read', file => disk.size(file)) <= position) continue
-      const file = disk.open(path, 'update')
-      files.push(file)
+      const file = openIfThere(disk, path)
+      if (file === undefined) continue
+      open.push(file)
+      if (disk.size(file) <= position) continue
       disk.truncate(file, position)
+      cut.push(file)
     }
-    if (files.length > 0) yield { files, directories: [] }
+    if (cut.length > 0) yield { files: cut, directories: [] }
   } finally {
-    for (const file of files) disk.close(file)
+    for (const file of open) disk.close(file)
   }
 }
 
 /** Opens a copy for what comes at `position`; one that has less is made anew from the other one. */
 function openAt(disk: Disk, path: string, position: number, other: string): number {
-  const hasAll =
-    disk.exists(path) && withFile(disk, path, 'read', file => disk.size(file)) >= position
-  if (!hasAll) replaceFile(disk, path, readWhole(disk, other).subarray(0, position))
-  const file = disk.open(path, 'update')
-  if (disk.size(file) > position) disk.truncate(file, position)
-  return file
+  const known = openIfThere(disk, path)
+  if (known !== undefined && disk.size(known) >= position) {
+    if (disk.size(known) > position) disk.truncate(known, position)
+    return known
+  }
+  if (known !== undefined) disk.close(known)
+  replaceFile(disk, path, readWhole(disk, other).subarray(0, position))
+  return disk.open(path, 'update')
+}
+
+/** Opens a copy to write; undefined if it is missing, or something else is in its place. */
+function openIfThere(disk: Disk, path: string): number | undefined {
+  try {
+    return disk.open(path, 'update')
+  } catch (error) {
+    if (isMissing(error)) return undefined
+    throw error
+  }
 }
 
 /**

@@ -32,6 +32,7 @@ import {
   type TrimmedStream,
 } from '../../shared/protocol/checkpointer.ts'
 import type { StreamDamage } from '../../shared/protocol/streams.ts'
+import { isDirectory, setAside } from '../disk/aside.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
 import { readWhole, removeTree, writeFully } from '../disk/files.ts'
 import { OpenFiles } from '../disk/open-files.ts'
@@ -39,7 +40,7 @@ import type { Steps } from '../disk/sync-steps.ts'
 import { freeJournalFiles } from '../journal/journal-files.ts'
 import { appendToCatalogue, compactCatalogue, cutUncommitted } from './catalogue-copies.ts'
 import { rebuildSealed } from './manifest-rebuild.ts'
-import { makeStreamDirectory, setAside } from './missing-files.ts'
+import { createFile, makeStreamDirectory } from './missing-files.ts'
 import { Removal } from './removal.ts'
 import { type LostRange, type SegmentTarget, SegmentWriter } from './segment-writer.ts'
 
@@ -255,22 +256,20 @@ export class CheckpointWriter implements Findings {
 
   #makeDirectory(directory: string): void {
     // An existing directory was left by a write-back that failed before its commit.
-    if (this.#disk.exists(directory)) removeTree(this.#disk, directory)
+    if (isDirectory(this.#disk, directory)) removeTree(this.#disk, directory)
     for (const path of makeStreamDirectory(this.#disk, directory)) this.#directories.add(path)
   }
 
   /** Returns the kept sealed segments from the manifest, or from the segments if it is damaged. */
   #sealedBefore(directory: string, entry: StreamEntry): readonly SegmentRange[] {
-    const known = this.#readManifest(directory, entry)
-    if (known !== undefined) {
-      return known.sealed.filter(
-        ({ number }) => number >= entry.firstSegment && number < entry.segment,
-      )
-    }
+    const { firstSegment, segment } = entry
+    const isKept = ({ number }: SegmentRange) => number >= firstSegment && number < segment
+    const known = this.#readManifest(directory, entry)?.sealed.filter(isKept)
+    if (known?.length === segment - firstSegment) return known
     const { sealed, lost } = rebuildSealed(this.#disk, directory, entry)
     const missing = lost.length === 0 ? '' : `, ${lost.length} of them lost`
     const path = manifestPath(directory)
-    this.notes.push(`${path} is missing or damaged: rebuilt from the segments${missing}`)
+    this.notes.push(`${path} is missing, damaged or behind: rebuilt from the segments${missing}`)
     for (const range of lost) this.#noteLost(entry, range)
     return sealed
   }
@@ -306,7 +305,9 @@ export class CheckpointWriter implements Findings {
       active: { number: entry.segment, firstOffset: entry.segmentFirstOffset },
     })
     try {
-      writeFully(this.#disk, this.#files.open(`${path}.tmp`, 'create'), content, 0)
+      const { file, made } = createFile(this.#disk, this.#files, directory, `${path}.tmp`)
+      for (const parent of made) this.#directories.add(parent)
+      writeFully(this.#disk, file, content, 0)
       this.#manifests.set(path, entry)
     } catch (error) {
       this.#forgoManifest(path, error)

@@ -1,28 +1,7 @@
 import { parentPath, STREAMS_PATH } from '../../shared/format/paths.ts'
-import { type Disk, DiskError } from '../disk/disk.ts'
-
-const MISSING: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'EISDIR'])
-const ASIDE_MAX = 1000
-
-/** Whether an error says that a file is missing, or that its path is of another kind. */
-export function isMissing(error: unknown): error is DiskError {
-  return error instanceof DiskError && MISSING.has(error.code)
-}
-
-/**
- * Renames the file or directory at `path` to a name that nothing reads, so that it can be examined
- * later. Returns whether it existed.
- */
-export function setAside(disk: Disk, path: string): boolean {
-  if (!disk.exists(path)) return false
-  for (let copy = 1; copy < ASIDE_MAX; copy += 1) {
-    const target = `${path}.aside-${copy}`
-    if (disk.exists(target)) continue
-    disk.rename(path, target)
-    return true
-  }
-  throw new DiskError('EEXIST', 'rename', path)
-}
+import { isDirectory, isMissing, setAside } from '../disk/aside.ts'
+import type { Disk } from '../disk/disk.ts'
+import type { OpenFiles } from '../disk/open-files.ts'
 
 /**
  * Makes a stream's directory and its parent where they are missing. Returns the directories to
@@ -39,13 +18,23 @@ export function makeStreamDirectory(disk: Disk, directory: string): string[] {
   return [directory, prefix, STREAMS_PATH]
 }
 
-function isDirectory(disk: Disk, path: string): boolean {
-  if (!disk.exists(path)) return false
+/**
+ * Creates a file in a stream's directory. Where the directory is missing or a file, it is made
+ * again, and what is in the place of the file is set aside.
+ * @returns the open file, and the directories to sync for it
+ */
+export function createFile(
+  disk: Disk,
+  files: OpenFiles,
+  directory: string,
+  path: string,
+): { readonly file: number; readonly made: readonly string[] } {
   try {
-    disk.list(path)
-    return true
+    return { file: files.open(path, 'create'), made: [] }
   } catch (error) {
-    if (isMissing(error)) return false
-    throw error
+    if (!isMissing(error)) throw error
   }
+  const made = makeStreamDirectory(disk, directory)
+  setAside(disk, path)
+  return { file: files.open(path, 'create'), made }
 }

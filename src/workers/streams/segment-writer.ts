@@ -13,10 +13,11 @@ import {
   viewRecord,
 } from '../../shared/format/record.ts'
 import { MIB } from '../../shared/limits.ts'
+import { isMissing } from '../disk/aside.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
 import { readFully, withFile, writeFully } from '../disk/files.ts'
 import type { OpenFiles } from '../disk/open-files.ts'
-import { isMissing, makeStreamDirectory, setAside } from './missing-files.ts'
+import { createFile } from './missing-files.ts'
 import { extendIndex, lookUp, scanEntries } from './offset-index.ts'
 
 /** Where a stream's segments end. */
@@ -182,9 +183,9 @@ export class SegmentWriter {
     } catch (error) {
       if (!isMissing(error)) throw error
     }
-    this.directories.push(...makeStreamDirectory(this.#disk, this.#directory))
-    setAside(this.#disk, path)
-    return this.#files.open(path, 'create')
+    const { file, made } = createFile(this.#disk, this.#files, this.#directory, path)
+    this.directories.push(...made)
+    return file
   }
 
   /** Notes the records that are lost, because the file is shorter than the stored bytes. */
