@@ -192,10 +192,10 @@ export function inspectStored(disk: Disk, path: string): { lines: string[]; find
   return { lines, findings }
 }
 
-/** Path of the `index`-th segment of a stream, counted from 0. */
+/** Path of the `index`-th segment of a stream, counted from 0, or from the end if negative. */
 export function segmentOf(disk: FlatDisk, readable: string, index: number): string {
   const found = disk.paths().filter(path => path.includes(`/${readable}-`) && path.endsWith('.log'))
-  return found[index] as string
+  return found.at(index) as string
 }
 
 export type RecordPlace = { readonly offset: number; readonly at: number; readonly end: number }

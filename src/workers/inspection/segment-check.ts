@@ -1,6 +1,7 @@
 import { CHECKPOINT_RECORD_BYTES } from '../../shared/format/checkpoint.ts'
 import { indexPath, segmentPath } from '../../shared/format/paths.ts'
 import { RecordKind, type RecordView } from '../../shared/format/record.ts'
+import { isDirectory } from '../disk/aside.ts'
 import type { Disk } from '../disk/disk.ts'
 import type { ChainCheck } from './chain-check.ts'
 import type { Draft } from './draft.ts'
@@ -66,7 +67,8 @@ export class SegmentCheck {
         const index = new IndexCheck(besides, window, draft)
         new SegmentCheck(path, stream, extent, chain, draft, file, index).#walk()
       }
-      if (disk.exists(besides)) withWindow(disk, besides, check)
+      const isThere = disk.exists(besides) && !isDirectory(disk, besides)
+      if (isThere) withWindow(disk, besides, check)
       else check(undefined)
     })
   }

@@ -3,7 +3,8 @@ import type { StreamEntry } from '../../shared/format/catalogue.ts'
 import { decodeManifest, type Manifest, type SegmentRange } from '../../shared/format/manifest.ts'
 import { manifestPath, segmentNumber, segmentPath, streamPath } from '../../shared/format/paths.ts'
 import { MIB } from '../../shared/limits.ts'
-import type { Disk } from '../disk/disk.ts'
+import { isDirectory, isMissing } from '../disk/aside.ts'
+import { type Disk, DiskError } from '../disk/disk.ts'
 import { readFully, withFile } from '../disk/files.ts'
 import { ChainCheck, type Trust } from './chain-check.ts'
 import type { Draft } from './draft.ts'
@@ -117,9 +118,7 @@ export class StreamCheck {
       this.#draft.damage({ file: path, stream: name, reason: 'the manifest is missing' })
       return undefined
     }
-    const bytes = withFile(this.#disk, path, 'read', file =>
-      readFully(this.#disk, file, 0, Math.min(this.#disk.size(file), MANIFEST_BYTES_MAX)),
-    )
+    const bytes = this.#manifestBytes(path)
     const manifest = decodeManifest(bytes)
     const isHis = manifest?.stream === name && manifest.streamId === latin1ToHex(streamId)
     if (manifest !== undefined && isHis) {
@@ -138,6 +137,18 @@ export class StreamCheck {
     return undefined
   }
 
+  /** The start of a manifest; nothing where a directory is in its place. */
+  #manifestBytes(path: string): Buffer {
+    try {
+      return withFile(this.#disk, path, 'read', file =>
+        readFully(this.#disk, file, 0, Math.min(this.#disk.size(file), MANIFEST_BYTES_MAX)),
+      )
+    } catch (error) {
+      if (isMissing(error)) return Buffer.alloc(0)
+      throw error
+    }
+  }
+
   /**
    * The manifest is written before the catalogue: a crash between the two leaves it ahead, and the
    * segments in front of it where they are.
@@ -154,7 +165,7 @@ export class StreamCheck {
 
   /** Sealed segments that there are or ought to be; one that is missing altogether leaves a gap. */
   #numbers(sealed: readonly SegmentRange[]): number[] {
-    const names = this.#disk.exists(this.#directory) ? this.#disk.list(this.#directory) : []
+    const names = isDirectory(this.#disk, this.#directory) ? this.#disk.list(this.#directory) : []
     const { segment, firstSegment } = this.#entry
     const found = names.filter(name => name.endsWith('.log')).map(name => segmentNumber(name))
     const numbers = new Set([...found, ...sealed.map(range => range.number)])
@@ -167,10 +178,7 @@ export class StreamCheck {
   /** What a sealed segment has to hold when the manifest does not say: all of its file. */
   #guess(number: number, isManifestSound: boolean): SegmentExtent {
     const path = segmentPath(this.#directory, number)
-    const { bytes, first } = withWindow(this.#disk, path, file => ({
-      bytes: file.size,
-      first: file.record(0, file.size)?.record.offset,
-    }))
+    const { bytes, first } = this.#startOf(path)
     const firstOffset = first ?? this.#chain.nextOffset
     if (isManifestSound && firstOffset >= this.#listedFrom) {
       const stream = this.#entry.name
@@ -184,11 +192,23 @@ export class StreamCheck {
   #startAfter(number: number): number {
     for (const next of this.#numbers([])) {
       if (next <= number) continue
-      const path = segmentPath(this.#directory, next)
-      const found = withWindow(this.#disk, path, file => file.record(0, file.size))
-      if (found !== undefined) return found.record.offset
+      const { first } = this.#startOf(segmentPath(this.#directory, next))
+      if (first !== undefined) return first
     }
     return this.#entry.segmentFirstOffset
+  }
+
+  /** A segment's size and first offset; nothing of one that cannot be read. */
+  #startOf(path: string): { readonly bytes: number; readonly first: number | undefined } {
+    try {
+      return withWindow(this.#disk, path, file => ({
+        bytes: file.size,
+        first: file.record(0, file.size)?.record.offset,
+      }))
+    } catch (error) {
+      if (error instanceof DiskError && !error.isForSpace) return { bytes: 0, first: undefined }
+      throw error
+    }
   }
 
   #checkSegment(extent: SegmentExtent): void {
@@ -209,13 +229,26 @@ export class StreamCheck {
     if (this.#disk.exists(file)) {
       const marks = this.#marks.filter(({ segment }) => segment === extent.number)
       const marked = { ...extent, marks }
-      SegmentCheck.run(this.#disk, this.#directory, stream, marked, this.#chain, this.#draft)
+      try {
+        SegmentCheck.run(this.#disk, this.#directory, stream, marked, this.#chain, this.#draft)
+      } catch (error) {
+        this.#loseUnreadable(error, file, extent)
+      }
       return
     }
     if (extent.nextOffset === extent.firstOffset) return
     const offsets: [number, number] = [extent.firstOffset, extent.nextOffset]
     this.#draft.damage({ file, stream, offsets, reason: 'the segment is missing' })
     this.#chain.lose(extent.nextOffset)
+  }
+
+  /** A segment that cannot be read is lost from where it fails; the others are checked. */
+  #loseUnreadable(error: unknown, file: string, { nextOffset }: SegmentExtent): void {
+    if (!(error instanceof DiskError) || error.path !== file) throw error
+    const offsets = [Math.min(this.#chain.nextOffset, nextOffset), nextOffset] as const
+    const reason = `it cannot be read: ${error.code}`
+    this.#draft.damage({ file, stream: this.#entry.name, offsets, reason })
+    this.#chain.lose(nextOffset)
   }
 
   #expectHead(head: string, reason: string): void {
@@ -230,7 +263,7 @@ export class StreamCheck {
   }
 
   #noteStrangers(): void {
-    if (!this.#disk.exists(this.#directory)) return
+    if (!isDirectory(this.#disk, this.#directory)) return
     for (const name of this.#disk.list(this.#directory)) {
       const file = `${this.#directory}/${name}`
       const { segment, firstSegment } = this.#entry

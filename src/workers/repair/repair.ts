@@ -3,7 +3,10 @@ import {
   HEADER_PATH,
   JOURNALS_OLD_PATH,
   JOURNALS_PATH,
+  manifestPath,
+  parentPath,
   QUARANTINE_PATH,
+  STREAMS_PATH,
 } from '../../shared/format/paths.ts'
 import { findLostEnds } from '../../shared/format/journal-ends.ts'
 import { shardOf } from '../../shared/format/shard-of.ts'
@@ -24,12 +27,14 @@ import { moveJournals } from '../recovery/shard-move.ts'
 import { type CatalogueRead, readCatalogue } from '../streams/catalogue-copies.ts'
 import { readLosses, writeLosses } from './losses.ts'
 import { buildJournals, commitStaged } from './new-journals.ts'
+import { quarantineOdd } from './odd-things.ts'
 import { anyLoss, type SalvagedShard, salvageShard } from './salvage.ts'
 
 // Repairs a data directory that no process serves. It writes in this order, each step durable
 // before the next:
 //
-//   1. write the losses to losses.json
+//   1. write the losses to losses.json; move what is of the wrong kind among the files of streams,
+//      as a directory in the place of a segment, to quarantine
 //   2. store the readable records of the journals in segments; build new, empty journals beside the
 //      old ones, in the way of a change of the shard count
 //   3. set the mark `moving` in varve.json; move the new journals into place
@@ -75,12 +80,13 @@ export function repairDirectory(
   losses.push(...refuseLostEnds(shards, reasons))
   const stated = readLosses(disk)
   if (stated === undefined) reasons.push('losses.json is damaged')
-  losses.push(...damagedRecords(disk, header.shards))
+  losses.push(...damagedStreams(disk, header.shards, reasons))
   if (losses.length > 0 && reasons.length === 0) reasons.push('records of streams are damaged')
   const undecided = settle(shards, request)
   const report = { reasons, losses, undecided, quarantine: null }
   if (reasons.length === 0 || !request.apply || undecided.length > 0) return report
   writeLosses(disk, [...(stated ?? []), ...losses])
+  for (const { state } of shards) quarantineOdd(disk, environment, state.table.all())
   buildJournals(disk, environment, shards)
   const quarantine = `${QUARANTINE_PATH}/journals-${environment.nowMicros()}`
   makeDirectories(disk, QUARANTINE_PATH)
@@ -127,18 +133,26 @@ function catalogueLoss(
   return { shard, ...none, reason }
 }
 
-/** Returns the damaged records in segments that no repair has stated yet. */
-function damagedRecords(disk: Disk, shards: number): Loss[] {
+/**
+ * Returns the damaged records in segments that no repair has stated yet, and adds to `reasons` the
+ * manifests, which a repair makes again.
+ */
+function damagedStreams(disk: Disk, shards: number, reasons: string[]): Loss[] {
   const losses: Loss[] = []
   verifyDirectory(disk, new KeptHeads([], []), message => {
     if (message.kind !== 'finding' || message.severity !== 'damage') return
     const { file, stream, offsets, reason } = message
+    if (isManifest(file)) reasons.push(`${file}: ${reason}`)
     if (stream === undefined || offsets === undefined || file.startsWith(JOURNALS_PATH)) return
     const [firstOffset, nextOffset] = offsets
     const shard = shardOf(stream, shards)
     losses.push({ shard, stream, streamId: null, firstOffset, nextOffset, reason })
   })
   return losses
+}
+
+function isManifest(file: string): boolean {
+  return file.startsWith(`${STREAMS_PATH}/`) && file === manifestPath(parentPath(file))
 }
 
 /** Ends pending transactions by the readable decisions. Returns those that stay undecided. */
