@@ -4,6 +4,7 @@ import { pageOf } from '../shared/format/render.ts'
 import type { ReaderReply, ReaderRequest } from '../shared/protocol/reader.ts'
 import { DiskError } from './disk/disk.ts'
 import { NodeDisk } from './disk/node-disk.ts'
+import { runStepsTogether } from './disk/sync-steps.ts'
 import { systemEnvironment } from './environment.ts'
 import { openDataDirectory } from './recovery/data-directory.ts'
 import { JournalDamage } from './recovery/journal-walk.ts'
@@ -13,9 +14,9 @@ import { listPublicKeys, loadSigningKey } from './streams/key-files.ts'
 import { readStream, verifyStream } from './streams/read-stream.ts'
 
 /** Entry of a reader thread: one request, one reply. */
-export default function answer(request: ReaderRequest): ReaderReply {
+export default async function answer(request: ReaderRequest): Promise<ReaderReply> {
   try {
-    return moving(serve(request))
+    return moving(await serve(request))
   } catch (error) {
     if (error instanceof StoreError) return { kind: 'error', error: error.toPlain() }
     if (error instanceof JournalDamage) {
@@ -52,7 +53,7 @@ function describe({ kind }: ReaderRequest, error: DiskError): StoreError {
     : new StoreError('internal', 'the disk could not be read', fields)
 }
 
-function serve(request: ReaderRequest): ReaderReply {
+async function serve(request: ReaderRequest): Promise<ReaderReply> {
   const disk = new NodeDisk(request.data)
   switch (request.kind) {
     case 'open': {
@@ -61,7 +62,10 @@ function serve(request: ReaderRequest): ReaderReply {
       const resharded =
         shards === header.shards
           ? undefined
-          : reshard(disk, systemEnvironment, header, shards, options)
+          : await runStepsTogether(
+              step => disk.syncTogether(step),
+              reshard(disk, systemEnvironment, header, shards, options),
+            )
       const { pem, keyId } = loadSigningKey(disk, systemEnvironment, request.signingKey)
       return { kind: 'opened', shards, resharded, signingKey: pem, keyId }
     }

@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert'
 import { StoreError } from '../../src/shared/errors.ts'
 import { catalogueCopyPath, cataloguePath } from '../../src/shared/format/paths.ts'
 import { shardOf } from '../../src/shared/format/shard-of.ts'
+import { runSteps } from '../../src/workers/disk/sync-steps.ts'
 import { openDataDirectory } from '../../src/workers/recovery/data-directory.ts'
 import { reshard } from '../../src/workers/recovery/reshard.ts'
 import type { Shown } from '../support/crash-ledger.ts'
@@ -112,7 +113,8 @@ function start(store: Store, shards: number): void {
   const environment = clock.environment(random)
   const header = openDataDirectory(disk, environment, 1)
   store.shards = shards
-  if (header.shards !== shards) reshard(disk, environment, header, shards, SIMULATED_OPTIONS)
+  if (header.shards === shards) return
+  runSteps(disk, reshard(disk, environment, header, shards, SIMULATED_OPTIONS))
 }
 
 function open(store: Store, shard: number): SimulatedShard {

@@ -9,11 +9,12 @@ import type { ShardOptions } from '../../shared/protocol/shard.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
 import { makeDirectories } from '../disk/files.ts'
 import { RedirectedDisk } from '../disk/redirected-disk.ts'
+import type { Steps } from '../disk/sync-steps.ts'
 import { resumed } from '../engine/trusted-clock.ts'
 import { assignTransaction } from '../engine/staged-transaction.ts'
 import type { Environment } from '../environment.ts'
 import { readEntries } from '../streams/catalogue-copies.ts'
-import { runJob } from '../streams/checkpointer-job.ts'
+import { jobSteps } from '../streams/checkpointer-job.ts'
 import { type DirectoryHeader, endMove, layOutShard, writeHeader } from './data-directory.ts'
 import { JournalDamage } from './journal-walk.ts'
 import { examineShard, type RecoveredShard, recoverShard } from './open-shard.ts'
@@ -24,16 +25,17 @@ type Entries = Buffer[]
 
 /**
  * Gives a directory another number of shards: brings everything into segments, then lays out new
- * journals, whose catalogues have the streams by the new routing. Streams' own files stay.
+ * journals, whose catalogues have the streams by the new routing. Streams' own files stay. Yields
+ * what must be durable before it goes on, as a write-back does.
  * @throws StoreError invalid_request when a shard is damaged; nothing has changed then
  */
-export function reshard(
+export function* reshard(
   disk: Disk,
   environment: Environment,
   header: DirectoryHeader,
   shards: number,
   options: ShardOptions,
-): ReshardReport {
+): Steps<ReshardReport> {
   const started = environment.monotonicMs()
   const from = header.shards
   const ends = Array.from({ length: from }, (_, shard) => {
@@ -49,7 +51,7 @@ export function reshard(
   let clockMicros = 0
   for (const [shard, state] of recovered.entries()) {
     settleTransactions(state, committed)
-    storeAll(disk, environment, shard, state, options)
+    yield* storeAll(disk, environment, shard, state, options)
     epoch = Math.max(epoch, state.journal.file.epoch)
     clockMicros = Math.max(clockMicros, state.checkpoint.clockMicros)
     for (const { name, bytes } of readEntries(disk, shard)) {
@@ -116,13 +118,13 @@ function markOf({ journal }: Recovered) {
 }
 
 /** Brings all of a shard into segments and catalogue. */
-function storeAll(
+function* storeAll(
   disk: Disk,
   environment: Environment,
   shard: number,
   state: Recovered,
   options: ShardOptions,
-): void {
+): Steps<void> {
   const { checkpoint, table, ledger } = state
   if (!checkpoint.isDirty) return
   const now = environment.nowMicros()
@@ -131,10 +133,10 @@ function storeAll(
   const clockMicros = resumed(now, checkpoint.clockMicros)
   const time = { timestamp: now, ageMicros: Math.min(now, clockMicros), clockMicros }
   const job = checkpoint.start(mark, time, table.size, producerExpirySeconds, ledger)
-  const done = runJob(disk, shard, job)
+  const done = yield* jobSteps(disk, shard, job)
   if (done.kind === 'failed') throw new DiskError('EIO', 'checkpoint', done.reason)
   assert(done.kind === 'checkpoint', 'a checkpoint answers as one')
-  runJob(disk, shard, { kind: 'release', trimmed: done.trimmed })
+  yield* jobSteps(disk, shard, { kind: 'release', trimmed: done.trimmed })
 }
 
 /** Journals in which nothing has happened yet, each durable with all of its streams. */
