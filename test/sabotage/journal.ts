@@ -115,8 +115,8 @@ export const JOURNAL: readonly Sabotage[] = [
   {
     what: 'the name of a file that replaces another is not synced',
     file: FILES,
-    find: 'disk.rename(temporary, path)\n  disk.syncDirectory(parentPath(path))',
-    replace: 'disk.rename(temporary, path)',
+    find: 'disk.rename(temporary, path))\n  disk.syncDirectory(parentPath(path))',
+    replace: 'disk.rename(temporary, path))',
     tests: [CRASH],
   },
   {
