@@ -217,5 +217,9 @@ function rangeOf(stored: {
 /** With a flusher that also runs in the middle of what the engine does, as a thread would. */
 function open({ disk, random, clock, engine, isSigned }: Run): SimulatedShard {
   const signer = isSigned ? undefined : STUB_SIGNER
-  return new SimulatedShard(disk, random, clock, engine, 0.3, undefined, signer)
+  const { faultHits } = disk
+  const shard = new SimulatedShard(disk, random, clock, engine, 0.3, undefined, signer)
+  const isFaulty = disk.faultHits > faultHits
+  if (!isFaulty) assert.equal(shard.recovered.damage, [], 'no crash is named as damage')
+  return shard
 }

@@ -184,7 +184,8 @@ export class SimulatedStore {
       place,
       STUB_SIGNER,
     )
-    const { ledger, transactions: found } = opened.recovered
+    const { ledger, transactions: found, damage } = opened.recovered
+    if (damage.length > 0) throw new Error(`a crash is named as damage: ${damage[0]?.reason}`)
     if (defect === 'checkpoint passes a pending frame') ledger.needsJournalBelow = () => false
     const isBlind = defect === 'aborted without asking'
     this.#transactions.onOpened(shard, found && isBlind ? { ...found, decisions: [] } : found)

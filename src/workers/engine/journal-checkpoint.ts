@@ -92,6 +92,11 @@ export class JournalCheckpoint {
     return this.#dirty.size + this.#removed.size > 0
   }
 
+  /** The streams that differ from what the catalogue says, and are kept. */
+  get changed(): Iterable<StreamLog> {
+    return this.#dirty
+  }
+
   noteChanged(log: StreamLog): void {
     this.#dirty.add(log)
   }

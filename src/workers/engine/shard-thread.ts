@@ -96,6 +96,7 @@ export class Shard {
     try {
       const begun = this.#recovery.begin()
       this.#run(begun)
+      for (const damage of begun.damage) this.#emit({ kind: 'damage', damage })
       const { report, transactions } = begun
       return { memory, report, refused: null, waiting: null, transactions }
     } catch (error) {

@@ -9,6 +9,7 @@ import type {
   RecoveryReport,
   ShardOptions,
 } from '../../shared/protocol/shard.ts'
+import type { StreamDamage } from '../../shared/protocol/streams.ts'
 import type { Disk } from '../disk/disk.ts'
 import { makeDirectories, readFully, replaceFile, withFile, writeFully } from '../disk/files.ts'
 import { JournalCheckpoint } from '../engine/journal-checkpoint.ts'
@@ -36,6 +37,7 @@ import { Removal } from '../streams/removal.ts'
 import { releaseSegments, trimmedLast } from '../streams/trimmed-segments.ts'
 import { type Block, JournalDamage, JournalWalk, type WalkEnd } from './journal-walk.ts'
 import { Replay, type ReplayCounts, type ReplayedState } from './replay.ts'
+import { checkTails } from './stored-tails.ts'
 
 // Every start of a shard is a recovery:
 //
@@ -47,6 +49,8 @@ import { Replay, type ReplayCounts, type ReplayedState } from './replay.ts'
 //               page cache alone
 //   begin    5. copy an unfinished last block to quarantine
 //            6. make a new journal file with a new epoch; appends go there
+//            7. check the last stored record of each stream that the journal changed, and name
+//               damage before anybody reads it
 //
 // Reading writes nothing; each later step is durable before the next. If step 2 finds that
 // something durable is missing, recovery stops there, and the shard serves the records that the
@@ -61,6 +65,8 @@ export type BegunShard = {
   readonly journal: JournalEnd
   readonly report: RecoveryReport
   readonly transactions: FoundTransactions
+  /** Damage at the ends of segments, found without a read of the stream. */
+  readonly damage: readonly StreamDamage[]
 }
 
 /** A shard's state as recovery found or made it. */
@@ -72,6 +78,7 @@ export type RecoveredShard = ReplayedState &
         readonly report: null
         readonly refused: string
         readonly transactions: null
+        readonly damage: readonly []
       }
   )
 
@@ -181,7 +188,8 @@ export class ShardRecovery {
     copyCatalogue(this.#disk, this.#catalogue)
     if (end.decision === 'cut') quarantine(this.#disk, this.#shard, end)
     const journal = openEpoch(this.#disk, this.#environment, walk.file, end, this.#options)
-    const { ledger, table } = this.state
+    const { ledger, table, checkpoint } = this.state
+    const damage = checkTails(this.#disk, checkpoint.changed)
     const report: RecoveryReport = {
       streams: table.size,
       ...counts,
@@ -191,7 +199,7 @@ export class ShardRecovery {
       rebuilt,
       milliseconds: Math.round(this.#environment.monotonicMs() - this.#startedMs),
     }
-    return { journal, report, transactions: { ...ledger.found(), endLsn: walk.endLsn } }
+    return { journal, report, transactions: { ...ledger.found(), endLsn: walk.endLsn }, damage }
   }
 
   get #found(): Walked {
@@ -220,8 +228,9 @@ export function recoverShard(
 ): RecoveredShard {
   const recovery = ShardRecovery.read(disk, environment, shard, options)
   const { state, refused } = recovery
-  if (refused !== null)
-    return { ...state, journal: null, report: null, refused, transactions: null }
+  if (refused !== null) {
+    return { ...state, journal: null, report: null, refused, transactions: null, damage: [] }
+  }
   recovery.settle()
   return { ...state, ...recovery.begin(), refused: null }
 }
