@@ -144,7 +144,12 @@ export class NodeDisk implements Disk {
 
   makeDirectory(path: string): void {
     this.#do('makeDirectory', path, full => {
-      if (!fs.existsSync(full)) fs.mkdirSync(full, DIRECTORY_MODE)
+      if (fs.existsSync(full)) return
+      try {
+        fs.mkdirSync(full, DIRECTORY_MODE)
+      } catch (error) {
+        if (errno(error) !== 'EEXIST') throw error // another shard's thread was faster
+      }
     })
   }
 

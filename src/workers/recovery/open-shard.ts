@@ -1,7 +1,7 @@
 import { assert } from '../../shared/assert.ts'
 import type { JournalEnds } from '../../shared/format/journal-ends.ts'
 import type { JournalHeader } from '../../shared/format/journal-header.ts'
-import { journalPath, QUARANTINE_PATH, shardPath } from '../../shared/format/paths.ts'
+import { COPIES_PATH, journalPath, QUARANTINE_PATH, shardPath } from '../../shared/format/paths.ts'
 import { blockBytes } from '../../shared/format/block.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
 import type {
@@ -185,6 +185,7 @@ export class ShardRecovery {
     const { stale } = this.#catalogue
     const notes = readNewest(this.#disk, this.#shard)?.damaged ?? []
     const rebuilt = stale === undefined ? notes : [stale, ...notes]
+    if (!this.#disk.exists(COPIES_PATH)) makeDirectories(this.#disk, COPIES_PATH)
     copyCatalogue(this.#disk, this.#catalogue)
     if (end.decision === 'cut') quarantine(this.#disk, this.#shard, end)
     const journal = openEpoch(this.#disk, this.#environment, walk.file, end, this.#options)

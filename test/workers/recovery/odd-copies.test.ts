@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert'
 import {
   catalogueCopyPath,
   cataloguePath,
+  COPIES_PATH,
   newestCopyPath,
   newestPath,
   parentPath,
@@ -45,6 +46,17 @@ for (const path of COPIES) {
     })
   })
 }
+
+odd('a start makes the second copies again where their whole directory is missing', () => {
+  onRealDisk(smallStore().disk, ({ disk }) => {
+    for (const name of disk.list(COPIES_PATH)) disk.remove(`${COPIES_PATH}/${name}`)
+    disk.removeDirectory(COPIES_PATH)
+    const { refused, report } = recoverShard(disk, environment(), 0, SMALL_OPTIONS)
+    assert.is(refused, null)
+    assert.equal(report?.rebuilt, [catalogueCopyPath(0), newestCopyPath(0)])
+    assert.equal(verifyStore(disk).damages, [])
+  })
+})
 
 function environment() {
   return new Clock().environment(new Random(5))
