@@ -143,7 +143,7 @@ export const ServeConfig = z.strictObject({
     .describe('Most headers of a record.'),
   headersBytesMax:      bytes(2, 65_535).default(HEADERS_BYTES_MAX)
     .describe('Largest headers of a record, as UTF-8 JSON.'),
-  bodyBudgetBytes:      bytes(KIB, 64 * GIB).default(256 * MIB)
+  bodyBudgetBytes:      bytes(KIB, 64 * GIB).default(160 * MIB)
     .describe('Request bodies held in memory at a time; past it requests get 503.'),
   inFlightBytesMax:     bytes(KIB, 16 * GIB).default(64 * MIB)
     .describe('Appended bytes on their way to disk, per shard; past it appends get 503.'),

@@ -66,7 +66,7 @@ export const HTTP_CONFIG_DEFAULTS: HttpConfig = {
   headersMax: HEADERS_MAX,
   headersBytesMax: HEADERS_BYTES_MAX,
   requestBytesMax: REQUEST_BYTES_MAX,
-  bodyBudgetBytes: 256 * MIB,
+  bodyBudgetBytes: 160 * MIB,
   readBudgetBytes: 192 * MIB,
   requestIdleMs: 10_000,
   requestTimeoutMs: 60_000,
