@@ -21,6 +21,17 @@ export const READ: ReadRequest = {
   encoding: 'json',
 }
 
+/** Returns the StoreError that `promise` rejects with; anything else fails the test. */
+export async function failureOf(promise: Promise<unknown>): Promise<StoreError> {
+  try {
+    await promise
+  } catch (error) {
+    if (error instanceof StoreError) return error
+    throw error
+  }
+  throw new Error('it was not refused')
+}
+
 export async function withStore(
   open: () => Promise<StreamStore>,
   run: (store: StreamStore) => Promise<void>,

@@ -4,13 +4,12 @@ import { dirname, join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ShardedStore } from '../../../src/main/shards/sharded-store.ts'
-import { StoreError } from '../../../src/shared/errors.ts'
 import { segmentPath } from '../../../src/shared/format/paths.ts'
 import { Signer } from '../../../src/shared/signing.ts'
 import { StoreMaker } from '../../support/inspected-store.ts'
 import { ENGINE, openDirectory } from '../../support/open-store.ts'
 import { encodeTexts } from '../../support/simulated-shard.ts'
-import { READ } from '../../support/store-helpers.ts'
+import { failureOf, READ } from '../../support/store-helpers.ts'
 import { directoryOf } from '../../support/stream-directory.ts'
 
 const SIGNING_KEY = Signer.fromSeed('s'.repeat(32)).toPem()
@@ -25,7 +24,7 @@ damaged('damage that a read meets is named, until it is trimmed', async () => {
   flip(data, 'record 2 of hurt')
   const again = await openDirectory(data, 1)
   assert.equal(again.damage(), [])
-  const error = await failure(again.read('hurt', { ...READ, from: 0, verify: 'links' }))
+  const error = await failureOf(again.read('hurt', { ...READ, from: 0, verify: 'links' }))
   assert.is(error.code, 'corrupt_record')
   const [damage] = again.damage()
   assert.equal([damage?.stream, damage?.firstOffset, damage?.nextOffset], ['hurt', 2, 3])
@@ -90,16 +89,6 @@ function flip(data: string, text: string): void {
 function append(store: ShardedStore, stream: string, count: number) {
   const texts = Array.from({ length: count }, (_, at) => `record ${at} of ${stream}`)
   return store.append({ stream, batch: encodeTexts(texts), count })
-}
-
-async function failure(promise: Promise<unknown>): Promise<StoreError> {
-  try {
-    await promise
-  } catch (error) {
-    if (error instanceof StoreError) return error
-    throw error
-  }
-  throw new Error('it was not refused')
 }
 
 damaged.run()

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Readers } from '../../../src/main/shards/readers.ts'
-import { StoreError } from '../../../src/shared/errors.ts'
 import { withThreads } from '../../support/threads.ts'
+import { failureOf } from '../../support/store-helpers.ts'
 
 const NO_KEY = 'k'.repeat(16)
 
@@ -23,7 +23,7 @@ deaths('a request whose thread dies is answered by another one', () =>
 
 deaths('a request whose threads keep dying is refused as retryable, and the next is served', () =>
   withReaders(async (readers, threads) => {
-    const refused = failure(readers.keys(NO_KEY))
+    const refused = failureOf(readers.keys(NO_KEY))
     for (let killed = 0; killed < 2; killed += 1) {
       while (threads.length === killed) await turn()
       await threads[killed]?.terminate()
@@ -44,7 +44,7 @@ deaths('the death of an idle thread ends nothing else', () =>
 deaths('a defect of a reader is internal, and its thread goes on', () =>
   withReaders(async (readers, threads, reasons) => {
     const noPlan = undefined as never
-    const error = await failure(readers.verify(noPlan, 0, 1))
+    const error = await failureOf(readers.verify(noPlan, 0, 1))
     assert.is(error.code, 'internal')
     assert.match(String(error.cause), /TypeError/)
     assert.equal([await readers.keys(NO_KEY), threads.length, reasons], [[], 1, []])
@@ -65,16 +65,6 @@ function withReaders(run: Run): Promise<void> {
       rmSync(data, { recursive: true })
     }
   })
-}
-
-async function failure(promise: Promise<unknown>): Promise<StoreError> {
-  try {
-    await promise
-  } catch (error) {
-    if (error instanceof StoreError) return error
-    throw error
-  }
-  throw new Error('it was not refused')
 }
 
 function turn(): Promise<void> {

@@ -1,10 +1,10 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ShardedStore } from '../../../src/main/shards/sharded-store.ts'
-import { StoreError } from '../../../src/shared/errors.ts'
+import type { StoreError } from '../../../src/shared/errors.ts'
 import { openStore } from '../../support/open-store.ts'
 import { encodeTexts } from '../../support/simulated-shard.ts'
-import { READ } from '../../support/store-helpers.ts'
+import { failureOf, READ } from '../../support/store-helpers.ts'
 
 const client = suite('main/shards/shard-client')
 
@@ -49,7 +49,7 @@ client(
 client('a closed store takes no new work', async () => {
   const store = await openStore(1)
   await store.close()
-  const { code, fields } = await failure(append(store, 'late'))
+  const { code, fields } = await failureOf(append(store, 'late'))
   assert.equal([code, fields['outcome']], ['shutting_down', 'not_applied'])
 })
 
@@ -59,17 +59,7 @@ function append(store: ShardedStore, text: string) {
 
 /** A batch that says one record and holds two: no front end sends it. */
 function meetDefect(store: ShardedStore): Promise<StoreError> {
-  return failure(store.append({ stream: 's', batch: encodeTexts(['x', 'y']), count: 1 }))
-}
-
-async function failure(promise: Promise<unknown>): Promise<StoreError> {
-  try {
-    await promise
-  } catch (error) {
-    if (error instanceof StoreError) return error
-    throw error
-  }
-  throw new Error('it was not refused')
+  return failureOf(store.append({ stream: 's', batch: encodeTexts(['x', 'y']), count: 1 }))
 }
 
 async function untilReady(store: ShardedStore): Promise<void> {

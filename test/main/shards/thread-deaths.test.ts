@@ -3,14 +3,14 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ShardedStore } from '../../../src/main/shards/sharded-store.ts'
 import { Hub } from '../../../src/main/tail/hub.ts'
-import { StoreError } from '../../../src/shared/errors.ts'
+import type { StoreError } from '../../../src/shared/errors.ts'
 import { ring } from '../../../src/shared/memory/doorbell.ts'
 import { viewJournalMemory, Word } from '../../../src/shared/memory/journal-memory.ts'
 import { SlotState } from '../../../src/shared/memory/slot-state.ts'
 import type { Durability } from '../../../src/shared/protocol/streams.ts'
 import { ENGINE, openStore } from '../../support/open-store.ts'
 import { encodeTexts } from '../../support/simulated-shard.ts'
-import { READ } from '../../support/store-helpers.ts'
+import { failureOf, READ } from '../../support/store-helpers.ts'
 import { withThreads } from '../../support/threads.ts'
 
 const deaths = suite('main/shards/thread-deaths')
@@ -36,7 +36,7 @@ deaths('an append that was under way in a thread that died is answered with outc
   withShard(
     async (store, shard) => {
       await append(store, 'kept', 'immediate')
-      const pending = failure(append(store, 'maybe'))
+      const pending = failureOf(append(store, 'maybe'))
       await store.info('s') // asked after the append, so that is in the log buffer
       await shard.terminate()
       const { code, fields } = await pending
@@ -105,7 +105,7 @@ deaths('a shard whose flusher dies is recovered, and what it had in hand is unkn
   for (const slot of slots) slot.fill(0) // no sealed block looks like this
   for (const word of Word.slots) Atomics.store(words, word, SlotState.Sealed)
   ring(words, Word.sealed)
-  const { fields } = await failure(append(store, 'maybe'))
+  const { fields } = await failureOf(append(store, 'maybe'))
   assert.ok(['unknown', 'not_applied'].includes(String(fields['outcome'])))
   await until(() => opened.length === 2)
   await untilReady(store)
@@ -123,7 +123,7 @@ deaths('a shard whose threads keep dying fails, and closes', () =>
       await turn()
     }
     await until(() => store.status()[0]?.state === 'failed')
-    const { code } = await failure(append(store, 'late'))
+    const { code } = await failureOf(append(store, 'late'))
     assert.is(code, 'shard_failed')
   }),
 )
@@ -145,16 +145,6 @@ function withShard(
 
 function append(store: ShardedStore, text: string, durability: Durability = 'group') {
   return store.append({ stream: 's', batch: encodeTexts([text]), count: 1, durability })
-}
-
-async function failure(promise: Promise<unknown>): Promise<StoreError> {
-  try {
-    await promise
-  } catch (error) {
-    if (error instanceof StoreError) return error
-    throw error
-  }
-  throw new Error('it was not refused')
 }
 
 function turn(): Promise<void> {
