@@ -51,9 +51,9 @@ export const WRITE_BACK: readonly Sabotage[] = [
   },
   {
     what: 'a manifest of another stream is believed',
-    file: WRITER,
-    find: 'return manifest?.streamId === latin1ToHex(entry.streamId) ? manifest : undefined',
-    replace: 'return manifest',
+    file: 'src/workers/streams/sealed-segments.ts',
+    find: 'return manifest?.streamId === latin1ToHex(streamId) ? manifest.sealed : undefined',
+    replace: 'return manifest?.sealed',
     tests: ['workers/streams/'],
   },
   {

@@ -12,13 +12,7 @@ import {
   streamEntryBytesMax,
 } from '../../shared/format/catalogue.ts'
 import type { StoredTrimPoint } from '../../shared/format/checkpoint.ts'
-import {
-  decodeManifest,
-  encodeManifest,
-  type Manifest,
-  MANIFEST_FORMAT,
-  type SegmentRange,
-} from '../../shared/format/manifest.ts'
+import { encodeManifest, MANIFEST_FORMAT, type SegmentRange } from '../../shared/format/manifest.ts'
 import { manifestPath, parentPath, streamPath } from '../../shared/format/paths.ts'
 import { viewRecord } from '../../shared/format/record.ts'
 import {
@@ -34,7 +28,7 @@ import {
 import type { StreamDamage } from '../../shared/protocol/streams.ts'
 import { isDirectory, setAside } from '../disk/aside.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
-import { readWhole, removeTree, writeFully } from '../disk/files.ts'
+import { removeTree, writeFully } from '../disk/files.ts'
 import { OpenFiles } from '../disk/open-files.ts'
 import type { Steps } from '../disk/sync-steps.ts'
 import { freeJournalFiles } from '../journal/journal-files.ts'
@@ -42,6 +36,7 @@ import { appendToCatalogue, compactCatalogue, cutUncommitted } from './catalogue
 import { rebuildSealed } from './manifest-rebuild.ts'
 import { createFile, makeStreamDirectory } from './missing-files.ts'
 import { Removal } from './removal.ts'
+import { readSealed } from './sealed-segments.ts'
 import { type LostRange, type SegmentTarget, SegmentWriter } from './segment-writer.ts'
 
 // Carries out one write-back. Each step is durable before the next one begins:
@@ -264,26 +259,15 @@ export class CheckpointWriter implements Findings {
   #sealedBefore(directory: string, entry: StreamEntry): readonly SegmentRange[] {
     const { firstSegment, segment } = entry
     const isKept = ({ number }: SegmentRange) => number >= firstSegment && number < segment
-    const known = this.#readManifest(directory, entry)?.sealed.filter(isKept)
+    const known = readSealed(this.#disk, directory, entry.streamId)?.filter(isKept)
     if (known?.length === segment - firstSegment) return known
     const { sealed, lost } = rebuildSealed(this.#disk, directory, entry)
     const missing = lost.length === 0 ? '' : `, ${lost.length} of them lost`
     const path = manifestPath(directory)
+    if (isDirectory(this.#disk, path)) setAside(this.#disk, path)
     this.notes.push(`${path} is missing, damaged or behind: rebuilt from the segments${missing}`)
     for (const range of lost) this.#noteLost(entry, range)
     return sealed
-  }
-
-  #readManifest(directory: string, entry: StreamEntry): Manifest | undefined {
-    const path = manifestPath(directory)
-    try {
-      const manifest = decodeManifest(readWhole(this.#disk, path))
-      return manifest?.streamId === latin1ToHex(entry.streamId) ? manifest : undefined
-    } catch (error) {
-      if (!(error instanceof DiskError)) throw error
-      if (error.code === 'EISDIR') setAside(this.#disk, path)
-      return undefined
-    }
   }
 
   #writeManifest(directory: string, entry: StreamEntry, sealed: readonly SegmentRange[]): void {

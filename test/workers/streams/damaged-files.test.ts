@@ -1,7 +1,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { latin1ToHex } from '../../../src/shared/format/bytes.ts'
 import { decodeManifest, encodeManifest } from '../../../src/shared/format/manifest.ts'
 import { indexPath, manifestPath, segmentPath } from '../../../src/shared/format/paths.ts'
+import { streamIdOf } from '../../../src/shared/format/stream-id.ts'
 import { DiskError, type FileMode } from '../../../src/workers/disk/disk.ts'
 import { replaceFile } from '../../../src/workers/disk/files.ts'
 import { Random } from '../../support/random.ts'
@@ -199,7 +201,10 @@ for (const how of ['damaged', 'missing', 'unreadable', 'of another stream'] as c
     if (how === 'damaged') disk.content(path).fill(0x20, 3, 9)
     if (how === 'missing') disk.remove(path)
     if (how === 'of another stream' && before !== undefined) {
-      replaceFile(disk, path, encodeManifest({ ...before, streamId: 'ab'.repeat(16), sealed: [] }))
+      // Sound in itself, and with as many segments.
+      const streamId = latin1ToHex(streamIdOf('n'.repeat(8), 'other'))
+      const sealed = before.sealed.map(range => ({ ...range, chainHead: 'ab'.repeat(32) }))
+      replaceFile(disk, path, encodeManifest({ ...before, stream: 'other', streamId, sealed }))
     }
     if (how === 'unreadable') disk.fail(/manifest\.json$/, 'EIO')
     append(shard, 'a', 20)
