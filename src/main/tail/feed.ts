@@ -109,6 +109,11 @@ export class Feed implements StreamListener {
     return this.#position
   }
 
+  /** 32 hex digits; of the stream that had the name when the feed began. */
+  get streamId(): string {
+    return this.#streamId
+  }
+
   get isClosed(): boolean {
     return this.#end === 'closed'
   }

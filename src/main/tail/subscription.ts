@@ -46,6 +46,9 @@ export type Sink = {
 
 export type SubscriptionStart = Pick<ReadRequest, 'from' | 'since' | 'after'>
 
+/** Where a subscription begins, and where its stream ended then. */
+type Position = Cursor & { readonly tailOffset: number; readonly isClosed: boolean }
+
 const SHARED: Lease = { resize: () => undefined, release: () => undefined }
 
 /** A page, and the bytes of the budget that it holds. */
@@ -75,12 +78,7 @@ export class Subscription implements Follower {
   readonly #gone = new AbortController()
   #saidLive = false
 
-  constructor(
-    store: StreamStore,
-    stream: string,
-    seat: Seat,
-    start: Cursor & { readonly tailOffset: number; readonly isClosed: boolean },
-  ) {
+  constructor(store: StreamStore, stream: string, seat: Seat, start: Position) {
     this.#store = store
     this.#stream = stream
     this.#seat = seat
@@ -101,24 +99,27 @@ export class Subscription implements Follower {
     stream: string,
     start: SubscriptionStart,
   ): Promise<Subscription> {
-    const seat = await hub.join(stream)
-    try {
-      const page = await store.read(stream, {
-        ...start,
-        direction: 'forward',
-        limit: 1,
-        maxBytes: 1,
-        verify: 'none',
-        encoding: 'batch',
-      })
-      const { firstOffset: nextOffset, tailOffset, closed: isClosed, streamId } = page
-      // The hash of a page with a record is that record's, not that of the record before it.
-      const lastHash = start.after ?? (page.count === 0 ? page.lastHash : null)
-      const cursor = { nextOffset, streamId, lastHash }
-      return new Subscription(store, stream, seat, { ...cursor, tailOffset, isClosed })
-    } catch (error) {
+    for (;;) {
+      const seat = await hub.join(stream)
+      try {
+        const page = await store.read(stream, {
+          ...start,
+          direction: 'forward',
+          limit: 1,
+          maxBytes: 1,
+          verify: 'none',
+          encoding: 'batch',
+        })
+        if (page.streamId === seat.feed.streamId) {
+          return new Subscription(store, stream, seat, positionOf(start, page))
+        }
+      } catch (error) {
+        seat.leave()
+        throw error
+      }
+      // The feed's stream was deleted and made again, and the announcement is still on its way.
+      seat.feed.onEnd('deleted')
       seat.leave()
-      throw error
     }
   }
 
@@ -238,7 +239,7 @@ export class Subscription implements Follower {
     }
   }
 
-  #read(format: TailFormat, limit: number): Promise<ReadPage> {
+  async #read(format: TailFormat, limit: number): Promise<ReadPage> {
     const request: ReadRequest = {
       from: this.#position,
       direction: 'forward',
@@ -248,7 +249,13 @@ export class Subscription implements Follower {
       encoding: encodingOf(format),
     }
     const after = this.#lastHash
-    return this.#store.read(this.#stream, after === null ? request : { ...request, after })
+    const from = after === null ? request : { ...request, after }
+    const page = await this.#store.read(this.#stream, from)
+    // An answer may overtake the announcement that the stream was deleted.
+    if (page.streamId !== this.streamId) {
+      throw new StoreError('stream_deleted', 'the stream was deleted; another has its name now')
+    }
+    return page
   }
 
   #becomeLive(): void {
@@ -288,6 +295,13 @@ export class Subscription implements Follower {
     this.stop()
     this.#socket.endFailed(error)
   }
+}
+
+function positionOf(start: SubscriptionStart, page: ReadPage): Position {
+  const { firstOffset: nextOffset, tailOffset, closed: isClosed, streamId } = page
+  // The hash of a page with a record is that record's, not that of the record before it.
+  const lastHash = start.after ?? (page.count === 0 ? page.lastHash : null)
+  return { nextOffset, streamId, lastHash, tailOffset, isClosed }
 }
 
 /** Returns how many records lie between `position` and the damage; 0 for any other failure. */

@@ -4,6 +4,8 @@ import { MIB, STREAM_CONFIG_DEFAULT } from '../../../src/shared/limits.ts'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type FanOut, Feed, type Follower } from '../../../src/main/tail/feed.ts'
+import type { StreamListener } from '../../../src/main/store.ts'
+import type { StoreError } from '../../../src/shared/errors.ts'
 import { Hub } from '../../../src/main/tail/hub.ts'
 import { Subscription } from '../../../src/main/tail/subscription.ts'
 import { FakeSink } from '../../support/fake-sink.ts'
@@ -139,6 +141,55 @@ hub('subscribers who take nothing hold no more than their budget together', asyn
   assert.equal([budget.used, budget.waiting], [0, 0])
   hub.close() // or their heartbeats would keep this process
 })
+
+hub('a tail that is opened after a recreation never has the deleted stream', async () => {
+  const store = new LateEnds()
+  await store.append({ stream: 'a', ...batchOf('old', 'old', 'old') })
+  const hub = new Hub(store, () => 0, 100)
+  const before = await follow(hub, store)
+  await until(() => before.said.includes('live'))
+  await store.remove('a')
+  await store.append({ stream: 'a', ...batchOf('new') })
+  const after = await follow(hub, store)
+  await until(() => after.said.length > 0)
+  assert.equal([after.offsets, after.failure], [[0], undefined])
+  assert.is((before.failure as StoreError).code, 'stream_deleted')
+  store.announceEnds()
+  await store.append({ stream: 'a', ...batchOf('newer') })
+  await until(() => after.offsets.length === 2)
+  assert.equal([after.said, hub.subscribers], [['live'], 1])
+  hub.close() // or its heartbeat would keep this process
+})
+
+hub('a tail that catches up ends when another stream has the name', async () => {
+  const store = new LateEnds()
+  await store.append({ stream: 'a', ...batchOf('old') })
+  const hub = new Hub(store, () => 0, 100)
+  const subscription = await Subscription.open(hub, store, 'a', { from: 'start' })
+  await store.remove('a')
+  await store.append({ stream: 'a', ...batchOf('new', 'new') })
+  const sink = new FakeSink()
+  subscription.start(sink, NEVER_MS)
+  await until(() => sink.said.length > 0)
+  assert.equal([sink.offsets, (sink.failure as StoreError).code], [[], 'stream_deleted'])
+  assert.is(hub.subscribers, 0)
+})
+
+/** A store whose announcements of ends are overtaken by all its answers. */
+class LateEnds extends MemoryStore {
+  #late: (() => void)[] = []
+
+  override subscribe(name: string, listener: StreamListener) {
+    return super.subscribe(name, {
+      onRecords: chunk => listener.onRecords(chunk),
+      onEnd: reason => this.#late.push(() => listener.onEnd(reason)),
+    })
+  }
+
+  announceEnds(): void {
+    for (const announce of this.#late.splice(0)) announce()
+  }
+}
 
 async function followUnevenly(seed: number): Promise<void> {
   const source = new Random(seed)
