@@ -147,7 +147,7 @@ function chainFrames(
   if (low === high && !range.wholeTail) return undefined
   const isSigned = lastCheckpoint > 0 && lastCheckpoint >= high && range.since === undefined
   if (isSigned && high <= stored.nextOffset) return undefined
-  const first = low < stored.nextOffset ? 0 : firstOfChain(frames, low, range)
+  const first = low < stored.nextOffset ? 0 : firstOfChain(log, frames, low, range)
   const above = frames.findIndex(
     (frame, index) =>
       index >= first && frame.hasCheckpoint && frame.position.lastCheckpoint >= high,
@@ -156,13 +156,15 @@ function chainFrames(
 }
 
 function firstOfChain(
+  { stored }: StreamLog,
   frames: readonly TailFrame[],
   low: number,
   { wholeTail, fromCheckpoint }: ReadRange,
 ): number {
   const first = lastIndexAtOrBelow(frames, low)
   if (!wholeTail) return first
-  if (!fromCheckpoint) return 0
+  // The reader starts at the trim point then: see `anchorOf` in read-stream.ts.
+  if (!fromCheckpoint || low <= stored.trimPoint.offset) return 0
   const anchor = frames.findLastIndex(
     (frame, index) => index <= first && frame.hasCheckpoint && frame.position.lastCheckpoint <= low,
   )

@@ -182,8 +182,10 @@ type Anchor = {
 
 function anchorOf(reader: SegmentReader, plan: ReadPlan, from: number): Anchor {
   const tail = [...tailRecords(plan)]
-  const { firstOffset, trimPoint, stored } = plan
-  const isInside = from > firstOffset
+  const { trimPoint, stored } = plan
+  // A trim that is not stored yet has not moved the trim point, and the plan's tail may begin at
+  // the checkpoint below `from`: a walk from the trim point would miss what is between them.
+  const isInside = from > trimPoint.offset
   const at = tail.findLastIndex(
     ({ record }) => record.kind === RecordKind.Checkpoint && record.offset <= from,
   )
