@@ -10,6 +10,7 @@ import { appendRun } from './bench/results.ts'
 import { runRounds } from './bench/rounds.ts'
 import { summarize } from './bench/summary.ts'
 import { renderHead, renderTable } from './bench/table.ts'
+import { renderSystemCalls, renderUsage } from './bench/usage-table.ts'
 
 // `npm run bench`: every contender side by side in one run. README.md says what each row means.
 
@@ -49,6 +50,7 @@ async function run(options: BenchOptions, scratch: string, processes: Processes)
     scratch,
     rounds: options.rounds,
     shards: options.shards,
+    countsSystemCalls: options.systemCalls,
     hasRedis: machine.redis !== undefined,
     timing: {
       warmupMs: options.warmup * 1000,
@@ -58,7 +60,8 @@ async function run(options: BenchOptions, scratch: string, processes: Processes)
     onProgress: line => console.error(line),
   })
   const summaries = summarize(outcomes)
-  console.log(`\n${renderTable(summaries)}\n`)
+  const tables = [renderTable(summaries), renderUsage(summaries), renderSystemCalls(summaries)]
+  console.log(`\n${tables.filter(table => table !== '').join('\n\n')}\n`)
   const day = startedAt.slice(0, 10)
   const path = resolve(options.json ?? join(ROOT, 'load-tests', 'results', `${day}.json`))
   appendRun(path, { startedAt, machine, options, summaries, outcomes })

@@ -6,7 +6,8 @@ import { machineLines, openScratch, type Scratch } from './bench/run.ts'
 import type { Context } from './contenders/context.ts'
 import { measureDisk } from './contenders/floors.ts'
 import { httpPost } from './contenders/requests.ts'
-import { batchOf, checkStreams, createStreams } from './contenders/varve.ts'
+import { batchOf } from './contenders/batch.ts'
+import { checkStreams, createStreams } from './contenders/varve.ts'
 import { recordsPath, scrape, succeed, urlOf } from './contenders/varve.ts'
 import type { Timing } from './generator/jobs.ts'
 import { type Service, startService } from './service.ts'
@@ -84,7 +85,7 @@ async function measureFloor(scratch: Scratch, { bytes }: Load): Promise<Figures>
   const directory = join(scratch.directory, 'floor')
   mkdirSync(directory)
   const context: Context = { ...scratch, directory, shards: 1, timing: timingOf(bytes) }
-  const { recordsPerSecond, latencyMs } = await measureDisk(context, bytes, true)
+  const { recordsPerSecond, latencyMs } = await measureDisk(context, bytes, { grows: true })
   rmSync(directory, { recursive: true })
   return { rate: (recordsPerSecond * bytes) / MB, p50: latencyMs.p50 }
 }

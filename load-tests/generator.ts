@@ -1,7 +1,9 @@
 import { once } from 'node:events'
 import { runClosedLoop } from './generator/closed-loop.ts'
 import { runDiskLoop } from './generator/disk-loop.ts'
+import { runEngineLoop } from './generator/engine-loop.ts'
 import type { Job, JobAnswer, Measurement } from './generator/jobs.ts'
+import { runOpenLoop } from './generator/open-loop.ts'
 import { runReadLoop } from './generator/read-loop.ts'
 import { runSessionLoop } from './generator/session-loop.ts'
 import { runTailLoop } from './generator/tail-loop.ts'
@@ -14,6 +16,10 @@ async function run(job: Job): Promise<Measurement> {
       return runClosedLoop(job)
     case 'disk':
       return runDiskLoop(job)
+    case 'engine':
+      return runEngineLoop(job)
+    case 'open-loop':
+      return runOpenLoop(job)
     case 'read':
       return runReadLoop(job)
     case 'session':

@@ -5,6 +5,7 @@ import { type Processes, untilReady } from './bench/processes.ts'
 // Starts the built service in a process of its own, on any free port of the loopback interface.
 
 const ENTRY = new URL('../src/main/index.js', import.meta.url).pathname
+const THREAD_ROLE = new URL('instruments/thread-role.js', import.meta.url).href
 const URL_LOGGED = /"url":"(http:\/\/127\.0\.0\.1:(\d+))"/
 
 export type ServiceOptions = {
@@ -16,6 +17,8 @@ export type ServiceOptions = {
   /** Options of `varve serve`. */
   readonly flags?: readonly string[]
   readonly nodeFlags?: readonly string[]
+  /** File to which each thread adds its id and what it does. */
+  readonly threadRoles?: string
   /** Whether the terminal's Ctrl-C passes it by. */
   readonly isDetached?: boolean
 }
@@ -30,13 +33,17 @@ export type Service = {
 
 /** Resolves once the service is ready. @throws Error with the end of its log when it never is */
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { processes, data, log, flags = [], nodeFlags = [], isDetached = false } = options
+  const { processes, data, log, flags = [], nodeFlags = [], threadRoles, isDetached } = options
   if (!existsSync(ENTRY)) throw new Error('dist/src/main/index.js is not built')
   const logged = existsSync(log) ? statSync(log).size : 0
   const place = ['--data', data, '--port', '0', '--log-format', 'json', '--log-level', 'info']
-  const args = [...nodeFlags, ENTRY, 'serve', ...place, ...flags]
+  const preload = threadRoles === undefined ? [] : ['--import', THREAD_ROLE]
+  const args = [...nodeFlags, ...preload, ENTRY, 'serve', ...place, ...flags]
   const startedMs = performance.now()
-  const child = processes.start(process.execPath, args, log, isDetached)
+  const child = processes.start(process.execPath, args, log, {
+    detached: isDetached ?? false,
+    env: threadRoles === undefined ? {} : { VARVE_BENCH_THREADS: threadRoles },
+  })
   const found: { service?: Service | undefined } = {}
   const isReady = async () => {
     found.service ??= findService(child, readFileSync(log).subarray(logged).toString(), startedMs)

@@ -10,6 +10,7 @@ export type BenchOptions = {
   readonly json?: string
   readonly data?: string
   readonly shards?: number
+  readonly systemCalls: boolean
 }
 
 /** Ends the process with a message when an option makes no sense, and after `--help`. */
@@ -24,6 +25,7 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
     .option('--json <file>', 'append to this file, not to load-tests/results/<date>.json')
     .option('--data <dir>', 'where the contenders write (default: load-tests/scratch)')
     .option('--shards <n>', "shards of Varve (default: Varve's own)", integer(1, 64))
+    .option('--system-calls', 'also count system calls of appends, with strace', false)
     .parse(argv)
     .opts<BenchOptions>()
 }

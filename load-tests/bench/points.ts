@@ -1,3 +1,5 @@
+import type { DiskSync } from '../generator/jobs.ts'
+
 // What is measured, in the order of the table. A row's name is what `--only` selects by.
 
 export const RECORD_BYTES = 128
@@ -5,15 +7,23 @@ export const BATCH_RECORDS = 100
 const PIPELINE_REQUESTS = 16
 
 export type Load =
-  | { readonly kind: 'disk'; readonly bytes: number }
+  | {
+      readonly kind: 'disk'
+      readonly bytes: number
+      readonly sync?: DiskSync
+      readonly isDirect?: true
+    }
+  | { readonly kind: 'engine'; readonly what: 'store' | 'floor' }
   | { readonly kind: 'bare' }
   | { readonly kind: 'redis'; readonly pipeline: number }
   | {
       readonly kind: 'append'
       readonly format: 'octet-stream' | 'batch' | 'ndjson'
       readonly streams: 'one' | 'one a connection'
-      readonly directIo?: true
+      /** Of `varve serve`. */
+      readonly flags?: readonly string[]
     }
+  | { readonly kind: 'open-loop'; readonly shareOfPeak: number }
   | {
       readonly kind: 'session'
       readonly format: 'binary' | 'json'
@@ -32,6 +42,8 @@ export type Row = {
   /** Rows that the ratios are taken to, at as many connections, else at their most. */
   readonly floor?: string
   readonly peer?: string
+  /** Row whose p99 this row's is held against. */
+  readonly latencyFloor?: string
   /** Throughput over connections makes sense, so it is in the plot. */
   readonly isPlotted: boolean
 }
@@ -48,17 +60,47 @@ export const ROWS: readonly Row[] = [
     load: { kind: 'disk', bytes: 4096 }, payloadBytes: 4096 },
   { ...OTHERS, name: 'disk-64k', title: 'pwrite + fdatasync, 64 KiB',
     load: { kind: 'disk', bytes: 65536 }, payloadBytes: 65536 },
+  { ...OTHERS, name: 'disk-4k-dsync', title: 'pwrite with O_DSYNC, 4 KiB',
+    load: { kind: 'disk', bytes: 4096, sync: 'O_DSYNC' }, payloadBytes: 4096, floor: 'disk-4k' },
+  { ...OTHERS, name: 'disk-64k-dsync', title: 'pwrite with O_DSYNC, 64 KiB',
+    load: { kind: 'disk', bytes: 65536, sync: 'O_DSYNC' }, payloadBytes: 65536,
+    floor: 'disk-64k' },
+  { ...OTHERS, name: 'disk-4k-direct', title: 'O_DIRECT, pwrite + fdatasync, 4 KiB',
+    load: { kind: 'disk', bytes: 4096, isDirect: true }, payloadBytes: 4096, floor: 'disk-4k' },
+  { ...OTHERS, name: 'disk-64k-direct', title: 'O_DIRECT, pwrite + fdatasync, 64 KiB',
+    load: { kind: 'disk', bytes: 65536, isDirect: true }, payloadBytes: 65536,
+    floor: 'disk-64k' },
+  { ...OTHERS, name: 'disk-4k-direct-dsync', title: 'O_DIRECT, pwrite with O_DSYNC, 4 KiB',
+    load: { kind: 'disk', bytes: 4096, sync: 'O_DSYNC', isDirect: true }, payloadBytes: 4096,
+    floor: 'disk-4k' },
+  { ...OTHERS, name: 'disk-64k-direct-dsync', title: 'O_DIRECT, pwrite with O_DSYNC, 64 KiB',
+    load: { kind: 'disk', bytes: 65536, sync: 'O_DSYNC', isDirect: true }, payloadBytes: 65536,
+    floor: 'disk-64k' },
+  { ...OTHERS, name: 'engine-floor', title: 'hash, CRC and copy of a record, one thread',
+    load: { kind: 'engine', what: 'floor' } },
+  { ...OTHERS, name: 'engine', title: `Varve's store alone, batches of ${BATCH_RECORDS}`,
+    connections: [16], load: { kind: 'engine', what: 'store' }, floor: 'engine-floor' },
   { ...SINGLES, name: 'bare', title: 'bare Fastify POST', load: { kind: 'bare' } },
   { ...SINGLES, name: 'redis', title: 'Redis XADD, appendfsync always',
     load: { kind: 'redis', pipeline: 1 }, floor: 'bare' },
   { ...SINGLES, name: 'varve', title: 'Varve append, a stream a connection',
     load: { kind: 'append', format: 'octet-stream', streams: 'one a connection' },
     floor: 'bare', peer: 'redis' },
+  { ...SINGLES, name: 'varve-open-loop', title: 'Varve append, open loop, half of its peak',
+    connections: [64], load: { kind: 'open-loop', shareOfPeak: 0.5 }, isPlotted: false },
+  { ...SINGLES, name: 'varve-no-write-back', title: 'Varve append, no write-back meanwhile',
+    connections: [64], isPlotted: false, floor: 'bare',
+    load: { kind: 'append', format: 'octet-stream', streams: 'one a connection',
+      flags: ['--checkpoint-interval-ms', '86400000', '--journal-bytes-max', '16GiB'] } },
+  { ...SINGLES, name: 'varve-write-back', title: 'Varve append, write-back all the time',
+    connections: [64], isPlotted: false, floor: 'bare', latencyFloor: 'varve-no-write-back',
+    load: { kind: 'append', format: 'octet-stream', streams: 'one a connection',
+      flags: ['--checkpoint-interval-ms', '100'] } },
   { ...SINGLES, name: 'varve-one-stream', title: 'Varve append, all on one stream',
     load: { kind: 'append', format: 'octet-stream', streams: 'one' },
     floor: 'bare', peer: 'redis' },
   { ...SINGLES, name: 'varve-direct', title: 'Varve append, --direct-io', isPlotted: false,
-    load: { kind: 'append', format: 'octet-stream', streams: 'one a connection', directIo: true },
+    load: { kind: 'append', format: 'octet-stream', streams: 'one a connection', flags: ['--direct-io'] },
     floor: 'bare', peer: 'varve' },
   { ...BATCHES, name: 'redis-pipeline', title: `Redis XADD, pipeline of ${PIPELINE_REQUESTS}`,
     connections: [1, 64], load: { kind: 'redis', pipeline: PIPELINE_REQUESTS } },
@@ -66,7 +108,7 @@ export const ROWS: readonly Row[] = [
     load: { kind: 'append', format: 'batch', streams: 'one a connection' },
     peer: 'redis-pipeline' },
   { ...BATCHES, name: 'varve-direct-batch', title: 'Varve append, batch, --direct-io',
-    load: { kind: 'append', format: 'batch', streams: 'one a connection', directIo: true },
+    load: { kind: 'append', format: 'batch', streams: 'one a connection', flags: ['--direct-io'] },
     peer: 'varve-batch', isPlotted: false },
   { ...BATCHES, name: 'varve-ndjson', title: `Varve append, ${BATCH_RECORDS} records, NDJSON`,
     load: { kind: 'append', format: 'ndjson', streams: 'one a connection' },

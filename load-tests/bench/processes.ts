@@ -15,11 +15,25 @@ const LOG_TAIL_CHARACTERS = 800
 export class Processes {
   readonly #running = new Set<ChildProcess>()
 
-  /** Both outputs go to `logPath`; a detached one does not see the terminal's Ctrl-C. */
-  start(command: string, args: readonly string[], logPath: string, detached = false): ChildProcess {
+  /** Both outputs go to `logPath`. */
+  start(
+    command: string,
+    args: readonly string[],
+    logPath: string,
+    options: {
+      /** Whether the terminal's Ctrl-C passes it by. */
+      readonly detached?: boolean
+      /** Added to this process's own. */
+      readonly env?: Readonly<Record<string, string>>
+    } = {},
+  ): ChildProcess {
+    const { detached = false, env } = options
     const log = openSync(logPath, 'a')
     try {
-      return this.#track(spawn(command, args, { detached, stdio: ['ignore', log, log] }))
+      const stdio = ['ignore', log, log] as const
+      return this.#track(
+        spawn(command, args, { detached, stdio: [...stdio], env: { ...process.env, ...env } }),
+      )
     } finally {
       closeSync(log)
     }

@@ -1,9 +1,15 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Context } from '../contenders/context.ts'
-import { measureBare, measureDisk } from '../contenders/floors.ts'
+import { measureBare, measureDisk, measureEngine } from '../contenders/floors.ts'
 import { measureRedis } from '../contenders/redis.ts'
-import { measureAppends, measureRead, measureSessions, measureTail } from '../contenders/varve.ts'
+import {
+  measureAppends,
+  measureOpenLoop,
+  measureRead,
+  measureSessions,
+  measureTail,
+} from '../contenders/varve.ts'
 import type { Measurement } from '../generator/jobs.ts'
 import type { Point } from './points.ts'
 import { type Outcome, shorten } from './summary.ts'
@@ -61,7 +67,11 @@ async function measure({ row, connections }: Point, context: Context): Promise<M
   const { load } = row
   switch (load.kind) {
     case 'disk':
-      return measureDisk(context, load.bytes)
+      return measureDisk(context, load.bytes, load)
+    case 'engine':
+      return measureEngine(context, load.what)
+    case 'open-loop':
+      return measureOpenLoop(context, connections, load.shareOfPeak)
     case 'bare':
       return measureBare(context, connections)
     case 'redis':

@@ -1,3 +1,5 @@
+import type { SystemCalls } from '../instruments/system-calls.ts'
+import { totalMicros, type Usage } from '../instruments/thread-usage.ts'
 import type { Measurement } from '../generator/jobs.ts'
 import type { Point } from './points.ts'
 
@@ -27,6 +29,14 @@ export type Summary = {
   readonly ratioToFloor?: number
   readonly ratioToPeer?: number
   readonly generatorLoad?: number
+  /** Medians of each part. */
+  readonly usagePerRequest?: Usage
+  /** Median of the ratio of processor time within each round. */
+  readonly usageToFloor?: number
+  /** Of the last round. */
+  readonly systemCallsPerRequest?: SystemCalls
+  /** Median of the ratio of the p99 to that of the row without the disturbance. */
+  readonly p99ToFloor?: number
   readonly reason?: string
 }
 
@@ -40,8 +50,13 @@ export function summarize(outcomes: readonly Outcome[]): Summary[] {
     const recordsPerSecond = spreadOf(measured.map(round => round.recordsPerSecond))
     const latency = (key: 'p50' | 'p99' | 'p999') =>
       medianOf(measured.map(({ latencyMs }) => latencyMs[key]))
-    const ratioToFloor = ratio(outcome, findBaseline(outcomes, row.floor, connections))
-    const ratioToPeer = ratio(outcome, findBaseline(outcomes, row.peer, connections))
+    const floor = findBaseline(outcomes, row.floor, connections)
+    const ratioToFloor = ratio(outcome, floor, rateOf)
+    const ratioToPeer = ratio(outcome, findBaseline(outcomes, row.peer, connections), rateOf)
+    const usagePerRequest = medianUsage(measured)
+    const usageToFloor = ratio(outcome, floor, microsOf)
+    const p99ToFloor = ratio(outcome, findBaseline(outcomes, row.latencyFloor, connections), p99Of)
+    const systemCallsPerRequest = measured.at(-1)?.systemCallsPerRequest
     return {
       ...identity,
       ...reason,
@@ -51,6 +66,10 @@ export function summarize(outcomes: readonly Outcome[]): Summary[] {
       generatorLoad: medianOf(measured.map(({ generatorLoad }) => generatorLoad)),
       ...(ratioToFloor === undefined ? {} : { ratioToFloor }),
       ...(ratioToPeer === undefined ? {} : { ratioToPeer }),
+      ...(usagePerRequest === undefined ? {} : { usagePerRequest }),
+      ...(usageToFloor === undefined ? {} : { usageToFloor }),
+      ...(p99ToFloor === undefined ? {} : { p99ToFloor }),
+      ...(systemCallsPerRequest === undefined ? {} : { systemCallsPerRequest }),
     }
   })
 }
@@ -72,14 +91,40 @@ function findBaseline(
 }
 
 /** Taken within each round, so that a slow minute weighs on both sides. */
-function ratio(outcome: Outcome, baseline: Outcome | undefined): number | undefined {
+function ratio(
+  outcome: Outcome,
+  baseline: Outcome | undefined,
+  figure: (measurement: Measurement) => number | undefined,
+): number | undefined {
   const ratios = outcome.rounds.flatMap((round, index) => {
     const base = baseline?.rounds[index]
-    return round === undefined || base === undefined
-      ? []
-      : [round.recordsPerSecond / base.recordsPerSecond]
+    const [own, other] = [round && figure(round), base && figure(base)]
+    return own === undefined || other === undefined ? [] : [own / other]
   })
   return ratios.length === 0 ? undefined : medianOf(ratios)
+}
+
+function rateOf({ recordsPerSecond }: Measurement): number {
+  return recordsPerSecond
+}
+
+function p99Of({ latencyMs }: Measurement): number {
+  return latencyMs.p99
+}
+
+function microsOf({ usagePerRequest }: Measurement): number | undefined {
+  return usagePerRequest && totalMicros(usagePerRequest)
+}
+
+function medianUsage(measured: readonly Measurement[]): Usage | undefined {
+  const usages = measured.flatMap(({ usagePerRequest }) => usagePerRequest ?? [])
+  if (usages.length === 0) return undefined
+  const roles = new Set(usages.flatMap(({ micros }) => Object.keys(micros)))
+  const medianMicros = (role: string) => medianOf(usages.map(({ micros }) => micros[role] ?? 0))
+  return {
+    micros: Object.fromEntries([...roles].map(role => [role, medianMicros(role)])),
+    contextSwitches: medianOf(usages.map(({ contextSwitches }) => contextSwitches)),
+  }
 }
 
 function spreadOf(values: readonly number[]): Spread {

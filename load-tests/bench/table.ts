@@ -14,8 +14,8 @@ const HEADINGS = [
   'p50 ms',
   'p99 ms',
   'p99.9 ms',
-  '× bare',
-  '× Redis',
+  '× floor',
+  '× peer',
 ]
 
 export function renderHead(machine: Machine, directory: string, options: BenchOptions): string {
@@ -70,6 +70,10 @@ function footnotes(summaries: readonly Summary[]): string[] {
   const notes: string[] = []
   if (summaries.some(({ generatorLoad }) => (generatorLoad ?? 0) > GENERATOR_LOAD_MAX)) {
     notes.push('* the generator used more than 0.9 of a core: the contender may be faster')
+  }
+  for (const { title, connections, p99ToFloor } of summaries) {
+    if (p99ToFloor === undefined) continue
+    notes.push(`${title}, ${connections}: its p99 is ${p99ToFloor.toFixed(2)} × that without`)
   }
   const target = singleTarget(summaries)
   if (target !== undefined) notes.push(target)

@@ -9,6 +9,8 @@ export type Context = {
   readonly directory: string
   readonly timing: Timing
   readonly shards: number | undefined
+  /** Whether system calls are counted too, where that is possible. */
+  readonly countsSystemCalls?: boolean
 }
 
 /** Not taken now, and hardly before the contender takes it. */

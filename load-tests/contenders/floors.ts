@@ -1,16 +1,37 @@
 import { join } from 'node:path'
-import { RECORD_BYTES } from '../bench/points.ts'
+import { BATCH_RECORDS, RECORD_BYTES } from '../bench/points.ts'
 import { firstMessage } from '../bench/processes.ts'
-import type { Measurement } from '../generator/jobs.ts'
+import type { DiskSync, Measurement } from '../generator/jobs.ts'
 import type { Context } from './context.ts'
 import { httpPost } from './requests.ts'
 
 const START_LIMIT_MS = 15_000
+const ENGINE_IN_FLIGHT = 16
 
-export function measureDisk(context: Context, bytes: number, grows = false): Promise<Measurement> {
-  const { processes, directory, timing } = context
+export function measureDisk(
+  { processes, directory, timing }: Context,
+  bytes: number,
+  how: { readonly sync?: DiskSync; readonly isDirect?: boolean; readonly grows?: boolean } = {},
+): Promise<Measurement> {
+  const { sync = 'fdatasync', isDirect = false, grows = false } = how
   const path = join(directory, 'floor')
-  return processes.generate({ kind: 'disk', path, bytes, grows, timing })
+  return processes.generate({ kind: 'disk', path, bytes, sync, isDirect, grows, timing })
+}
+
+/** The store in the generator's process, without HTTP, or the least work that it can do. */
+export function measureEngine(
+  { processes, directory, timing }: Context,
+  what: 'store' | 'floor',
+): Promise<Measurement> {
+  return processes.generate({
+    kind: 'engine',
+    what,
+    directory: join(directory, 'data'),
+    records: BATCH_RECORDS,
+    recordBytes: RECORD_BYTES,
+    inFlight: ENGINE_IN_FLIGHT,
+    timing,
+  })
 }
 
 export async function measureBare(context: Context, connections: number): Promise<Measurement> {
@@ -28,7 +49,7 @@ export async function measureBare(context: Context, connections: number): Promis
       repliesPerRequest: 1,
       recordsPerRequest: 1,
       checks: 'status',
-      timing,
+      timing: { ...timing, observed: { pid: server.pid as number } },
     })
   } finally {
     await processes.end(server)

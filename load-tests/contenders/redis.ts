@@ -40,7 +40,7 @@ export async function measureRedis(
       repliesPerRequest: pipeline,
       recordsPerRequest: pipeline,
       checks: 'status',
-      timing,
+      timing: { ...timing, observed: { pid: server.pid as number } },
     })
     await checkLengths(port, measurement.acknowledged, pipeline)
     return measurement

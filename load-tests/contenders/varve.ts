@@ -1,12 +1,14 @@
+import type { ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BATCH_RECORDS, type Load, RECORD_BYTES } from '../bench/points.ts'
-import type { Measurement } from '../generator/jobs.ts'
+import { countSystemCalls } from '../instruments/system-calls.ts'
+import type { Measurement, Timing } from '../generator/jobs.ts'
 import { startService } from '../service.ts'
+import { batchOf } from './batch.ts'
 import type { Context } from './context.ts'
 import { httpPost } from './requests.ts'
 
-const BATCH_ITEM_HEADER_BYTES = 8
 const TAIL_APPENDS_PER_SECOND = 1000
 /** What a catch-up read finds: well past what the server keeps in memory of a stream's end. */
 const STORED_BATCHES = 500
@@ -23,29 +25,74 @@ type Session = Extract<Load, { kind: 'session' }>
 export function measureAppends(
   context: Context,
   connections: number,
-  { format, streams, directIo }: Append,
+  { format, streams, flags = [] }: Append,
 ): Promise<Measurement> {
-  const { processes, timing } = context
-  const flags = directIo === true ? ['--direct-io'] : []
-  return withVarve(context, flags, async port => {
+  const { processes } = context
+  return withVarve(context, flags, async (port, timing, child) => {
     const names = Array.from({ length: connections }, (_, index) =>
       streams === 'one' ? 'bench' : `bench-${index}`,
     )
     await createStreams(port, names)
     const { contentType, body, records } = appendBody(format)
-    const measurement = await processes.generate({
+    const load = (during: Timing) =>
+      processes.generate({
+        kind: 'closed-loop',
+        protocol: 'http',
+        port,
+        requests: names.map(name => httpPost(port, recordsPath(name), contentType, body)),
+        repliesPerRequest: 1,
+        recordsPerRequest: records,
+        checks: 'append',
+        timing: during,
+      })
+    const measurement = await load(timing)
+    await checkStreams(port, names, measurement.acknowledged, records)
+    if (context.countsSystemCalls !== true) return measurement
+    const place = { pid: child.pid as number, directory: context.directory }
+    const systemCallsPerRequest = await countSystemCalls(processes, place, async () =>
+      sum((await load(context.timing)).acknowledged),
+    )
+    return { ...measurement, systemCallsPerRequest }
+  })
+}
+
+function sum(counts: readonly number[]): number {
+  return counts.reduce((total, count) => total + count, 0)
+}
+
+/** Finds the peak with a closed loop, then keeps to a share of it in an open one. */
+export function measureOpenLoop(
+  context: Context,
+  connections: number,
+  shareOfPeak: number,
+): Promise<Measurement> {
+  const { processes } = context
+  return withVarve(context, [], async (port, timing) => {
+    const names = Array.from({ length: connections }, (_, index) => `bench-${index}`)
+    await createStreams(port, names)
+    const { contentType, body } = appendBody('octet-stream')
+    const requests = names.map(name => httpPost(port, recordsPath(name), contentType, body))
+    const peak = await processes.generate({
       kind: 'closed-loop',
       protocol: 'http',
       port,
-      requests: names.map(name => httpPost(port, recordsPath(name), contentType, body)),
+      requests,
       repliesPerRequest: 1,
-      recordsPerRequest: records,
+      recordsPerRequest: 1,
       checks: 'append',
       timing,
     })
-    await checkStreams(port, names, measurement.acknowledged, records)
-    return measurement
+    const requestsPerSecond = peak.recordsPerSecond * shareOfPeak
+    const job = { kind: 'open-loop', port, requests, requestsPerSecond, timing } as const
+    const measurement = await processes.generate(job)
+    const acknowledged = names.map((_, index) => sumAt(index, peak, measurement))
+    await checkStreams(port, names, acknowledged, 1)
+    return { ...measurement, acknowledged }
   })
+}
+
+function sumAt(index: number, ...measurements: readonly Measurement[]): number {
+  return measurements.reduce((sum, { acknowledged }) => sum + (acknowledged[index] ?? 0), 0)
 }
 
 /** Appends in flight on sessions, a stream each, then as `measureAppends`. */
@@ -54,8 +101,8 @@ export function measureSessions(
   connections: number,
   { format, inFlight }: Session,
 ): Promise<Measurement> {
-  const { processes, timing } = context
-  return withVarve(context, [], async port => {
+  const { processes } = context
+  return withVarve(context, [], async (port, timing) => {
     const streams = Array.from({ length: connections }, (_, index) => `bench-${index}`)
     await createStreams(port, streams)
     const measurement = await processes.generate({
@@ -77,9 +124,9 @@ export async function measureRead(
   context: Context,
   format: 'batch' | 'json',
 ): Promise<Measurement> {
-  const { processes, timing } = context
+  const { processes } = context
   await withVarve(context, [], port => store(port))
-  return withVarve(context, [], port =>
+  return withVarve(context, [], (port, timing) =>
     processes.generate({
       kind: 'read',
       port,
@@ -92,8 +139,8 @@ export async function measureRead(
 }
 
 export function measureTail(context: Context, subscribers: number): Promise<Measurement> {
-  const { processes, timing } = context
-  return withVarve(context, [], async port => {
+  const { processes } = context
+  return withVarve(context, [], async (port, timing) => {
     await createStreams(port, ['bench'])
     const measurement = await processes.generate({
       kind: 'tail',
@@ -113,20 +160,22 @@ export function measureTail(context: Context, subscribers: number): Promise<Meas
 export async function withVarve<T>(
   context: Context,
   flags: readonly string[],
-  use: (port: number) => Promise<T>,
+  use: (port: number, timing: Timing, child: ChildProcess) => Promise<T>,
 ): Promise<T> {
   const { processes, directory, shards } = context
   const log = join(directory, 'varve.log')
+  const threadRoles = join(directory, 'threads')
   const own = shards === undefined ? [] : ['--shards', String(shards)]
-  const place = { processes, data: join(directory, 'varve'), log }
-  const service = await startService({ ...place, flags: [...own, ...flags] })
+  const place = { processes, data: join(directory, 'varve'), log, threadRoles }
+  const { child, port } = await startService({ ...place, flags: [...own, ...flags] })
+  const observed = { pid: child.pid as number, rolesPath: threadRoles }
   try {
-    return await use(service.port)
+    return await use(port, { ...context.timing, observed }, child)
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     throw new Error([reason, ...readErrors(log)].join('\n'), { cause: error })
   } finally {
-    await processes.end(service.child)
+    await processes.end(child)
   }
 }
 
@@ -164,14 +213,6 @@ export function appendBody(format: Append['format']): {
       }
     }
   }
-}
-
-/** api.md, Append: the batch encoding, binary records without headers. */
-export function batchOf(records: number, recordBytes: number): Buffer {
-  const item = Buffer.alloc(BATCH_ITEM_HEADER_BYTES + recordBytes, 'x')
-  item.fill(0, 0, BATCH_ITEM_HEADER_BYTES)
-  item.writeUInt32LE(recordBytes, 0)
-  return Buffer.concat(Array.from({ length: records }, () => item))
 }
 
 async function store(port: number): Promise<void> {

@@ -1,3 +1,6 @@
+import type { SystemCalls } from '../instruments/system-calls.ts'
+import type { ObservedProcess, Usage } from '../instruments/thread-usage.ts'
+
 // Every message between the bench and a generator process. Sent with 'advanced' serialization, so
 // that bytes stay bytes.
 
@@ -6,6 +9,8 @@ export type Timing = {
   readonly measureMs: number
   /** The run ends early past this, so that a fast contender cannot fill the disk. */
   readonly recordsMax: number
+  /** Process whose use of the processor is measured beside. */
+  readonly observed?: ObservedProcess
 }
 
 /** Every connection sends its request, waits for the whole answer, and sends it again. */
@@ -23,11 +28,27 @@ export type ClosedLoopJob = {
   readonly timing: Timing
 }
 
-/** `pwrite` and `fdatasync` of `bytes` at a time into a preallocated file, or a growing one. */
+/** Appends at a fixed rate, whatever the answers take. */
+export type OpenLoopJob = {
+  readonly kind: 'open-loop'
+  readonly port: number
+  /** One a connection, complete with its header section. */
+  readonly requests: readonly Uint8Array[]
+  readonly requestsPerSecond: number
+  readonly timing: Timing
+}
+
+/** How a write to the disk is made durable: by a second call, or by the write itself. */
+export type DiskSync = 'fdatasync' | 'O_DSYNC'
+
+/** Durable writes of `bytes` at a time into a preallocated file, or a growing one. */
 export type DiskJob = {
   readonly kind: 'disk'
   readonly path: string
   readonly bytes: number
+  readonly sync: DiskSync
+  /** Past the page cache (`O_DIRECT`). */
+  readonly isDirect: boolean
   readonly grows: boolean
   readonly timing: Timing
 }
@@ -65,7 +86,20 @@ export type SessionJob = {
   readonly timing: Timing
 }
 
-export type Job = ClosedLoopJob | DiskJob | ReadJob | SessionJob | TailJob
+export type Job = ClosedLoopJob | DiskJob | EngineJob | OpenLoopJob | ReadJob | SessionJob | TailJob
+
+/** The store without HTTP, in the generator's own process; or the least that it must do. */
+export type EngineJob = {
+  readonly kind: 'engine'
+  /** `floor`: hash, checksum and copy of each record, in one thread, nothing durable. */
+  readonly what: 'store' | 'floor'
+  readonly directory: string
+  readonly records: number
+  readonly recordBytes: number
+  /** Appends on their way at once. */
+  readonly inFlight: number
+  readonly timing: Timing
+}
 
 export type Measurement = {
   readonly recordsPerSecond: number
@@ -73,6 +107,10 @@ export type Measurement = {
   readonly latencyMs: { readonly p50: number; readonly p99: number; readonly p999: number }
   /** Processor time of the generator over the measured time; near 1 it is what limited the run. */
   readonly generatorLoad: number
+  /** Of the observed process over one request; absent where there is no /proc. */
+  readonly usagePerRequest?: Usage
+  /** Of the same, from a load of its own; absent unless they were asked for. */
+  readonly systemCallsPerRequest?: SystemCalls
   /** Requests answered on each connection, warm-up included; empty where there are none. */
   readonly acknowledged: readonly number[]
 }

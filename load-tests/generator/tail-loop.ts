@@ -5,13 +5,13 @@ import { Client } from './client.ts'
 import { createFailure } from './failure.ts'
 import type { Measurement, TailJob } from './jobs.ts'
 import { Meter } from './meter.ts'
+import { sendPaced } from './paced.ts'
 import { checkAppend, HttpReplies } from './replies.ts'
 
 // Publisher and subscribers live in one process, so that one clock times both ends. The time an
 // append was due travels in the first 8 bytes of its body.
 
 const PUBLISHERS = 16
-const TICK_MS = 1
 const DELIVERY_LIMIT_MS = 10_000
 const MESSAGE_HEADER_BYTES = 16
 const ITEM_HEADER_BYTES = 8
@@ -50,35 +50,17 @@ function openPublishers(job: TailJob, fail: Fail): Promise<Client[]> {
 }
 
 /** Answers how many records were appended, once all of them are acknowledged. */
-function publish(job: TailJob, clients: Client[], meter: Meter): Promise<number> {
-  const idle = clients.map(client => ({ client, ...createRequest(job) }))
-  const due: number[] = []
-  const startMs = performance.now()
-  let [sent, acknowledged, scheduled] = [0, 0, 0]
-  return new Promise(resolve => {
-    const sendDue = () => {
-      while (due.length > 0 && idle.length > 0) {
-        const publisher = idle.pop() as (typeof idle)[number]
-        publisher.bytes.writeDoubleLE(due.shift() as number, publisher.bodyAt)
-        sent += 1
-        publisher.client.send(publisher.bytes, () => {
-          acknowledged += 1
-          idle.push(publisher)
-          sendDue()
-        })
-      }
-    }
-    const timer = setInterval(() => {
-      const nowMs = performance.now()
-      const isOver = meter.isOver(nowMs)
-      const target = isOver ? 0 : Math.floor(((nowMs - startMs) / 1000) * job.appendsPerSecond)
-      for (; scheduled < target; scheduled += 1) due.push(nowMs)
-      sendDue()
-      if (!isOver || due.length > 0 || acknowledged < sent) return
-      clearInterval(timer)
-      resolve(sent)
-    }, TICK_MS)
-  })
+async function publish(job: TailJob, clients: Client[], meter: Meter): Promise<number> {
+  const { bytes, bodyAt } = createRequest(job)
+  const answered = await sendPaced(
+    clients.map(client => ({ client, bytes: Buffer.from(bytes) })),
+    {
+      requestsPerSecond: job.appendsPerSecond,
+      isOver: nowMs => meter.isOver(nowMs),
+      onSend: (sender, dueMs) => sender.bytes.writeDoubleLE(dueMs, bodyAt),
+    },
+  )
+  return answered.reduce((sum, count) => sum + count, 0)
 }
 
 function createRequest(job: TailJob): { bytes: Buffer; bodyAt: number } {

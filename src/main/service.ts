@@ -80,7 +80,8 @@ async function checkAddress({ host, port }: ServeConfig): Promise<void> {
   await once(probe, 'close')
 }
 
-function openStore(config: ServeConfig, log: Logger): Promise<ShardedStore> {
+/** Opens the store of a directory that this process has locked, or that no other one knows of. */
+export function openStore(config: ServeConfig, log: Logger): Promise<ShardedStore> {
   const { data, shards, readers, inFlightBytesMax, transactionTimeoutMs, signingKey } = config
   return ShardedStore.open({
     data,

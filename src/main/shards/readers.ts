@@ -85,6 +85,7 @@ export class Readers {
   #start(): Piscina {
     const pool = new Piscina({
       filename: new URL('../../workers/reader.js', import.meta.url).href,
+      argv: ['reader'],
       minThreads: this.#threads,
       maxThreads: this.#threads,
       atomics: 'disabled',

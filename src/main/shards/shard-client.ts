@@ -372,6 +372,7 @@ export class ShardClient {
 function startThread(): Piscina {
   const pool = new Piscina({
     filename: new URL('../../workers/shard.js', import.meta.url).href,
+    argv: ['shard'], // says in each thread what it is
     minThreads: 1,
     maxThreads: 1,
     concurrentTasksPerWorker: CONCURRENT_TASKS,
