@@ -36,18 +36,28 @@ run('only files whose path holds the given part are run', async () => {
   assert.is(lines.at(-1), '2 passed, 0 failed')
 })
 
-run('slow files are run one after the other', async () => {
-  // Each one leaves a mark while it runs, and fails over the mark of another.
-  const text = `${IMPORT}import { mkdirSync, rmdirSync } from 'node:fs'
-    it('runs alone', async () => {
-      const mark = new URL('./mark', import.meta.url)
-      mkdirSync(mark)
+run('two files run at a time, those that take long first', async () => {
+  // Each one leaves a mark while it runs, counts the marks, and says when it began.
+  const text = `${IMPORT}import { mkdirSync, readdirSync, rmdirSync } from 'node:fs'
+    it('runs', async () => {
+      const [root] = /^.*run-fixtures-[^/]*/.exec(import.meta.dirname)
+      const marks = root + '/marks'
+      const mark = marks + '/' + process.pid
+      mkdirSync(mark, { recursive: true })
+      if (readdirSync(marks).length > 2) throw new Error('three at a time')
       await new Promise(resolve => setTimeout(resolve, 100))
       rmdirSync(mark)
     })
     it.run()`
-  const { lines } = await runOver({ 'e2e/a.test.js': text, 'e2e/b.test.js': text })
-  assert.is(lines.at(-1), '2 passed, 0 failed')
+  const { lines } = await runOver({
+    'a.test.js': text,
+    'b.test.js': text,
+    'e2e/c.test.js': text,
+    'integrity/d.test.js': text,
+  })
+  assert.is(lines.at(-1), '4 passed, 0 failed')
+  const order = lines.filter(line => line.startsWith('ok')).map(line => line.split(/ +/)[1])
+  assert.equal(new Set(order.slice(0, 2)), new Set(['e2e/c.test.js', 'integrity/d.test.js']))
 })
 
 run('a failing test is counted, and the whole output shown', async () => {

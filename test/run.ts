@@ -20,11 +20,10 @@ type Ending = {
 }
 
 const UNIT_LIMIT_MS = 120_000
-/** These walk over many seeds, or start servers and kill them. */
 const SLOW_LIMIT_MS = 400_000
-const SEEDED = /^integrity\//
-const SERVERS = /^e2e\//
-/** Files side by side; those with servers run alone: they load the disk. */
+/** These walk over many seeds, or start servers and kill them. They run first, in this order. */
+const SLOW = [/^integrity\//, /^e2e\//] as const
+/** Files side by side. One queue feeds them all, so that no core is idle before the end. */
 const FILES_MAX = 2
 /** How long an output pipe may outlive its process, held by a grandchild that left the group. */
 const PIPE_GRACE_MS = 2_000
@@ -36,25 +35,26 @@ const running = new Set<ChildProcess>()
 
 async function runAll(root: string, part: string, limitMs: number | undefined): Promise<Counts> {
   const files = testFiles(root).filter(file => file.includes(part))
-  const seeded = files.filter(file => SEEDED.test(file))
-  const servers = files.filter(file => SERVERS.test(file))
-  const unit = files.filter(file => !SEEDED.test(file) && !SERVERS.test(file))
+  const queue = files.toSorted((left, right) => rankOf(left) - rankOf(right))
   const results: Counts[] = []
-  const work = async (queue: string[], fileLimitMs: number) => {
+  const work = async () => {
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+      const fileLimitMs = rankOf(file) < SLOW.length ? SLOW_LIMIT_MS : UNIT_LIMIT_MS
       results.push(await runFile(root, file, limitMs ?? fileLimitMs))
     }
   }
-  const sideBySide = (queue: string[], fileLimitMs: number) =>
-    Promise.all(Array.from({ length: FILES_MAX }, () => work(queue, fileLimitMs)))
-  await sideBySide(unit, UNIT_LIMIT_MS)
-  await sideBySide(seeded, SLOW_LIMIT_MS)
-  await work(servers, SLOW_LIMIT_MS)
+  await Promise.all(Array.from({ length: FILES_MAX }, work))
   return {
     passed: results.reduce((sum, { passed }) => sum + passed, 0),
     failed: results.reduce((sum, { failed }) => sum + failed, 0),
     skipped: results.reduce((sum, { skipped }) => sum + skipped, 0),
   }
+}
+
+/** The lower, the sooner it runs. */
+function rankOf(file: string): number {
+  const rank = SLOW.findIndex(pattern => pattern.test(file))
+  return rank === -1 ? SLOW.length : rank
 }
 
 function testFiles(root: string): string[] {

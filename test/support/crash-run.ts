@@ -1,5 +1,6 @@
 import * as assert from 'uvu/assert'
 import { StoreError } from '../../src/shared/errors.ts'
+import { KIB } from '../../src/shared/limits.ts'
 import type { ShardOptions } from '../../src/shared/protocol/shard.ts'
 import { DiskError } from '../../src/workers/disk/disk.ts'
 import { CrashClient } from './crash-client.ts'
@@ -9,7 +10,14 @@ import { Crash, type DiskDefects, SimulatedDisk } from './simulated-disk.ts'
 import type { DiskFault } from './simulated-fault.ts'
 import { Clock, SIMULATED_OPTIONS, SimulatedShard, STUB_SIGNER } from './simulated-shard.ts'
 
-const OPTIONS = { ...SIMULATED_OPTIONS, checkpointIntervalMs: 200, retentionIntervalMs: 100 }
+const OPTIONS: ShardOptions = {
+  ...SIMULATED_OPTIONS,
+  checkpointIntervalMs: 200,
+  retentionIntervalMs: 100,
+  // Small files end often, and are quick to fill with zeros.
+  journalFileBytes: 32 * KIB,
+  journalBytesMax: 128 * KIB,
+}
 /** Of every other seed: then many appends go straight to their segment. */
 const DIRECT_BYTES = 500
 /** One seed in so many signs its checkpoints and verifies every signature. */

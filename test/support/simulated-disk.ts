@@ -6,12 +6,14 @@ import type { Random } from './random.ts'
 import { type DiskFault, FaultPlan } from './simulated-fault.ts'
 import {
   emptyInode,
+  forgetUnsynced,
   grown,
   type Inode,
-  noteVersion,
+  noteWrite,
   persist,
   restart,
   SECTOR_BYTES,
+  sectorVersions,
 } from './simulated-inode.ts'
 import { applyChange, isWithin, type Move, type NameChange } from './simulated-names.ts'
 
@@ -283,8 +285,7 @@ export class SimulatedDisk implements Disk {
     } catch (error) {
       // As Linux has it: some pages got there, all count as clean, the cache still shows them.
       this.#settle(inode)
-      inode.versions.clear()
-      inode.sizes.length = 0
+      forgetUnsynced(inode)
       throw error
     }
   }
@@ -341,20 +342,14 @@ export class SimulatedDisk implements Disk {
       inode.size = end
       inode.sizes.push(end)
     }
-    const last = Math.floor((end - 1) / SECTOR_BYTES)
-    for (let sector = Math.floor(position / SECTOR_BYTES); sector <= last; sector += 1) {
-      noteVersion(inode, sector)
-    }
+    noteWrite(inode, position, end)
   }
 
   #resize(inode: Inode, size: number): void {
     if (size > inode.bytes.length) inode.bytes = grown(inode.bytes, size)
     if (size < inode.size) {
       inode.bytes.fill(0, size, inode.size)
-      const last = Math.floor(Math.max(0, inode.size - 1) / SECTOR_BYTES)
-      for (let sector = Math.floor(size / SECTOR_BYTES); sector <= last; sector += 1) {
-        noteVersion(inode, sector)
-      }
+      noteWrite(inode, size, inode.size)
     }
     inode.size = size
     inode.sizes.push(size)
@@ -364,7 +359,7 @@ export class SimulatedDisk implements Disk {
   #settle(inode: Inode): void {
     const mode = this.#random.pick(['none', 'all', 'any', 'any'] as const)
     if (mode === 'none') return
-    for (const [sector, versions] of inode.versions) {
+    for (const [sector, versions] of sectorVersions(inode)) {
       const taken = mode === 'all' ? versions.length : this.#random.below(versions.length + 1)
       const version = versions[taken - 1]
       if (version !== undefined) this.#putMedia(inode, sector, version, mode === 'any')

@@ -2,6 +2,9 @@
 
 export const SECTOR_BYTES = 512
 
+/** Sectors as one write left them. */
+type SectorWrite = { readonly firstSector: number; readonly content: Buffer }
+
 export type Inode = {
   /** What the process sees. */
   bytes: Buffer
@@ -9,8 +12,8 @@ export type Inode = {
   /** What is on the media. */
   media: Buffer
   mediaSize: number
-  /** Contents of each sector since the last sync, oldest first. */
-  readonly versions: Map<number, Buffer[]>
+  /** What was written since the last sync, oldest first, in whole sectors. */
+  readonly writes: SectorWrite[]
   readonly sizes: number[]
 }
 
@@ -21,27 +24,51 @@ export function emptyInode(): Inode {
     size: 0,
     media: nothing,
     mediaSize: 0,
-    versions: new Map(),
+    writes: [],
     sizes: [],
   }
 }
 
-export function noteVersion(inode: Inode, sector: number): void {
-  const version = Buffer.alloc(SECTOR_BYTES)
-  inode.bytes.copy(version, 0, sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES)
-  const versions = inode.versions.get(sector)
-  if (versions === undefined) inode.versions.set(sector, [version])
-  else versions.push(version)
+/** Notes that the bytes in [from, to) have changed, `to` not being beyond the allocated ones. */
+export function noteWrite(inode: Inode, from: number, to: number): void {
+  if (to <= from) return
+  const firstSector = Math.floor(from / SECTOR_BYTES)
+  const at = firstSector * SECTOR_BYTES
+  const content = Buffer.alloc(Math.ceil(to / SECTOR_BYTES) * SECTOR_BYTES - at)
+  inode.bytes.copy(content, 0, at, at + content.length)
+  inode.writes.push({ firstSector, content })
+}
+
+/** The contents that each sector has had since the last sync, oldest first. */
+export function sectorVersions({ writes }: Inode): ReadonlyMap<number, readonly Buffer[]> {
+  const versions = new Map<number, Buffer[]>()
+  for (const { firstSector, content } of writes) {
+    for (let at = 0; at < content.length; at += SECTOR_BYTES) {
+      const sector = firstSector + at / SECTOR_BYTES
+      const version = content.subarray(at, at + SECTOR_BYTES)
+      const known = versions.get(sector)
+      if (known === undefined) versions.set(sector, [version])
+      else known.push(version)
+    }
+  }
+  return versions
 }
 
 export function persist(inode: Inode): void {
-  for (const [sector, versions] of inode.versions) {
-    const at = sector * SECTOR_BYTES
-    if (at + SECTOR_BYTES > inode.media.length) inode.media = grown(inode.media, at + SECTOR_BYTES)
-    versions.at(-1)?.copy(inode.media, at)
+  for (const { firstSector, content } of inode.writes) {
+    const at = firstSector * SECTOR_BYTES
+    if (at + content.length > inode.media.length) {
+      inode.media = grown(inode.media, at + content.length)
+    }
+    content.copy(inode.media, at)
   }
   inode.mediaSize = inode.size
-  inode.versions.clear()
+  forgetUnsynced(inode)
+}
+
+/** What was not synced is not known any more, as after a sync that failed. */
+export function forgetUnsynced(inode: Inode): void {
+  inode.writes.length = 0
   inode.sizes.length = 0
 }
 
@@ -50,8 +77,7 @@ export function restart(inode: Inode): void {
   inode.size = inode.mediaSize
   inode.bytes = Buffer.alloc(inode.mediaSize)
   inode.media.copy(inode.bytes, 0, 0, inode.mediaSize)
-  inode.versions.clear()
-  inode.sizes.length = 0
+  forgetUnsynced(inode)
 }
 
 export function grown(bytes: Buffer, size: number): Buffer {

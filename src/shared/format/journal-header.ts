@@ -9,6 +9,7 @@ import { layout } from './layout.ts'
 export const JOURNAL_MAGIC = 0x4c4e4a56 // 'VJNL'
 export const JOURNAL_VERSION = 1
 const HEADER_BYTES = 64
+const ZEROS = Buffer.alloc(PAGE_BYTES - HEADER_BYTES)
 
 // biome-ignore format: a layout is read as a table
 export const JOURNAL_HEADER_LAYOUT = { // little-endian; zeros follow to the end of the page
@@ -65,7 +66,7 @@ export function decodeJournalHeader(page: Buffer): JournalHeader | undefined {
     capacity: readU64(page, at.capacity),
     salt: page.latin1Slice(at.salt, at.reserved2),
   }
-  const zeros = page.subarray(HEADER_BYTES, PAGE_BYTES).every(byte => byte === 0)
+  const zeros = page.subarray(HEADER_BYTES, PAGE_BYTES).equals(ZEROS)
   const sound = zeros && page.readUInt32LE(at.reserved2) === 0
   return sound && !Number.isNaN(header.number + header.firstLsn + header.capacity)
     ? header
