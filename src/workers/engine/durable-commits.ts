@@ -96,7 +96,10 @@ export class DurableCommits {
         log.manifestStale = true
         break
       case 'trim':
-        if (commit.frame !== undefined) log.makeDurable(commit.frame)
+        if (commit.frame !== undefined) {
+          log.makeDurable(commit.frame)
+          this.#watchers.note(log, commit.frame)
+        }
         this.#retention.noteTrimmed(log, commit.before - log.durableFirstOffset, commit.cause)
         log.durableFirstOffset = commit.before
         log.manifestStale = true

@@ -44,10 +44,13 @@ export class Watchers {
     if (watches?.size === 0) this.#watches.delete(log)
   }
 
-  /** Notes a frame that became durable. */
+  /**
+   * Notes a frame that became durable. A checkpoint alone is nothing to tell, but between two
+   * frames of records it is sent with them: the hash of a record is in the element after it.
+   */
   note(log: StreamLog, frame: TailFrame): void {
     const isEmpty = frame.firstOffset === frame.nextOffset // a checkpoint alone
-    if (isEmpty || !this.#watches.has(log)) return
+    if (!this.#watches.has(log) || (isEmpty && !this.#fresh.has(log))) return
     const fresh = this.#freshOf(log, frame.firstOffset)
     fresh.nextOffset = frame.nextOffset
     fresh.frames.push(frame)
