@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { appendText } from '../support/client.ts'
+import { runCommand } from '../support/command.ts'
 import { startServer, withDirectory } from '../support/server.ts'
 
 const COUNT = 200
@@ -47,7 +48,14 @@ damage('a refused journal leaves what is stored readable, and says so', async ()
     rmSync(join(data, 'journals/copies/shard-00.newest.json'))
     const server = await startServer({ data })
     const at = (query: string) => fetch(`${server.url}/v1/streams/s/records${query}`)
-    assert.is((await at(`?limit=${COUNT}`)).status, 200)
+    const whole = await at(`?limit=${COUNT}`)
+    assert.is(whole.status, 200)
+    // It is not known where the stream ends, so no page may look like its last.
+    assert.is(whole.headers.get('varve-tail-offset'), null)
+    assert.not.ok('tailOffset' in ((await whole.json()) as object))
+    const args = ['read', 's', '--limit', `${COUNT}`, '--format', 'ndjson', '--url', server.url]
+    const { code, stdout } = await runCommand(args)
+    assert.equal([code, stdout.toString().trim().split('\n').length], [0, COUNT])
     assert.is((await at(`/${COUNT - 1}`)).status, 200)
     const hidden = [`?from=${COUNT}`, `/${COUNT}`, `?limit=${COUNT + 1}`, '/9999']
     for (const query of hidden) {

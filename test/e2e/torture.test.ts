@@ -6,7 +6,7 @@ import { Trial } from '../torture/trial.ts'
 
 // The share of `npm run torture` that every run pays for; the rest takes longer.
 
-const SIZE = { isLong: false, rounds: 2, seeds: 1, requests: 1, seed: 1 }
+const SIZE = { isLong: false, rounds: 2, seeds: 1, requests: 1, loadMinutes: 1, seed: 1 }
 const SHARE: readonly (readonly [fault: string, name: string])[] = [
   ['histories', 'history 0'],
   ['two-servers', 'without any tool in the path'],

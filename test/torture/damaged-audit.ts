@@ -85,7 +85,7 @@ class DamagedReading implements DamagedAudit {
     if (first > from) {
       const before = await this.#page(from, `limit=${first - from}&maxBytes=16777216`)
       if (before.status === 200) this.#take(before, from)
-      else if (this.#mode === 'links' || this.#mode === 'none') this.#refuse(before, from)
+      else if (this.#mode === 'links' || this.#mode === 'none') await this.#refuse(before, from)
       else this.named.push({ from, to: first, code: String(before.json['code']) })
     }
     // Past the end of what is known there is nothing more to ask for.
@@ -113,10 +113,14 @@ class DamagedReading implements DamagedAudit {
   }
 
   /** Anything that is not a range: 503 names what may be missing, all else hides it. */
-  #refuse(answer: Answer, from: number): undefined {
-    const { code } = answer.json
+  async #refuse(answer: Answer, from: number): Promise<number | undefined> {
+    const { code, knownNextOffset: known } = answer.json
     if (code !== 'shard_failed') {
       this.#find(code === 'internal' ? 'wrong' : 'lost', `from=${from}: ${describe(answer)}`)
+    } else if (typeof known === 'number' && known > from) {
+      // Only a page that ends below the known end can be answered.
+      const below = await this.#page(from, `limit=${known - from}&maxBytes=16777216`)
+      if (below.status === 200) return this.#take(below, from) ?? known
     }
     this.named.push({ from, to: Number.POSITIVE_INFINITY, code: String(code) })
     return undefined

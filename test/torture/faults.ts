@@ -4,6 +4,7 @@ import { fuzz } from './faults/fuzz.ts'
 import { histories } from './faults/histories.ts'
 import { kill } from './faults/kill.ts'
 import { limits } from './faults/limits.ts'
+import { memory } from './faults/memory.ts'
 import { pause } from './faults/pause.ts'
 import { powerCut } from './faults/power-cut.ts'
 import { sabotage } from './faults/sabotage.ts'
@@ -28,6 +29,7 @@ export const FAULTS: readonly Fault[] = [
   clock,
   twoServers,
   sockets,
+  memory,
   tampering,
   simulated,
   fuzz,

@@ -70,6 +70,16 @@ export class StreamLedger {
     return state === 'refused' ? 'holds a record whose append was refused' : undefined
   }
 
+  /** Forgets what lies below an answered trim, for nobody can ask for it again. */
+  forgetTrimmed(): void {
+    for (const [offset, digest] of this.records) {
+      if (offset >= this.trimmed) continue
+      this.records.delete(offset)
+      this.places.delete(digest)
+      this.sent.delete(digest)
+    }
+  }
+
   copy(): StreamLedger {
     const copied = new StreamLedger(this.name)
     const { streamId, nextOffset, trimmed, trimAsked, deletion, exists } = this
@@ -170,6 +180,12 @@ export class Ledger {
 
   refuse(sent: Sent): void {
     sent.state = 'refused'
+  }
+
+  /** Forgets the appends that are settled, so that a long load needs no more memory. */
+  forgetSettled(): void {
+    this.#open = this.#open.filter(({ state }) => state === 'open')
+    for (const stream of this.streams.values()) stream.forgetTrimmed()
   }
 
   /**

@@ -1,11 +1,20 @@
 import { checkPage, pageOf } from './audit.ts'
 import { type Answer, type Client, describe, type Json, NoAnswer, streamPath } from './client.ts'
-import type { Ledger, Sent } from './ledger.ts'
+import type { Ledger, Sent, StreamLedger } from './ledger.ts'
 import type { Random } from '../support/random.ts'
 import { sleep, type Trial } from './trial.ts'
 
 /** What a load does with an answer that refuses: nothing of it is excused unless the fault is. */
 export type OnRefusal = (what: string, answer: Answer) => void
+
+/** What makes a load that may run for hours: it leaves room, and it trims what it wrote. */
+export type LoadOptions = {
+  readonly onRefusal?: OnRefusal
+  /** How long each client waits after each of its requests. */
+  readonly pauseMs?: number
+  /** Records that are kept of each stream; all when it is absent. */
+  readonly keep?: number
+}
 
 type Producer = {
   readonly id: string
@@ -35,14 +44,19 @@ export class Load {
   readonly #ledger: Ledger
   readonly #random: Random
   readonly #onRefusal: OnRefusal
+  readonly #pauseMs: number
+  readonly #keep: number
   readonly #producers: Producer[]
 
-  constructor(trial: Trial, ledger: Ledger, onRefusal?: OnRefusal) {
+  constructor(trial: Trial, ledger: Ledger, options: LoadOptions = {}) {
+    const { onRefusal, pauseMs = 0, keep = Number.POSITIVE_INFINITY } = options
     this.#trial = trial
     this.#ledger = ledger
     this.#random = trial.random
     this.#onRefusal =
       onRefusal ?? ((what, answer) => trial.find('refused', `${what}: ${describe(answer)}`))
+    this.#pauseMs = pauseMs
+    this.#keep = keep
     this.#producers = [0, 1].map(count => ({
       id: `producer ${count}`,
       stream: SHARED[count] as string,
@@ -65,6 +79,7 @@ export class Load {
       to => this.#trim(to),
       ...RECREATED.map(stream => (to: Client) => this.#recreate(to, stream)),
       ...[1, 2].map(() => (to: Client) => this.#read(to)),
+      ...(Number.isFinite(this.#keep) ? [(to: Client) => this.#trimAll(to)] : []),
     ]
     await Promise.all(steps.map(step => this.#repeat(() => step(client), isOver)))
   }
@@ -73,6 +88,7 @@ export class Load {
     while (!isOver()) {
       try {
         await step()
+        if (this.#pauseMs > 0) await sleep(this.#pauseMs)
       } catch (error) {
         if (!(error instanceof NoAnswer)) throw error
         if (error.hung) this.#trial.find('slow', error.message)
@@ -169,8 +185,23 @@ export class Load {
     const stream = this.#ledger.of(TRIMMED)
     if (stream.nextOffset < 10) return
     const before = stream.trimmed + this.#random.below(stream.nextOffset - stream.trimmed)
+    await this.#trimBelow(client, stream, before)
+  }
+
+  /** Trims every stream to what is kept of it. */
+  async #trimAll(client: Client): Promise<void> {
+    await sleep(500)
+    for (const name of [...SHARED, LARGE, RELAXED]) {
+      const stream = this.#ledger.of(name)
+      const before = stream.nextOffset - this.#keep
+      if (before > stream.trimmed) await this.#trimBelow(client, stream, before)
+    }
+    this.#ledger.forgetSettled()
+  }
+
+  async #trimBelow(client: Client, stream: StreamLedger, before: number): Promise<void> {
     stream.trimAsked = Math.max(stream.trimAsked, before)
-    const answer = await client.post(`${streamPath(TRIMMED)}/trim`, { before })
+    const answer = await client.post(`${streamPath(stream.name)}/trim`, { before })
     if (answer.status !== 200) return this.#refused('trim', answer)
     stream.trimmed = Math.max(stream.trimmed, before)
   }
@@ -198,12 +229,13 @@ export class Load {
   async #read(client: Client): Promise<void> {
     const stream = this.#ledger.of(this.#random.pick([...SHARED, LARGE, RELAXED]))
     if (!stream.exists) return sleep(5)
-    const { nextOffset } = stream
-    const from = this.#random.below(nextOffset + 1)
+    const { nextOffset, trimAsked } = stream
+    const from = trimAsked + this.#random.below(nextOffset - trimAsked + 1)
     const limit = 1 + this.#random.below(200)
     const answer = await client.get(
       `${streamPath(stream.name)}/records?from=${from}&limit=${limit}`,
     )
+    if (answer.json['code'] === 'trimmed' && from < stream.trimAsked) return
     if (answer.status !== 200) return this.#refused(`read of ${stream.name}@${from}`, answer)
     const page = pageOf(answer)
     checkPage(this.#trial, stream, page.records, from)

@@ -1,7 +1,8 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { text as textOf } from 'node:stream/consumers'
 import { Client } from './client.ts'
 import { sleep, type Trial } from './trial.ts'
 
@@ -11,6 +12,8 @@ const ENTRY = resolve(import.meta.dirname, '../../src/main/index.js')
 /** Longest to wait for a server to listen or to leave. */
 const START_MS = 30_000
 const STOP_MS = 40_000
+/** Longest that a command may take before it counts as failed. */
+const COMMAND_MS = 60_000
 
 /** Small files, and a write-back every tenth of a second, so that every path is walked early. */
 export const SMALL = [
@@ -36,6 +39,8 @@ export type ServerOptions = {
   readonly node?: readonly string[]
   /** Kills it this long after its start, whatever it is doing. */
   readonly killAfterMs?: number
+  /** Runs it as this user instead of the one that runs the tests. */
+  readonly user?: number
 }
 
 /** The built service as a process of its own. */
@@ -64,13 +69,14 @@ export class Server {
    */
   static async start(trial: Trial, options: ServerOptions): Promise<Server> {
     const startMs = performance.now()
-    const { data, args = SMALL, wrapper = [], env = {}, node = [] } = options
+    const { data, args = SMALL, wrapper = [], env = {}, node = [], user } = options
     const serve = [...node, ENTRY, 'serve', '--data', data, '--port=0', '--log-format=json']
     const [program = '', ...rest] = [...wrapper, process.execPath, ...serve, ...args]
     const child = spawn(program, rest, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
       detached: true, // leads a group, so that a wrapper ends with it
+      ...(user !== undefined && { uid: user, gid: user }),
     })
     let printed = ''
     for (const stream of [child.stdout, child.stderr]) {
@@ -144,13 +150,24 @@ export class Refused extends Error {
   override readonly name = 'Refused'
 }
 
-/** Runs a command of the program to its end, e.g. `verify`. */
-export function runCommand(args: readonly string[]): { code: number | null; text: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [ENTRY, ...args], {
-    encoding: 'utf8',
-    timeout: START_MS,
+/** What a command of the program ended with and printed. */
+export type Outcome = {
+  readonly code: number | null
+  readonly stdout: string
+  /** All that it printed. */
+  readonly text: string
+}
+
+/** Runs a command of the program to its end, e.g. `verify`, as `user` if one is given. */
+export async function runCommand(args: readonly string[], user?: number): Promise<Outcome> {
+  const child = spawn(process.execPath, [ENTRY, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: COMMAND_MS,
+    ...(user !== undefined && { uid: user, gid: user }),
   })
-  return { code: status, text: `${stdout}${stderr}` }
+  const ended = once(child, 'close')
+  const [stdout, stderr] = await Promise.all([textOf(child.stdout), textOf(child.stderr), ended])
+  return { code: child.exitCode, stdout, text: `${stdout}${stderr}` }
 }
 
 async function address(child: ChildProcess, printed: () => string): Promise<string> {

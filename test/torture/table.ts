@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import type { Fault, FindingKind, Need, Size } from './trial.ts'
 
@@ -57,22 +58,23 @@ export function renderTable(rows: readonly Row[]): string {
       .map((cell, at) => (at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0)))
       .join('  '),
   )
-  return [...lines, '', ...remarks(rows)].join('\n').trimEnd()
+  return [...lines, '', ...notTried(rows), ...measured(rows)].join('\n').trimEnd()
+}
+
+/** How a run was made. */
+export type Made = {
+  readonly size: Size
+  /** The options it was given. */
+  readonly asked: string
+  readonly minutes: number
 }
 
 /** The table of docs/reliability.md with the machine, the date and what failed. */
-export function renderMarkdown(rows: readonly Row[], size: Size): string {
+export function renderMarkdown(rows: readonly Row[], made: Made): string {
   const line = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`
-  const machine = `${cpus().length} cores (${cpus()[0]?.model.trim()})`
-  const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`
-  const load = loadavg()
-    .map(average => average.toFixed(1))
-    .join(', ')
   const failed = rows.flatMap(row => row.failed)
   return [
-    `Run on ${new Date().toISOString().slice(0, 10)}: ${machine}, ${memory}, Linux ${release()},`,
-    `Node ${process.version}; ${sizeOf(size)}.`,
-    `Load average at the end, over 1, 5 and 15 minutes: ${load}.`,
+    ...describeRun(made),
     '',
     line(COLUMNS.map(({ title }) => title)),
     line(COLUMNS.map((_, at) => (at === 0 ? '---' : '--:'))),
@@ -80,19 +82,56 @@ export function renderMarkdown(rows: readonly Row[], size: Size): string {
     '',
     ...rows.map(({ fault }) => `- **${fault.name}**: ${fault.title}.`),
     '',
-    '### Measured, skipped and not run',
+    '### Measured',
     '',
-    ...remarks(rows).map(remark => `- ${remark}`),
+    ...listOf(measured(rows)),
+    '',
+    '### Not tried in this run',
+    '',
+    ...listOf(notTried(rows)),
     '',
     '### Cases that failed',
     '',
-    ...(failed.length === 0 ? ['None.'] : failed.map(one => `- ${one}`)),
+    ...listOf(failed),
   ].join('\n')
 }
 
+function describeRun({ size, asked, minutes }: Made): string[] {
+  const date = new Date().toISOString().slice(0, 10)
+  const machine = `${cpus().length} cores (${cpus()[0]?.model.trim()})`
+  const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`
+  const load = loadavg()
+    .map(average => average.toFixed(1))
+    .join(', ')
+  return [
+    `\`npm run torture${asked === '' ? '' : ` -- ${asked}`}\` on ${date}, ${commitOf()}:`,
+    `${minutes.toFixed(0)} minutes, ${sizeOf(size)}.`,
+    '',
+    `Machine: ${machine}, ${memory}, Linux ${release()}, Node ${process.version}.`,
+    `Load average at the end, over 1, 5 and 15 minutes: ${load}. The run itself is part of it.`,
+  ]
+}
+
+/** The commit that was tried, where git can tell. */
+function commitOf(): string {
+  const git = (...args: string[]) =>
+    spawnSync('git', args, { cwd: import.meta.dirname, encoding: 'utf8' })
+  const { status, stdout } = git('rev-parse', '--short', 'HEAD')
+  if (status !== 0) return 'on a tree outside of git'
+  const isChanged = git('status', '--porcelain', '--', ':/src', ':/test').stdout !== ''
+  return `on commit ${stdout.trim()}${isChanged ? ' with changes' : ''}`
+}
+
+function listOf(items: readonly string[]): string[] {
+  return items.length === 0 ? ['None.'] : items.map(item => `- ${item}`)
+}
+
 /** What to give again to draw the same loads. */
-export function sizeOf({ seed, rounds, seeds, requests, isLong }: Size): string {
-  const drawn = `seed ${seed}, ${rounds} rounds, ${seeds} simulated seeds, ${requests} requests`
+export function sizeOf({ seed, rounds, seeds, requests, loadMinutes, isLong }: Size): string {
+  const minutes = Math.round(loadMinutes * 10) / 10
+  const drawn =
+    `seed ${seed}, ${rounds} rounds, ${seeds} simulated seeds, ${requests} requests, ` +
+    `${minutes} minutes of load`
   return `${drawn}${isLong ? ', long' : ''}`
 }
 
@@ -100,18 +139,22 @@ function cellsOf(row: Row): string[] {
   return COLUMNS.map(({ cell }) => `${cell(row)}`)
 }
 
-function remarks(rows: readonly Row[]): string[] {
-  const skipped = rows.filter(row => row.skipped.length > 0)
-  const notRun = rows.filter(row => row.skipped.length === 0 && row.notRun > 0)
-  return [
-    ...skipped.map(row => `skipped: ${row.fault.name} needs ${row.skipped.join(' and ')}`),
-    ...notRun.map(row =>
-      row.tries + row.notApplied === 0
-        ? `not run: ${row.fault.name}`
-        : `not run: ${row.notRun} cases of ${row.fault.name}`,
-    ),
-    ...rows.flatMap(({ fault, notes }) =>
-      [...notes].map(([name, value]) => `${fault.name}: ${name} ${value}`),
-    ),
-  ]
+function measured(rows: readonly Row[]): string[] {
+  return rows.flatMap(({ fault, notes }) =>
+    [...notes].map(([name, value]) => `${fault.name}: ${name}: ${value}`),
+  )
+}
+
+function notTried(rows: readonly Row[]): string[] {
+  return rows.flatMap(({ fault, skipped, notRun, tries, notApplied }) => {
+    if (skipped.length > 0)
+      return [`${fault.name}: skipped, because it needs ${skipped.join(' and ')}`]
+    const left = tries + notApplied === 0 ? `${fault.name}: not run` : undefined
+    const why = fault.isOnlyByName === true ? ', because it runs only when it is named' : ''
+    if (notRun > 0)
+      return [left === undefined ? `${fault.name}: ${notRun} cases not run` : left + why]
+    return notApplied > 0
+      ? [`${fault.name}: ${notApplied} cases in which the fault was not made`]
+      : []
+  })
 }

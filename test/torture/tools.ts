@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import type { Need } from './trial.ts'
 
 /** Sources that are no TypeScript; this runs as dist/test/torture/tools.js. */
@@ -32,6 +32,23 @@ export function compile(name: string, output: string, flags: readonly string[] =
   const { status, stderr } = spawnSync('gcc', ['-O1', '-Wall', ...flags, '-o', output, source])
   if (status !== 0 || !existsSync(output)) throw new Error(`gcc ${source}: ${stderr.toString()}`)
   return output
+}
+
+/** A user without any rights. */
+export const NOBODY = 65_534
+
+/**
+ * Gives a directory with all that is in it, and the way to it, to a user without rights; false
+ * when that user could not run the service from where it is built.
+ */
+export function giveAway(directory: string): boolean {
+  const program = resolve(import.meta.dirname, '../../src/main/index.js')
+  const user = { uid: NOBODY, gid: NOBODY }
+  const { status } = spawnSync(process.execPath, [program, '--version'], user)
+  if (status !== 0) return false
+  must('chown', '-R', '-h', `${NOBODY}:${NOBODY}`, directory)
+  chmodSync(dirname(directory), 0o711)
+  return true
 }
 
 /** Runs a program to its end. @throws when it fails, with what it said */

@@ -12,6 +12,8 @@ export type Size = {
   readonly seeds: number
   /** Mutated requests. */
   readonly requests: number
+  /** How long the mixed load runs whose memory is measured. */
+  readonly loadMinutes: number
   readonly seed: number
 }
 
@@ -50,6 +52,8 @@ export type Need = 'root' | 'strace' | 'gcc' | 'mount' | 'prlimit'
 export type Fault = {
   /** Takes hours, so it runs only when it is named. */
   readonly isOnlyByName?: boolean
+  /** Whether its cases may run side by side: they measure no time and no memory. */
+  readonly isParallel?: boolean
   readonly name: string
   /** One sentence for the table of docs/reliability.md. */
   readonly title: string
@@ -60,8 +64,11 @@ export type Fault = {
 /** Trials whose servers and directories are still there. */
 const openTrials = new Set<Trial>()
 
-/** Ends the servers of all trials and removes their directories. */
+let isOver = false
+
+/** Ends the servers of all trials, removes their directories, and lets no other trial begin. */
 export async function closeTrials(): Promise<void> {
+  isOver = true
   for (const trial of openTrials) await trial.close()
 }
 
@@ -78,8 +85,11 @@ export class Trial {
   readonly #findings = new Map<string, Finding>()
   readonly #directory: string
   readonly #cleanUps: (() => unknown)[] = []
+  #isClosed = false
 
+  /** @throws when the run is ending */
   constructor(seed: number) {
+    if (isOver) throw new Error('the run is ending')
     this.random = new Random(seed)
     this.#directory = mkdtempSync(join(tmpdir(), 'varve-torture-'))
     openTrials.add(this)
@@ -105,15 +115,20 @@ export class Trial {
 
   /** Keeps the largest `value` seen under `name`. */
   note(name: string, value: number): void {
-    this.notes.set(name, Math.max(value, this.notes.get(name) ?? 0))
+    this.notes.set(name, Math.max(value, this.notes.get(name) ?? value))
   }
 
-  /** Runs `cleanUp` when the try has ended, whatever came of it; the last added runs first. */
+  /**
+   * Runs `cleanUp` when the try has ended, whatever came of it; the last added runs first. A case
+   * that was cut off may go on for a while: what it adds then is cleaned up at once.
+   */
   defer(cleanUp: () => unknown): void {
-    this.#cleanUps.push(cleanUp)
+    if (this.#isClosed) cleanUp()
+    else this.#cleanUps.push(cleanUp)
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true
     for (const cleanUp of this.#cleanUps.splice(0).reverse()) await cleanUp()
     openTrials.delete(this)
     rmSync(this.#directory, { recursive: true, force: true, maxRetries: 5 })

@@ -58,7 +58,10 @@ export async function* readPages(
       headers: { accept },
     })
     const next = offsetHeader(answer, 'varve-next-offset')
-    const tail = offsetHeader(answer, 'varve-tail-offset')
+    // Without an end the pages go on until the server refuses the next one.
+    const tail = hasTail(answer)
+      ? offsetHeader(answer, 'varve-tail-offset')
+      : Number.POSITIVE_INFINITY
     end ??= isBackward ? 0 : Math.min(to ?? tail, tail)
     const found = countRecords(answer.body)
     if (found === 0) return
@@ -83,6 +86,10 @@ function distance(
 ): number {
   if (to === undefined || typeof from !== 'number') return Number.POSITIVE_INFINITY
   return isBackward ? from - to : to - from
+}
+
+function hasTail({ headers }: Answer): boolean {
+  return headers['varve-tail-offset'] !== undefined
 }
 
 function offsetHeader({ headers }: Answer, name: string): number {

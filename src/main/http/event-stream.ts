@@ -30,7 +30,7 @@ export async function serveEvents(
   const isAtEnd = isClosed && position === tailOffset
   const headers = {
     'varve-next-offset': position,
-    'varve-tail-offset': tailOffset,
+    ...(tailOffset === undefined ? {} : { 'varve-tail-offset': tailOffset }),
     'varve-stream-id': streamId,
     ...(lastHash === null ? {} : { 'varve-last-hash': lastHash }),
     ...(isAtEnd ? { 'varve-stream-closed': 'true' } : {}),

@@ -47,7 +47,7 @@ export type Sink = {
 export type SubscriptionStart = Pick<ReadRequest, 'from' | 'since' | 'after'>
 
 /** Where a subscription begins, and where its stream ended then. */
-type Position = Cursor & { readonly tailOffset: number; readonly isClosed: boolean }
+type Position = Cursor & { readonly tailOffset: number | undefined; readonly isClosed: boolean }
 
 const SHARED: Lease = { resize: () => undefined, release: () => undefined }
 
@@ -67,7 +67,7 @@ export class Subscription implements Follower {
   readonly #stream: string
   readonly #seat: Seat
   /** The stream's end, and whether it was closed, when the subscription was opened. */
-  readonly tailOffset: number
+  readonly tailOffset: number | undefined
   readonly isClosed: boolean
   readonly streamId: string
   #position: number

@@ -53,11 +53,11 @@ export function pageOf(
   return {
     firstOffset,
     nextOffset,
-    tailOffset: plan.nextOffset,
     closed: plan.closed,
     streamId: latin1ToHex(plan.streamId),
     count: records.length,
     payload: renderRecords(records, request),
+    ...(plan.isEndUnknown === true ? undefined : { tailOffset: plan.nextOffset }),
     ...proof,
   }
 }

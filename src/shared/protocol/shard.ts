@@ -181,6 +181,8 @@ export type ReadPlan = {
   readonly trimPoint: StoredTrimPoint
   /** Durable end of the stream, and the chain hash there (latin1). */
   readonly nextOffset: number
+  /** The journal was refused, so the stream may go on beyond `nextOffset`. */
+  readonly isEndUnknown?: boolean
   readonly chainHead: string
   /** Hash of the last durable data record (latin1). */
   readonly recordHash: string

@@ -162,8 +162,8 @@ export type ReadPage = {
   readonly firstOffset: number
   /** The `from` that continues this read. */
   readonly nextOffset: number
-  /** Offset that the stream's next record will get. */
-  readonly tailOffset: number
+  /** Offset that the stream's next record will get; absent where a refused journal hides it. */
+  readonly tailOffset?: number
   readonly closed: boolean
   /** 32 hex digits */
   readonly streamId: string

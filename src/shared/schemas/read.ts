@@ -77,7 +77,8 @@ export const ReadAnswer = z.object({
   stream: z.string(),
   firstOffset: Offset,
   nextOffset: Offset,
-  tailOffset: Offset,
+  /** Absent where a refused journal hides the end of the stream. */
+  tailOffset: Offset.optional(),
   closed: z.boolean(),
   streamId: Id,
   /** Goes with `nextOffset` as the `after` of the next read; null where that record is lost. */

@@ -49,12 +49,15 @@ export class IncompleteStreams {
   }
 
   /**
-   * Plans a read whose records all lie below the known end of the stream.
+   * Plans a read whose records all lie below the known end of the stream. Its page names no end: a
+   * client that reads as far as the known end would take that for the end of the stream.
    * @throws StoreError shard_failed with `knownNextOffset`, trimmed
    */
   plan(stream: string, range: ReadRange): ReadPlan {
     const log = this.#table.durable(stream)
-    if (log !== undefined && isBelow(range, log)) return planRead(log, range)
+    if (log !== undefined && isBelow(range, log)) {
+      return { ...planRead(log, range), isEndUnknown: true }
+    }
     throw mayBeMore(log)
   }
 

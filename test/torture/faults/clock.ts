@@ -31,6 +31,7 @@ export const clock: Fault = {
     'the wall clock jumps (a shim before the C library) with retention by age and producers: ' +
     'nothing is trimmed or forgotten, and no time in a stream goes back',
   needs: ['gcc'],
+  isParallel: true,
   cases: () => JUMPS.map(jump => ({ name: jump.name, run: trial => jumpOnce(trial, jump) })),
 }
 

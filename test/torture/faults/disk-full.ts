@@ -17,6 +17,7 @@ export const diskFull: Fault = {
   name: 'disk-full',
   title: 'a small tmpfs or ext4 filled up and freed: under way, at a start, around a kill',
   needs: ['mount'],
+  isParallel: true,
   cases: ({ isLong }) =>
     (['tmpfs', 'ext4'] as const).flatMap(kind => [
       ...[0, 1, 2].slice(0, isLong ? 3 : 1).flatMap((run): Case[] => [

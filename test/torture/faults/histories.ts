@@ -19,6 +19,7 @@ export const histories: Fault = {
     'concurrent appends (plain, conditional, of producers), reads, cursors, tails, events, ' +
     'deletions and recreations with kill -9, checked per stream for linearizability',
   needs: [],
+  isParallel: true,
   cases: ({ isLong }) =>
     Array.from({ length: HISTORIES[isLong ? 'long' : 'ci'] }, (_, count) => ({
       name: `history ${count}`,

@@ -83,6 +83,6 @@ async function checkEnd(
   await verifyWhole(trial, server.client, ledger)
   const code = await server.stop()
   if (code !== 0) trial.find('slow', `a clean stop ended with ${code}`)
-  const { code: verdict, text } = runCommand(['verify', '--data', data])
+  const { code: verdict, text } = await runCommand(['verify', '--data', data])
   if (verdict !== 0) trial.find('wrong', `varve verify: ${text.slice(-300)}`)
 }

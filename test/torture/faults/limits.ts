@@ -38,6 +38,7 @@ export const limits: Fault = {
   name: 'limits',
   title: 'prlimit on open files, file size and address space lowered under load, then raised again',
   needs: ['prlimit'],
+  isParallel: true,
   cases: () =>
     LIMITS.map(limit => ({
       name: `${limit.name}, ${limit.how}`,
@@ -51,10 +52,13 @@ async function lower(trial: Trial, { name, value, isFinal }: Limit): Promise<voi
   const server = await Server.start(trial, { data })
   let isLimited = false
   let isOver = false
-  const load = new Load(trial, ledger, (what, answer) => {
-    if (!isLimited) trial.find('refused', `${what}: ${describe(answer)}`)
-    // While limited anything may be refused, but by name.
-    else if (answer.json['code'] === 'internal') trial.find('wrong', `${what}: ${describe(answer)}`)
+  const load = new Load(trial, ledger, {
+    onRefusal: (what, answer) => {
+      if (!isLimited) trial.find('refused', `${what}: ${describe(answer)}`)
+      // While limited anything may be refused, but by name.
+      else if (answer.json['code'] === 'internal')
+        trial.find('wrong', `${what}: ${describe(answer)}`)
+    },
   })
   const ended = load.run(server.client, () => isOver)
   await sleep(FAULT_MS)

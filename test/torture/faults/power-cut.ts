@@ -44,8 +44,10 @@ async function cutOften(trial: Trial, env: Readonly<Record<string, string>>): Pr
   const ledger = new Ledger(trial)
   // After the cut every call fails, and so may every answer that is still on its way.
   let isCut = false
-  const load = new Load(trial, ledger, (what, { status, json }) => {
-    if (!isCut) trial.find('refused', `${what}: ${status} ${String(json['code'])}`)
+  const load = new Load(trial, ledger, {
+    onRefusal: (what, { status, json }) => {
+      if (!isCut) trial.find('refused', `${what}: ${status} ${String(json['code'])}`)
+    },
   })
   try {
     for (let round = 0; round < CUTS; round += 1) {
@@ -64,7 +66,7 @@ async function cutOften(trial: Trial, env: Readonly<Record<string, string>>): Pr
     await auditWhole(trial, last.client, ledger)
     await verifyWhole(trial, last.client, ledger)
     await last.stop()
-    const { code, text } = runCommand(['verify', '--data', disk.data])
+    const { code, text } = await runCommand(['verify', '--data', disk.data])
     if (code !== 0) trial.find('wrong', `varve verify: ${text.slice(-300)}`)
   } catch (error) {
     if (!(error instanceof Refused)) throw error

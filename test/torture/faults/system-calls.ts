@@ -30,8 +30,8 @@ const ROWS: readonly Row[] = [
   { call: 'statx',      on: 'catalogue',        effect: 'nobody' },
   { call: 'close',      on: 'catalogue',        effect: 'nobody' },
   { call: 'openat',     on: 'shard directory',  effect: 'shard' },
-  { call: 'getdents64', on: 'shard directory',  effect: 'nobody' },
-  { call: 'newfstatat', on: 'shard directory',  effect: 'nobody' },
+  { call: 'getdents64', on: 'shard directory',  effect: 'shard' },
+  { call: 'newfstatat', on: 'shard directory',  effect: 'shard' },
   { call: 'fsync',      on: 'shard directory',  effect: 'shard for good' },
   { call: 'openat',     on: 'segments',         effect: 'stream' },
   { call: 'pread64',    on: 'segments',         effect: 'stream' },
@@ -74,6 +74,7 @@ export const systemCalls: Fault = {
     'each system call on each kind of file fails for a while (strace) under appends, reads, ' +
     'trims and deletions; a sync that fails is final, anything else is over when the fault is',
   needs: ['strace', 'root'],
+  isParallel: true,
   cases: ({ isLong }) => {
     const size = isLong ? 'long' : 'ci'
     return ROWS.flatMap(row =>
@@ -214,7 +215,7 @@ class FaultRun {
     }
     await sleep(200)
     await server.stop()
-    const { code, text } = runCommand(['verify', '--data', this.#data])
+    const { code, text } = await runCommand(['verify', '--data', this.#data])
     if (code !== 0) this.#trial.find('wrong', `varve verify: ${text.slice(-300)}`)
   }
 }

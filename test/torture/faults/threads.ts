@@ -42,6 +42,7 @@ export const threads: Fault = {
     'single threads end under mixed load, by an exit, a defect or without memory (through ' +
     "Node's inspector): the shard recovers, tails go on, answers are true",
   needs: [],
+  isParallel: true,
   cases: ({ isLong }) =>
     VICTIMS.flatMap(victim =>
       Array.from({ length: victim.count }, (_, index) => index).flatMap(index =>
@@ -71,11 +72,13 @@ async function endThread(
   const server = await Server.start(trial, { data, node: INSPECTED })
   let isHurt = false
   let isOver = false
-  const load = new Load(trial, ledger, (what, answer) => {
-    const { code } = answer.json
-    if (!isHurt) trial.find('refused', `${what}: ${describe(answer)}`)
-    // While it recovers, a shard may be away; it may not lie.
-    else if (code !== 'shard_failed') trial.find('wrong', `${what}: ${describe(answer)}`)
+  const load = new Load(trial, ledger, {
+    onRefusal: (what, answer) => {
+      const { code } = answer.json
+      if (!isHurt) trial.find('refused', `${what}: ${describe(answer)}`)
+      // While it recovers, a shard may be away; it may not lie.
+      else if (code !== 'shard_failed') trial.find('wrong', `${what}: ${describe(answer)}`)
+    },
   })
   const ended = load.run(server.client, () => isOver)
   await sleep(BEFORE_MS)

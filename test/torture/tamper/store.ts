@@ -9,7 +9,7 @@ import { sleep, Trial } from '../trial.ts'
 
 // The stores that are tampered with: built once, copied for every case.
 
-const SHARDS = 2
+export const SHARDS = 2
 /** Streams of shard 0 and 1; the first of shard 0 is the one that is damaged. */
 export const VICTIM = nameIn(0, 'victim')
 export const STREAMS = [
@@ -19,7 +19,7 @@ export const STREAMS = [
   nameIn(1, 'far'),
   nameIn(1, 'away'),
 ]
-const TRIMMED = nameIn(1, 'trimmed')
+export const TRIMMED = nameIn(1, 'trimmed')
 
 /** Larger than what a phase writes, so that nothing but the first phase is written back. */
 const NO_WRITE_BACK = ['--checkpoint-interval-ms=3600000', '--journal-bytes-max=64MiB']

@@ -1,5 +1,5 @@
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
-import { statSync, truncateSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { usedBytes } from './store.ts'
@@ -16,7 +16,12 @@ export type Target = {
 }
 
 /** One way to damage a file; false when it does not apply to this one. */
-export type Tampering = { readonly name: string; apply(target: Target): boolean }
+export type Tampering = {
+  readonly name: string
+  /** Root notices no permissions, so the store has to be another user's. */
+  readonly needsUser?: boolean
+  apply(target: Target): boolean
+}
 
 const PAGE = 4096
 /** Of a record: `VRCD`, then lengths; see the format document. */
@@ -24,6 +29,11 @@ const RECORD_MAGIC = 0x44435256
 const RECORD_HEADER_BYTES = 68
 /** Checksum and end mark. */
 const RECORD_TRAILER_BYTES = 8
+
+const EXCHANGED = 'exchanged with another'
+const LINKED = 'a symlink to another'
+/** Those that put a file where another stream or shard looks for its own. */
+export const TWO_SIDED: readonly string[] = [EXCHANGED]
 
 /** Ways that fit any file. */
 export const TAMPERINGS: readonly Tampering[] = [
@@ -34,14 +44,26 @@ export const TAMPERINGS: readonly Tampering[] = [
     apply: target =>
       changeFile(target, path => truncateSync(path, Math.floor(usedBytes(path) / 2))),
   },
+  {
+    name: 'truncated by a byte',
+    apply: target => changeFile(target, path => truncateSync(path, usedBytes(path) - 1)),
+  },
   { name: 'first byte flipped', apply: target => flip(target, () => 0) },
   { name: 'middle flipped', apply: target => flip(target, used => Math.floor(used / 2)) },
   { name: 'last byte flipped', apply: target => flip(target, used => used - 1) },
   { name: 'tail zeroed', apply: zeroTail },
   { name: 'tail of noise', apply: addNoise },
   { name: 'a directory instead', apply: target => changeFile(target, replaceByDirectory) },
-  { name: 'exchanged with another', apply: exchange },
+  { name: EXCHANGED, apply: exchange },
   { name: 'a stale copy', apply: putBack },
+  { name: 'moved behind a symlink', apply: target => change(target, moveBehindLink) },
+  { name: 'a symlink to nowhere', apply: target => change(target, linkToNowhere) },
+  { name: LINKED, apply: linkToTwin },
+  {
+    name: 'no permissions',
+    needsUser: true,
+    apply: target => change(target, path => chmodSync(path, 0)),
+  },
 ]
 
 /** Rewrites the body of one record in the middle of a segment, and repairs its checksum. */
@@ -125,6 +147,25 @@ function addNoise(target: Target): boolean {
 function replaceByDirectory(path: string): void {
   rmSync(path)
   mkdirSync(path)
+}
+
+/** The content stays what it was. */
+function moveBehindLink(path: string): void {
+  const moved = `${path}.moved`
+  renameSync(path, moved)
+  symlinkSync(moved, path)
+}
+
+function linkToNowhere(path: string): void {
+  rmSync(path, { recursive: true })
+  symlinkSync(`${path}.nowhere`, path)
+}
+
+function linkToTwin({ data, path, twin }: Target): boolean {
+  if (twin === undefined) return false
+  rmSync(join(data, path), { recursive: true })
+  symlinkSync(join(data, twin), join(data, path))
+  return true
 }
 
 function exchange(target: Target): boolean {

@@ -1,13 +1,14 @@
 import { existsSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { type BaseStores, directoryOf, journalsOf, segmentsOf, STREAMS, VICTIM } from './store.ts'
 import { HOLE, REWRITE, type Tampering, TAMPERINGS, type Target } from './tampering.ts'
 
 /**
  * Who may suffer when a file is damaged: nobody where it can be made again, the one stream, the
- * shard whose journal it is, or the service, which may refuse to start by name.
+ * shard whose journal it is, every stream of the store, or the service, which may refuse to start
+ * by name.
  */
-type Scope = 'nobody' | 'stream' | 'shard' | 'service'
+type Scope = 'nobody' | 'stream' | 'shard' | 'store' | 'service'
 type Variant = 'killed' | 'stopped'
 
 type TargetKind = {
@@ -29,6 +30,13 @@ const TARGETS: readonly TargetKind[] = [
   { name: 'shard directory',     scope: 'shard',   find: () => ['journals/shard-00', 'journals/shard-01'] },
   { name: 'newest.json',         scope: 'nobody',  find: () => inShard('newest.json') },
   { name: 'catalogue',           scope: 'nobody',  find: () => inShard('catalogue') },
+  { name: 'copy of newest.json', scope: 'nobody',  find: () => inCopies('newest.json') },
+  { name: 'copy of catalogue',   scope: 'nobody',  find: () => inCopies('catalogue') },
+  { name: 'directory of copies', scope: 'nobody',  find: () => ['journals/copies'] },
+  { name: 'spare journal file',  scope: 'nobody',  find: data => spares(data) },
+  { name: 'all journals',        scope: 'service', find: () => ['journals'] },
+  { name: 'all keys',            scope: 'service', find: () => ['keys'] },
+  { name: 'lock file',           scope: 'service', find: () => ['lock'] },
   { name: 'varve.json',          scope: 'service', find: () => ['varve.json'] },
   { name: 'signing key',         scope: 'service', find: () => ['keys/signing.pem'] },
   { name: 'public key',          scope: 'service', find: data => [publicKey(data)] },
@@ -38,6 +46,8 @@ const TARGETS: readonly TargetKind[] = [
   { name: 'active index',        scope: 'nobody',  find: data => indexes(data, -1) },
   { name: 'manifest',            scope: 'stream',  find: data => inStream(data, 'manifest.json') },
   { name: 'stream directory',    scope: 'stream',  find: data => inStream(data, '') },
+  { name: 'parent of a stream',  scope: 'stream',  find: data => parentsOfStreams(data) },
+  { name: 'all streams',         scope: 'store',   find: () => ['streams'] },
 ]
 
 /** What no evidence in the store can tell from a store that never held more. */
@@ -51,6 +61,7 @@ const VARIANT_OF: Readonly<Record<Scope, Variant>> = {
   nobody: 'stopped',
   stream: 'stopped',
   shard: 'killed',
+  store: 'killed',
   service: 'killed',
 }
 
@@ -97,6 +108,19 @@ function inShard(name: string): readonly [string, string] {
   return [`journals/shard-00/${name}`, `journals/shard-01/${name}`]
 }
 
+function inCopies(name: string): readonly [string, string] {
+  return [`journals/copies/shard-00.${name}`, `journals/copies/shard-01.${name}`]
+}
+
+function spares(data: string): Found {
+  const [path, twin] = [0, 1].map(shard => {
+    const directory = `journals/shard-0${shard}`
+    const name = readdirSync(join(data, directory)).find(one => one.endsWith('.spare'))
+    return name === undefined ? undefined : join(directory, name)
+  })
+  return [path, twin]
+}
+
 function segments(data: string, at: number): Found {
   return [segmentsOf(data, VICTIM).at(at), segmentsOf(data, NEIGHBOUR).at(at)]
 }
@@ -108,6 +132,14 @@ function indexes(data: string, at: number): Found {
 
 function inStream(data: string, name: string): readonly [string, string] {
   return [join(directoryOf(data, VICTIM), name), join(directoryOf(data, NEIGHBOUR), name)]
+}
+
+/** Stream ids are drawn, so by chance a parent has other streams too; then there is none. */
+function parentsOfStreams(data: string): Found {
+  const [path, twin] = inStream(data, '')
+    .map(directory => dirname(directory))
+    .map(parent => (readdirSync(join(data, parent)).length === 1 ? parent : undefined))
+  return [path, twin]
 }
 
 function publicKey(data: string): string | undefined {

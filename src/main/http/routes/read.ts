@@ -114,7 +114,8 @@ async function readOrWait(
 ): Promise<ReadPage> {
   const page = await reads.page(reply.raw, stream, request)
   const isAtEnd = page.count === 0 && page.nextOffset === page.tailOffset && !page.closed
-  if (!isAtEnd || waitMs === 0 || request.direction === 'backward') return page
+  const isLast = !isAtEnd || waitMs === 0 || request.direction === 'backward'
+  if (isLast || page.tailOffset === undefined) return page
   const left = new AbortController()
   const timer = setTimeout(() => left.abort(), waitMs)
   const onClose = () => left.abort()
@@ -149,7 +150,7 @@ function sendPage(
   reply.header('content-type', type === 'application/json' ? `${type}; charset=utf-8` : type)
   reply.header('varve-first-offset', firstOffset)
   reply.header('varve-next-offset', nextOffset)
-  reply.header('varve-tail-offset', tailOffset)
+  if (tailOffset !== undefined) reply.header('varve-tail-offset', tailOffset)
   reply.header('varve-stream-id', streamId)
   if (lastHash !== null) reply.header('varve-last-hash', lastHash)
   if (unvouched !== undefined) reply.header('varve-unvouched-offset', unvouched)
@@ -158,7 +159,9 @@ function sendPage(
   if (envelopeOf === undefined) return reply.send(payload)
   const opening =
     `{"stream":${JSON.stringify(envelopeOf)},"firstOffset":${firstOffset},` +
-    `"nextOffset":${nextOffset},"tailOffset":${tailOffset},"closed":${closed},` +
+    `"nextOffset":${nextOffset},` +
+    (tailOffset === undefined ? '' : `"tailOffset":${tailOffset},`) +
+    `"closed":${closed},` +
     `"streamId":"${streamId}","lastHash":${JSON.stringify(lastHash)},` +
     (unvouched === undefined ? '' : `"unvouched":${unvouched},`) +
     (signedThrough === undefined ? '' : `"signedThrough":${signedThrough},`) +
