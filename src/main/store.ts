@@ -25,10 +25,10 @@ export type AppendRequest = {
   /** Items in `batch`, at least 1. */
   readonly count: number
   /** The offset that the first record must get. */
-  readonly expectedOffset?: number
+  readonly expectedOffset?: number | undefined
   /** Instead of the stream's own. */
-  readonly durability?: Durability
-  readonly producer?: Producer
+  readonly durability?: Durability | undefined
+  readonly producer?: Producer | undefined
 }
 
 /** One stream's share of a transaction. */

@@ -152,12 +152,24 @@ export class ShardedStore implements StreamStore {
 
   async append(request: AppendRequest): Promise<AppendResult> {
     const { stream, batch, count, expectedOffset, durability, producer } = request
-    const bytes = { at: 0, length: batch.length, count }
+    const { length } = batch
     const { value, durable } = await this.#owner(stream).mutate(
-      { kind: 'append', stream, ...bytes, expectedOffset, durability, producer },
+      { kind: 'append', stream, at: 0, length, count, expectedOffset, durability, producer },
       batch,
     )
-    return { ...(value as Omit<AppendResult, 'durable'>), durable }
+    const result = value as Omit<AppendResult, 'durable'>
+    // Written out, as everything on the way of an append: V8 spreads objects slowly.
+    return {
+      firstOffset: result.firstOffset,
+      nextOffset: result.nextOffset,
+      durability: result.durability,
+      durable,
+      duplicate: result.duplicate,
+      timestamp: result.timestamp,
+      streamId: result.streamId,
+      recordHash: result.recordHash,
+      chainHead: result.chainHead,
+    }
   }
 
   transact(appends: readonly TransactionAppend[]): Promise<TransactionResult> {

@@ -116,6 +116,7 @@ export class Appender {
     const endLsn = buffer.commit(FRAME_HEADER_BYTES + payloadLength)
     const firstOffset = log.nextOffset
     const nextOffset = firstOffset + batch.count
+    const { chunk, at: keptAt } = arena.keep(block, recordsAt, end, endLsn)
     const result = { firstOffset, nextOffset, timestamp, recordHash, chainHead }
     const frame: TailFrame = {
       firstOffset,
@@ -128,7 +129,8 @@ export class Appender {
       producer: producer && log.nextProducer(producer, result),
       endLsn,
       length: plan.length,
-      ...arena.keep(block, recordsAt, end, endLsn),
+      chunk,
+      at: keptAt,
     }
     return { frame, result }
   }

@@ -34,6 +34,7 @@ const ENCODERS: Readonly<Record<string, Encoder>> = {
 }
 const WITHOUT_CHARSET = new Set(['application/octet-stream', 'application/vnd.varve.batch'])
 const EMPTY = Buffer.alloc(0)
+const NO_QUERY = { expectedOffset: undefined, durability: undefined }
 const JSON_TYPE = 'application/json; charset=utf-8'
 
 /** Answers only once the batch is as durable as the answer says. */
@@ -99,10 +100,10 @@ function readRequest(
 ): AppendRequest {
   const stream = checkStreamName((request.params as StreamParams).stream)
   const producer = readProducer(request.raw)
-  const query = hasQuery(request) ? readQuery(request.query) : {}
+  const { expectedOffset, durability } = hasQuery(request) ? readQuery(request.query) : NO_QUERY
   if (encode === undefined) throw new StoreError('internal', 'the request was not admitted')
   const { batch, count } = encode((request.body as Buffer | undefined) ?? EMPTY, limits)
-  return { stream, batch, count, ...query, ...(producer === undefined ? {} : { producer }) }
+  return { stream, batch, count, expectedOffset, durability, producer }
 }
 
 function hasQuery(request: FastifyRequest): boolean {
@@ -116,10 +117,7 @@ function readQuery(query: unknown): Pick<AppendRequest, 'expectedOffset' | 'dura
     throw new StoreError('invalid_request', `querystring: ${faults.join('; ')}`)
   }
   const { expectedOffset, durability } = parsed.data
-  return {
-    ...(expectedOffset === undefined ? {} : { expectedOffset }),
-    ...(durability === undefined ? {} : { durability }),
-  }
+  return { expectedOffset, durability }
 }
 
 function encoderOf(contentType: string | undefined): Encoder {
