@@ -41,6 +41,7 @@ import { rangeOf, rangeToVerify, wasTrimmed, WHOLE_STREAM } from './read-ranges.
 import { Readers } from './readers.ts'
 import { type HeardEvent, ShardClient } from './shard-client.ts'
 import type { ShardedStoreOptions } from './store-options.ts'
+import { appendResult } from './turn.ts'
 import { randomTransactionId, startTimer, Transactions } from './transactions.ts'
 import { WaitingLine } from './waiting-line.ts'
 import { Watches } from './watches.ts'
@@ -157,19 +158,7 @@ export class ShardedStore implements StreamStore {
       { kind: 'append', stream, at: 0, length, count, expectedOffset, durability, producer },
       batch,
     )
-    const result = value as Omit<AppendResult, 'durable'>
-    // Written out, as everything on the way of an append: V8 spreads objects slowly.
-    return {
-      firstOffset: result.firstOffset,
-      nextOffset: result.nextOffset,
-      durability: result.durability,
-      durable,
-      duplicate: result.duplicate,
-      timestamp: result.timestamp,
-      streamId: result.streamId,
-      recordHash: result.recordHash,
-      chainHead: result.chainHead,
-    }
+    return appendResult(value as Omit<AppendResult, 'durable'>, durable)
   }
 
   transact(appends: readonly TransactionAppend[]): Promise<TransactionResult> {

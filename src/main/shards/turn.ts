@@ -1,5 +1,6 @@
 import type { StoreError } from '../../shared/errors.ts'
 import type { Mutation, MutationValue } from '../../shared/protocol/shard.ts'
+import type { AppendResult } from '../../shared/protocol/streams.ts'
 
 /** A mutation and who waits for it. */
 export type TurnEntry = {
@@ -56,7 +57,27 @@ function placed(mutation: Mutation, start: number): Mutation {
   return { ...mutation, appends }
 }
 
-/** Written out, because most mutations are appends and V8 spreads objects slowly. */
+// Both are written out, because every append comes by and V8 spreads objects slowly.
+
+export function appendResult(
+  result: Omit<AppendResult, 'durable'>,
+  durable: boolean,
+): AppendResult {
+  const { firstOffset, nextOffset, durability, duplicate, timestamp } = result
+  const { streamId, recordHash, chainHead } = result
+  return {
+    firstOffset,
+    nextOffset,
+    durability,
+    durable,
+    duplicate,
+    timestamp,
+    streamId,
+    recordHash,
+    chainHead,
+  }
+}
+
 function placedAppend(append: Extract<Mutation, { kind: 'append' }>, at: number): Mutation {
   const { kind, stream, length, count, expectedOffset, durability, producer } = append
   return { kind, stream, at, length, count, expectedOffset, durability, producer }

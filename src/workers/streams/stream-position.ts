@@ -32,7 +32,7 @@ export function afterRecord(
   bytes: number,
   timestamp: number,
 ): StreamPosition {
-  // Written out: V8 copies slowly what is spread and then overridden, and this runs for each record.
+  // Written out, because V8 spreads objects slowly and this runs for each record.
   return {
     segmentFirstOffset: position.segmentFirstOffset,
     segmentBytes: position.segmentBytes + bytes,
