@@ -170,6 +170,12 @@ export async function runCommand(args: readonly string[], user?: number): Promis
   return { code: child.exitCode, stdout, text: `${stdout}${stderr}` }
 }
 
+/** What `varve verify` calls damage, short enough for a finding. */
+export function damageIn({ text }: Outcome): string {
+  const lines = text.split('\n').filter(line => line.startsWith('DAMAGE '))
+  return (lines.length > 0 ? lines.join(' | ') : text).slice(0, 600)
+}
+
 async function address(child: ChildProcess, printed: () => string): Promise<string> {
   const endMs = performance.now() + START_MS
   for (;;) {

@@ -1,7 +1,7 @@
 import { auditWhole, verifyWhole } from '../audit.ts'
 import { Ledger } from '../ledger.ts'
 import { Load } from '../load.ts'
-import { Refused, runCommand, Server, SMALL } from '../server.ts'
+import { damageIn, Refused, runCommand, Server, SMALL } from '../server.ts'
 import { type Case, type Fault, type Size, sleep, type Trial } from '../trial.ts'
 
 /** The rule: a killed service is ready again within this time. */
@@ -83,6 +83,6 @@ async function checkEnd(
   await verifyWhole(trial, server.client, ledger)
   const code = await server.stop()
   if (code !== 0) trial.find('slow', `a clean stop ended with ${code}`)
-  const { code: verdict, text } = await runCommand(['verify', '--data', data])
-  if (verdict !== 0) trial.find('wrong', `varve verify: ${text.slice(-300)}`)
+  const verified = await runCommand(['verify', '--data', data])
+  if (verified.code !== 0) trial.find('wrong', `varve verify: ${damageIn(verified)}`)
 }

@@ -4,9 +4,10 @@ import { Load } from '../load.ts'
 import { Server, SMALL } from '../server.ts'
 import { type Fault, sleep, type Trial } from '../trial.ts'
 
-/** Short, so that a pause can be longer than it without waiting for ever. */
-const STALL_MS = 1_000
-const PAUSES_MS = { ci: [1_500, 3_000], long: [1_500, 3_000, 10_000, 60_000] }
+/** Shorter than the pauses, and longer than a sync takes on a machine that others load. */
+const STALL_MS = 4_000
+const PAUSES_MS = { ci: [5_000, 8_000], long: [5_000, 8_000, 20_000, 60_000] }
+const ROUNDS = 2
 const BEFORE_MS = 600
 
 export const pause: Fault = {
@@ -27,7 +28,7 @@ async function stopAndContinue(trial: Trial, pauseMs: number): Promise<void> {
   let isOver = false
   const load = new Load(trial, ledger)
   const ended = load.run(server.client, () => isOver)
-  for (let round = 0; round < 3; round += 1) {
+  for (let round = 0; round < ROUNDS; round += 1) {
     await sleep(BEFORE_MS)
     server.signal('SIGSTOP')
     await sleep(pauseMs)

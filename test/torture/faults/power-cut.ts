@@ -2,7 +2,7 @@ import { auditWhole, verifyWhole } from '../audit.ts'
 import { Ledger } from '../ledger.ts'
 import { Load } from '../load.ts'
 import { SmallDisk } from '../mounts.ts'
-import { Refused, runCommand, Server } from '../server.ts'
+import { damageIn, Refused, runCommand, Server } from '../server.ts'
 import { compile, must } from '../tools.ts'
 import { type Fault, sleep, Trial } from '../trial.ts'
 
@@ -66,8 +66,8 @@ async function cutOften(trial: Trial, env: Readonly<Record<string, string>>): Pr
     await auditWhole(trial, last.client, ledger)
     await verifyWhole(trial, last.client, ledger)
     await last.stop()
-    const { code, text } = await runCommand(['verify', '--data', disk.data])
-    if (code !== 0) trial.find('wrong', `varve verify: ${text.slice(-300)}`)
+    const verified = await runCommand(['verify', '--data', disk.data])
+    if (verified.code !== 0) trial.find('wrong', `varve verify: ${damageIn(verified)}`)
   } catch (error) {
     if (!(error instanceof Refused)) throw error
     trial.find('refused', `start: ${error.message}`)

@@ -2,7 +2,7 @@ import { checkPage, auditWhole, pageOf } from '../audit.ts'
 import { type Client, describe, streamPath } from '../client.ts'
 import { type FileClass, pathsOf } from '../file-classes.ts'
 import type { Ledger } from '../ledger.ts'
-import { runCommand, Server, SMALL } from '../server.ts'
+import { damageIn, runCommand, Server, SMALL } from '../server.ts'
 import { Strace } from '../strace.ts'
 import { baseStores, copy, STREAMS, VICTIM } from '../tamper/store.ts'
 import { type Case, type Fault, sleep, type Trial, until } from '../trial.ts'
@@ -215,7 +215,7 @@ class FaultRun {
     }
     await sleep(200)
     await server.stop()
-    const { code, text } = await runCommand(['verify', '--data', this.#data])
-    if (code !== 0) this.#trial.find('wrong', `varve verify: ${text.slice(-300)}`)
+    const verified = await runCommand(['verify', '--data', this.#data])
+    if (verified.code !== 0) this.#trial.find('wrong', `varve verify: ${damageIn(verified)}`)
   }
 }

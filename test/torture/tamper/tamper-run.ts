@@ -1,7 +1,7 @@
 import { auditDamaged, MODES, type Mode, type NamedRange } from '../damaged-audit.ts'
 import { describe, streamPath } from '../client.ts'
 import type { Ledger, StreamLedger } from '../ledger.ts'
-import { type Outcome, Refused, runCommand, Server } from '../server.ts'
+import { damageIn, type Outcome, Refused, runCommand, Server } from '../server.ts'
 import { type FindingKind, sleep, type Trial, until } from '../trial.ts'
 import { Losses } from './losses.ts'
 import { STREAMS, TRIMMED, VICTIM } from './store.ts'
@@ -46,12 +46,16 @@ export class TamperRun {
       await this.#append(first)
       await this.#checkReady(first)
       await this.#stop(first)
-      await this.#verifyDamaged()
+      const isDamaged = this.#named > 0
+      if (isDamaged) await this.#verifyDamaged()
       const second = await this.#start()
       if (second === undefined) return
       await this.#look(second, ['links'])
       await this.#append(second)
       await this.#stop(second)
+      const isSound = !isDamaged && this.#named === 0
+      // Where nobody was refused anything, the starts have made whole what was damaged.
+      if (isSound && (await this.#command('verify')).code === 0) return
     }
     const losses = await this.#repair()
     if (losses !== undefined) await this.#checkRepaired(losses)
@@ -154,7 +158,6 @@ export class TamperRun {
 
   /** What a start could not serve is still damage to whoever verifies. */
   async #verifyDamaged(): Promise<void> {
-    if (this.#named === 0) return
     const { code, text } = await this.#command('verify')
     if (code === 0) {
       this.#trial.find('lost', `varve verify accepts what was not served: ${text.slice(-200)}`)
@@ -180,8 +183,10 @@ export class TamperRun {
 
   /** After a repair the store verifies, serves all but what is stated, and takes appends. */
   async #checkRepaired(losses: Losses): Promise<void> {
-    const { code, text } = await this.#command('verify')
-    if (code !== 0) this.#trial.find('wrong', `varve verify after a repair: ${text.slice(-400)}`)
+    const verified = await this.#command('verify')
+    if (verified.code !== 0) {
+      this.#trial.find('wrong', `varve verify after a repair: ${damageIn(verified)}`)
+    }
     const server = await this.#start()
     if (server === undefined) return
     for (const stream of this.#ledger.streams.values()) {
@@ -197,7 +202,7 @@ export class TamperRun {
     await this.#stop(server)
     const again = await this.#command('verify')
     if (again.code !== 0) {
-      this.#trial.find('wrong', `varve verify at the end: ${again.text.slice(-400)}`)
+      this.#trial.find('wrong', `varve verify at the end: ${damageIn(again)}`)
     }
   }
 
