@@ -73,6 +73,42 @@ damage('a refused journal leaves what is stored readable, and says so', async ()
   })
 })
 
+damage(
+  'a shard that lost its catalogue serves its streams, and a repair makes it whole',
+  async () => {
+    await withDirectory(async data => {
+      await fill(data)
+      for (const path of ['shard-00/catalogue', 'copies/shard-00.catalogue']) {
+        rmSync(join(data, 'journals', path))
+      }
+      const server = await startServer({ data })
+      const at = (query: string) => fetch(`${server.url}/v1/streams/s/records${query}`)
+      assert.is((await at(`?limit=${COUNT}&verify=genesis`)).status, 200)
+      const beyond = (await (await at(`?from=${COUNT}`)).json()) as Record<string, unknown>
+      assert.equal([beyond['code'], beyond['knownNextOffset']], ['shard_failed', COUNT])
+      assert.is((await fetch(`${server.url}/v1/streams/other`)).status, 503)
+      assert.is((await appendText(server.url, 's', 'x')).status, 503)
+      const ready = await (await fetch(`${server.url}/v1/ready`)).text()
+      assert.match(ready, /the catalogue and its second copy are damaged or lost/)
+      assert.match(server.output(), /the catalogue and its second copy are damaged or lost/)
+      await server.kill()
+      const repaired = await runCommand(['repair', '--data', data, '--apply'])
+      assert.is(repaired.code, 0, repaired.stderr)
+      assert.match(
+        repaired.stdout.toString(),
+        /lost .* shard 0 · the catalogue .* state of producers/,
+      )
+      const verified = await runCommand(['verify', '--data', data])
+      assert.is(verified.code, 0, verified.stdout.toString())
+      assert.match(verified.stdout.toString(), /losses\.json .*state of producers/)
+      const again = await startServer({ data })
+      const appended = (await (await appendText(again.url, 's', 'x')).json()) as object
+      assert.is((appended as { firstOffset: number }).firstOffset, COUNT)
+      await again.kill()
+    })
+  },
+)
+
 /** A store of one stream, stopped, so that all of it is in its segment. */
 async function fill(data: string): Promise<void> {
   const server = await startServer({ data })

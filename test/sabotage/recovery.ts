@@ -25,7 +25,7 @@ export const RECOVERY: readonly Sabotage[] = [
   {
     what: 'the last commit of the catalogue is not written again',
     file: OPEN,
-    find: '    settleCatalogue(this.#disk, this.#catalogue)\n',
+    find: '    settleCatalogue(this.#disk, this.#known)\n',
     replace: '',
     tests: [CRASH],
   },

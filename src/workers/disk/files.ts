@@ -1,6 +1,6 @@
 import { assert } from '../../shared/assert.ts'
 import { parentPath } from '../../shared/format/paths.ts'
-import { isMissing, overDirectory } from './aside.ts'
+import { overDirectory } from './aside.ts'
 import { type Disk, DiskError, type FileMode } from './disk.ts'
 
 /** Runs `use` with the file open. */
@@ -45,12 +45,15 @@ export function readWhole(disk: Disk, path: string): Buffer {
   return withFile(disk, path, 'read', file => readFully(disk, file, 0, disk.size(file)))
 }
 
-/** Returns a whole file; undefined if it is missing, or something else is in its place. */
-export function readIfThere(disk: Disk, path: string): Buffer | undefined {
+/**
+ * Returns a whole file; undefined if nothing is to be had of it: it is missing, or the disk cannot
+ * read it. @throws DiskError for want of descriptors
+ */
+export function readIfReadable(disk: Disk, path: string): Buffer | undefined {
   try {
     return readWhole(disk, path)
   } catch (error) {
-    if (isMissing(error)) return undefined
+    if (error instanceof DiskError && !error.isForSpace) return undefined
     throw error
   }
 }

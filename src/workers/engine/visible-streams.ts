@@ -37,9 +37,10 @@ export class VisibleStreams {
 
 /**
  * Answers questions about the streams of a shard whose journal was refused, from the catalogue and
- * the segments. The lost part of the journal may hold records, a close or a delete of any stream,
- * and streams that are not known at all. So only reads below a stream's known end are answered. All
- * else is shard_failed with the known end, never a missing stream, an end or an empty page.
+ * the segments, or whose catalogue was lost, from the segments and the journal. The lost part may
+ * hold records, a close or a delete of any stream, and streams that are not known at all. So only
+ * reads below a stream's known end are answered. All else is shard_failed with the known end, never
+ * a missing stream, an end or an empty page.
  */
 export class IncompleteStreams {
   readonly #table: StreamTable
@@ -78,7 +79,7 @@ export class IncompleteStreams {
 }
 
 function mayBeMore(log: StreamLog | undefined): StoreError {
-  const lost = 'part of the journal of this shard is missing'
+  const lost = 'part of the journal or the catalogue of this shard is missing'
   const next = 'repair the data directory with: varve repair'
   if (log === undefined) {
     return new StoreError('shard_failed', `${lost}, and there may be more streams; ${next}`)

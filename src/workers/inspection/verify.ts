@@ -13,9 +13,9 @@ import {
 import { MIB } from '../../shared/limits.ts'
 import type { Finding, InspectionMessage, Loss } from '../../shared/protocol/inspection.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
-import { readIfThere, readWhole, withFile } from '../disk/files.ts'
+import { readIfReadable, readWhole, withFile } from '../disk/files.ts'
 import { listJournalFiles } from '../journal/journal-files.ts'
-import { readCatalogue } from '../streams/catalogue-copies.ts'
+import { readCatalogue, staleCopies, type StoredCatalogue } from '../streams/catalogue-copies.ts'
 import type { CatalogueContent, LiveEntry } from '../streams/catalogue-file.ts'
 import { type Counts, Draft, noCounts } from './draft.ts'
 import { findShards } from './header-check.ts'
@@ -147,11 +147,11 @@ class Verification {
         return draft.damage({ file, bytes, reason })
       }
       const size = withFile(this.#disk, found.path, 'read', open => this.#disk.size(open))
-      if (size > found.bytes) {
+      if (found.mended === undefined && size > found.bytes) {
         const reason = 'behind the last whole journal checkpoint: one without a commit'
         draft.note({ file: found.path, bytes: [found.bytes, size], reason })
       }
-      if (found.stale !== undefined) this.#noteStale(found.path, found.stale, draft)
+      for (const stale of staleCopies(found)) this.#noteStale(found, stale, draft)
       const live = found.live.filter(entry => checkEntry(entry, file, draft))
       content = { ...found, live }
     })
@@ -159,12 +159,13 @@ class Verification {
   }
 
   /** The next start makes both copies the same. */
-  #noteStale(path: string, stale: string, draft: Draft): void {
-    const sound = readWhole(this.#disk, path)
-    const other = readIfThere(this.#disk, stale) ?? Buffer.alloc(0)
+  #noteStale({ path, bytes, mended }: StoredCatalogue, stale: string, draft: Draft): void {
+    const sound = mended?.subarray(0, bytes) ?? readWhole(this.#disk, path)
+    const other = readIfReadable(this.#disk, stale) ?? Buffer.alloc(0)
     const at = sound.findIndex((byte, index) => byte !== other[index])
     const from = at === -1 ? sound.length : at
-    const reason = `damaged, missing or behind; the next start writes it again by ${path}`
+    const by = mended === undefined ? path : 'what the other copy has in its place'
+    const reason = `damaged, missing or behind; the next start writes it again by ${by}`
     draft.note({ file: stale, bytes: [from, Math.max(from, other.length)], reason })
   }
 

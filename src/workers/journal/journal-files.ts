@@ -19,7 +19,7 @@ import {
   withFile,
   writeFully,
   writeZeros,
-  readIfThere,
+  readIfReadable,
   replaceFile,
 } from '../disk/files.ts'
 
@@ -86,7 +86,7 @@ export function readNewest(disk: Disk, shard: number): NewestFile | undefined {
 }
 
 function readNote(disk: Disk, path: string): number | undefined {
-  const bytes = readIfThere(disk, path)
+  const bytes = readIfReadable(disk, path)
   const note = bytes && (decodeSealedJson(bytes) as Newest | undefined)
   return note?.format === NEWEST_FORMAT ? note.file : undefined
 }

@@ -10,10 +10,8 @@ import type {
   ShardOptions,
 } from '../../shared/protocol/shard.ts'
 import type { StreamDamage } from '../../shared/protocol/streams.ts'
-import type { Disk } from '../disk/disk.ts'
+import { type Disk, DiskError } from '../disk/disk.ts'
 import { makeDirectories, readFully, replaceFile, withFile, writeFully } from '../disk/files.ts'
-import { JournalCheckpoint } from '../engine/journal-checkpoint.ts'
-import { TransactionLedger } from '../engine/transaction-ledger.ts'
 import { runSteps } from '../disk/sync-steps.ts'
 import type { Environment } from '../environment.ts'
 import {
@@ -27,16 +25,15 @@ import {
   copyCatalogue,
   readCatalogue,
   settleCatalogue,
+  staleCopies,
   type StoredCatalogue,
 } from '../streams/catalogue-copies.ts'
-import type { CatalogueContent } from '../streams/catalogue-file.ts'
-import { StreamLog } from '../streams/stream-log.ts'
-import { StreamTable } from '../streams/stream-table.ts'
-import { TailArena } from '../streams/tail-arena.ts'
 import { Removal } from '../streams/removal.ts'
 import { releaseSegments, trimmedLast } from '../streams/trimmed-segments.ts'
-import { type Block, JournalDamage, JournalWalk, type WalkEnd } from './journal-walk.ts'
+import { type Block, JournalDamage, type WalkEnd } from './journal-walk.ts'
+import { loadCatalogue, missingBlock, type WalkedJournal, walkJournal } from './read-journal.ts'
 import { Replay, type ReplayCounts, type ReplayedState } from './replay.ts'
+import { rebuildShard } from './salvage.ts'
 import { checkTails } from './stored-tails.ts'
 
 // Every start of a shard is a recovery:
@@ -54,7 +51,8 @@ import { checkTails } from './stored-tails.ts'
 //
 // Reading writes nothing; each later step is durable before the next. If step 2 finds that
 // something durable is missing, recovery stops there, and the shard serves the records that the
-// catalogue and the segments hold.
+// catalogue and the segments hold. If both copies of the catalogue are lost, the shard serves what
+// the files of its streams and the journal give (salvage.ts); nothing is written then either.
 //
 // A transaction that is pending at the journal's end is in doubt. It holds its streams until the
 // front end has asked its coordinator. No write-back passes its frame, so every start finds it
@@ -89,7 +87,8 @@ export class ShardRecovery {
   readonly #shard: number
   readonly #options: ShardOptions
   readonly #startedMs: number
-  readonly #catalogue: StoredCatalogue
+  /** Undefined where neither copy is whole. */
+  readonly #catalogue: StoredCatalogue | undefined
   #walked: Walked | undefined
   /** The streams: up to the journal's end, or, where it was refused, as the catalogue has them. */
   state: ReplayedState
@@ -101,7 +100,8 @@ export class ShardRecovery {
     environment: Environment,
     shard: number,
     options: ShardOptions,
-    catalogue: StoredCatalogue,
+    catalogue: StoredCatalogue | undefined,
+    state: ReplayedState,
   ) {
     this.#disk = disk
     this.#environment = environment
@@ -109,13 +109,10 @@ export class ShardRecovery {
     this.#options = options
     this.#startedMs = environment.monotonicMs()
     this.#catalogue = catalogue
-    this.state = loadCatalogue(catalogue)
+    this.state = state
   }
 
-  /**
-   * Reads a shard from disk, and writes nothing.
-   * @throws DiskError @throws JournalDamage when its catalogue is damaged
-   */
+  /** Reads a shard from disk, and writes nothing. @throws DiskError */
   static read(
     disk: Disk,
     environment: Environment,
@@ -124,27 +121,29 @@ export class ShardRecovery {
   ): ShardRecovery {
     const catalogue = readCatalogue(disk, shard)
     if (!('live' in catalogue)) {
-      const { damagedAt, damagedTo } = catalogue
-      throw new JournalDamage(
-        `the catalogue and its second copy are damaged, from byte ${damagedAt} to ${damagedTo}`,
-      )
+      const { state, refused } = rebuildShard(disk, shard, catalogue)
+      const lost = new ShardRecovery(disk, environment, shard, options, undefined, state)
+      lost.refused = refused ?? null
+      return lost
     }
-    const recovery = new ShardRecovery(disk, environment, shard, options, catalogue)
-    recovery.#walk()
+    const state = loadCatalogue(catalogue)
+    const recovery = new ShardRecovery(disk, environment, shard, options, catalogue, state)
+    recovery.#walk(catalogue)
     return recovery
   }
 
-  #walk(): void {
+  #walk(catalogue: StoredCatalogue): void {
     const replay = new Replay(this.#shard, this.state)
     try {
-      const found = walkJournal(this.#disk, this.#shard, this.#catalogue, this.#options, replay)
+      const found = walkJournal(this.#disk, this.#shard, catalogue, this.#options, replay)
       const { end } = found
       if (end.decision === 'refuse') {
         throw new JournalDamage(missingBlock(end))
       }
       this.#walked = { ...found, counts: replay.counts }
     } catch (error) {
-      if (!(error instanceof JournalDamage)) throw error
+      const isUnreadable = error instanceof DiskError && !error.isForSpace
+      if (!(error instanceof JournalDamage || isUnreadable)) throw error
       this.refuse(error.message)
     }
   }
@@ -158,7 +157,7 @@ export class ShardRecovery {
   /** Refuses the journal for what another shard's says, before anything was written. */
   refuse(reason: string): void {
     this.refused = reason
-    this.state = loadCatalogue(this.#catalogue)
+    this.state = loadCatalogue(this.#known)
   }
 
   /**
@@ -166,8 +165,8 @@ export class ShardRecovery {
    * Needs no room on the disk. Afterwards the streams may be read. @throws DiskError
    */
   settle(): void {
-    const { live, lastCheckpointAt, commit, removed } = this.#catalogue
-    settleCatalogue(this.#disk, this.#catalogue)
+    const { live, lastCheckpointAt, commit, removed } = this.#known
+    settleCatalogue(this.#disk, this.#known)
     freeJournalFiles(this.#disk, this.#shard, commit.journalFile)
     runSteps(this.#disk, releaseSegments(this.#disk, trimmedLast(live, lastCheckpointAt)))
     const removal = new Removal(this.#disk)
@@ -182,11 +181,10 @@ export class ShardRecovery {
    */
   begin(): BegunShard {
     const { walk, end, counts } = this.#found
-    const { stale } = this.#catalogue
     const notes = readNewest(this.#disk, this.#shard)?.damaged ?? []
-    const rebuilt = stale === undefined ? notes : [stale, ...notes]
+    const rebuilt = [...staleCopies(this.#known), ...notes]
     if (!this.#disk.exists(COPIES_PATH)) makeDirectories(this.#disk, COPIES_PATH)
-    copyCatalogue(this.#disk, this.#catalogue)
+    copyCatalogue(this.#disk, this.#known)
     if (end.decision === 'cut') quarantine(this.#disk, this.#shard, end)
     const journal = openEpoch(this.#disk, this.#environment, walk.file, end, this.#options)
     const { ledger, table, checkpoint } = this.state
@@ -203,24 +201,21 @@ export class ShardRecovery {
     return { journal, report, transactions: { ...ledger.found(), endLsn: walk.endLsn }, damage }
   }
 
+  get #known(): StoredCatalogue {
+    assert(this.#catalogue !== undefined, 'nothing is written where the catalogue is lost')
+    return this.#catalogue
+  }
+
   get #found(): Walked {
     assert(this.#walked !== undefined, 'nothing is written where the journal is refused')
     return this.#walked
   }
 }
 
-/** A journal that was read to its end. */
-type Walked = {
-  readonly walk: JournalWalk
-  readonly end: WalkEnd
-  /** Blocks that no later block vouches for. */
-  readonly unvouched: readonly Block[]
-  readonly counts: ReplayCounts
-}
+/** A journal that was read to its end, and what its replay applied. */
+type Walked = WalkedJournal & { readonly counts: ReplayCounts }
 
-/**
- * Opens a shard from disk. @throws DiskError @throws JournalDamage when its catalogue is damaged
- */
+/** Opens a shard from disk. @throws DiskError */
 export function recoverShard(
   disk: Disk,
   environment: Environment,
@@ -254,55 +249,6 @@ export function examineShard(
     if (error instanceof JournalDamage) return error.message
     throw error
   }
-}
-
-/** Returns a shard's state as of its catalogue's last commit. */
-export function loadCatalogue(catalogue: CatalogueContent): ReplayedState {
-  const table = new StreamTable()
-  for (const { stream } of catalogue.live) {
-    const log = StreamLog.fromEntry(stream)
-    table.assign(log)
-    table.makeDurable(log)
-  }
-  const { checkpointLsn: lsn, clockMicros } = catalogue.commit
-  const { bytes: catalogueBytes, salt: catalogueSalt } = catalogue
-  const mark = { lsn, catalogueBytes, catalogueSalt, clockMicros }
-  return {
-    table,
-    arena: new TailArena(),
-    checkpoint: new JournalCheckpoint(mark),
-    ledger: new TransactionLedger(catalogue),
-  }
-}
-
-/** Says which durable block the journal lacks. */
-export function missingBlock({ file, position, blockNumber }: WalkEnd): string {
-  const block = `block ${blockNumber + 1}`
-  return `journal file ${file.number}, byte ${position}: ${block} was durable and is not there`
-}
-
-/** Replays the journal from the catalogue's last commit to its end. @throws JournalDamage */
-export function walkJournal(
-  disk: Disk,
-  shard: number,
-  { commit }: CatalogueContent,
-  options: Pick<ShardOptions, 'slotBytes'>,
-  replay: Replay,
-): Omit<Walked, 'counts'> {
-  const start = {
-    lsn: commit.checkpointLsn,
-    journalFile: commit.journalFile,
-    blockNumber: commit.blockNumber,
-    blockHash: commit.blockHash,
-  }
-  const walk = new JournalWalk(disk, shard, start, options.slotBytes)
-  let unvouched: Block[] = []
-  for (const block of walk.blocks()) {
-    replay.apply(block)
-    unvouched = unvouched.filter(({ header }) => header.number > block.header.durableThrough)
-    unvouched.push(block)
-  }
-  return { walk, end: walk.end(), unvouched }
 }
 
 function quarantine(disk: Disk, shard: number, end: WalkEnd): void {

@@ -9,12 +9,14 @@ import type { TransactionLedger } from '../engine/transaction-ledger.ts'
 import { assignTransaction, stageFrame, streamOf } from '../engine/staged-transaction.ts'
 import { type AppendOperation, keepAppend } from '../streams/journaled-append.ts'
 import type { JournalCheckpoint } from '../engine/journal-checkpoint.ts'
+import { afterRecords } from '../streams/stream-position.ts'
 import { readConfig } from '../streams/stream-config.ts'
 import type { StreamLog } from '../streams/stream-log.ts'
 import type { StreamTable } from '../streams/stream-table.ts'
 import type { TailArena } from '../streams/tail-arena.ts'
 import { BLOCK_HEADER_BYTES } from '../../shared/format/block.ts'
 import { type Block, JournalDamage } from './journal-walk.ts'
+import type { HeldOperations } from './journaled-streams.ts'
 
 /** What replay has applied. */
 export type ReplayCounts = { blocks: number; frames: number; records: number; bytes: number }
@@ -44,13 +46,20 @@ export class Replay {
   readonly #checkpoint: JournalCheckpoint
   readonly #ledger: TransactionLedger
   readonly #onLost: LostListener | undefined
+  readonly #held: HeldOperations | undefined
+  /** Pending transactions that the streams hold already, with their coordinators. */
+  readonly #heldPending = new Map<number, number>()
   readonly counts: ReplayCounts = { blocks: 0, frames: 0, records: 0, bytes: 0 }
 
-  /** @param onLost hears of operations that do not follow, instead of a failure; for a repair */
+  /**
+   * @param onLost hears of operations that do not follow, instead of a failure; for a repair
+   * @param held what the streams hold already, where the catalogue was rebuilt
+   */
   constructor(
     shard: number,
     { table, arena, checkpoint, ledger }: ReplayedState,
     onLost?: LostListener,
+    held?: HeldOperations,
   ) {
     this.#shard = shard
     this.#table = table
@@ -58,6 +67,7 @@ export class Replay {
     this.#checkpoint = checkpoint
     this.#ledger = ledger
     this.#onLost = onLost
+    this.#held = held
   }
 
   /** @throws JournalDamage when a frame makes no sense; what came before it stays applied */
@@ -83,7 +93,8 @@ export class Replay {
       const operation = decodeOperation(body, op, frame.end)
       if (operation === undefined) throw damage(block, op, 'an operation cannot be decoded')
       if (frame.flags !== FrameFlag.Committed) throw damage(block, op, 'a barrier carries nothing')
-      this.#applyOperation(operation, body, frame.timestamp, endLsn, block)
+      if (this.#held?.has(operation) === true) this.#noteHeld(operation, body, frame.timestamp)
+      else this.#applyOperation(operation, body, frame.timestamp, endLsn, block)
       op = operation.end
     }
   }
@@ -96,17 +107,24 @@ export class Replay {
   ): void {
     const { body } = block
     if (flags === FrameFlag.Pending) {
-      const payload = Buffer.from(body.subarray(payloadAt, end))
+      const payload = this.#rest(body, [payloadAt, end], timestamp)
+      if (payload.length === 0 && end > payloadAt)
+        return void this.#heldPending.set(id, coordinator)
       const staged = stageFrame(this.#table, { id, coordinator, timestamp, payload, endLsn })
       if (staged === undefined || this.#ledger.staged(id) !== undefined) {
-        if (this.#onLost !== undefined) return this.#lose(body, [payloadAt, end])
+        if (this.#onLost !== undefined) return this.#lose(payload, [0, payload.length])
         throw damage(block, payloadAt, 'a pending transaction does not fit its streams')
       }
       this.#table.promise(staged.creates)
       return this.#ledger.stage(staged)
     }
     if (flags === FrameFlag.Committed && end > payloadAt) {
-      return this.#commit(body, [payloadAt, end], timestamp, endLsn, block)
+      if (this.#held === undefined) {
+        return this.#commit(body, [payloadAt, end], timestamp, endLsn, block)
+      }
+      const rest = this.#rest(body, [payloadAt, end], timestamp)
+      if (rest.length > 0) this.#commit(rest, [0, rest.length], timestamp, endLsn, block)
+      return
     }
     const staged = this.#ledger.staged(id)
     this.#table.promise(-(staged?.creates ?? 0))
@@ -117,7 +135,45 @@ export class Replay {
       this.#commit(payload, [0, payload.length], staged.timestamp, endLsn, block)
     }
     // Only the shard that decides writes one for a transaction that is not staged.
-    this.#ledger.settle(id, 'commit', (staged?.coordinator ?? this.#shard) === this.#shard)
+    const decidedBy = staged?.coordinator ?? this.#heldPending.get(id) ?? this.#shard
+    this.#ledger.settle(id, 'commit', decidedBy === this.#shard)
+  }
+
+  /** Returns a copy of the operations that the streams do not hold yet. */
+  #rest(body: Buffer, [from, to]: readonly [number, number], timestamp: number): Buffer {
+    const held = this.#held
+    if (held === undefined) return Buffer.from(body.subarray(from, to))
+    const rest: Buffer[] = []
+    let at = from
+    for (const operation of operationsIn(body, [from, to])) {
+      if (held.has(operation)) this.#noteHeld(operation, body, timestamp)
+      else rest.push(body.subarray(at, operation.end))
+      at = operation.end
+    }
+    return Buffer.concat([...rest, body.subarray(at, to)])
+  }
+
+  /** Takes from an append that a stream holds already what only the journal says: its producer. */
+  #noteHeld(operation: Operation, body: Buffer, timestamp: number): void {
+    const log = this.#table.byId(operation.streamId)
+    const isAppend = operation.type === OperationType.Append
+    if (log === undefined || !(isAppend || operation.type === OperationType.Reference)) return
+    const { producer, firstOffset, count, chainHead } = isAppend ? operation : operation.reference
+    if (producer === undefined) return
+    if (this.#held?.knowsProducer(operation.streamId, firstOffset) === true) return
+    const recordHash = isAppend
+      ? afterRecords(log, body, operation.recordsAt, operation.end, chainHead).recordHash
+      : operation.reference.recordHash
+    const nextOffset = firstOffset + count
+    const state = log.nextProducer(producer, {
+      firstOffset,
+      nextOffset,
+      timestamp,
+      recordHash,
+      chainHead,
+    })
+    log.producers?.assign(state)
+    log.producers?.makeDurable(state)
   }
 
   #commit(
@@ -205,7 +261,7 @@ export class Replay {
           const stream = `stream ${JSON.stringify(name)}, whose next offset is ${nextOffset}`
           throw damage(block, operation.end, `a trim before ${operation.before} of ${stream}`)
         }
-        log.firstOffset = log.durableFirstOffset = operation.before
+        log.firstOffset = log.durableFirstOffset = Math.max(log.firstOffset, operation.before)
         log.manifestStale = true
         break
       case OperationType.Close:

@@ -10,11 +10,11 @@ import type { Environment } from '../environment.ts'
 import { listJournalFiles, readJournalHeader } from '../journal/journal-files.ts'
 import { layOutShard } from '../recovery/data-directory.ts'
 import type { ReplayedState } from '../recovery/replay.ts'
+import type { SalvagedShard } from '../recovery/salvage.ts'
 import { discardJournals } from '../recovery/shard-move.ts'
 import { readCatalogue, readEntries } from '../streams/catalogue-copies.ts'
 import { runJob } from '../streams/checkpointer-job.ts'
 import type { StreamLog } from '../streams/stream-log.ts'
-import type { SalvagedShard } from './salvage.ts'
 
 /** Applies a pending transaction of this shard. */
 export function commitStaged(state: ReplayedState, id: number): void {

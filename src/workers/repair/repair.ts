@@ -22,13 +22,13 @@ import type { Environment } from '../environment.ts'
 import { KeptHeads } from '../inspection/kept-heads.ts'
 import { verifyDirectory } from '../inspection/verify.ts'
 import { readNewest } from '../journal/journal-files.ts'
+import { anyLoss, rebuildShard, type SalvagedShard, salvageShard } from '../recovery/salvage.ts'
 import { endMove, readDirectoryHeader, writeHeader } from '../recovery/data-directory.ts'
 import { moveJournals } from '../recovery/shard-move.ts'
-import { type CatalogueRead, readCatalogue } from '../streams/catalogue-copies.ts'
+import { type CatalogueRead, readCatalogue, staleCopies } from '../streams/catalogue-copies.ts'
 import { readLosses, writeLosses } from './losses.ts'
 import { buildJournals, commitStaged } from './new-journals.ts'
 import { quarantineOdd } from './odd-things.ts'
-import { anyLoss, type SalvagedShard, salvageShard } from './salvage.ts'
 
 // Repairs a data directory that no process serves. It writes in this order, each step durable
 // before the next:
@@ -39,8 +39,10 @@ import { anyLoss, type SalvagedShard, salvageShard } from './salvage.ts'
 //      old ones, in the way of a change of the shard count
 //   3. set the mark `moving` in varve.json; move the new journals into place
 //   4. move the old journals to quarantine; clear the mark in varve.json
+//   5. verify the directory, and add the damaged ranges that are not stated yet to losses.json
 //
-// A crash before 3 leaves the directory as damaged as it was, and the repair can be run again.
+// A crash before 3 leaves the directory as damaged as it was, and the repair can be run again. One
+// before 5 leaves damage that is not stated, so there is something to repair again.
 
 export type RepairRequest = Extract<InspectionRequest, { kind: 'repair' }>
 
@@ -64,15 +66,10 @@ export function repairDirectory(
   for (let shard = 0; shard < header.shards; shard += 1) {
     const catalogue = readCatalogue(disk, shard)
     reasons.push(...staleFiles(disk, shard, catalogue))
-    if (!('live' in catalogue)) losses.push(catalogueLoss(shard, catalogue))
-    const content = 'live' in catalogue ? catalogue : catalogue.salvaged
-    if (content === undefined) {
-      throw refusal(
-        `neither copy of the catalogue of shard ${shard} has a readable commit; ` +
-          `restore ${JOURNALS_PATH} from a backup of this directory`,
-      )
-    }
-    const salvaged = salvageShard(disk, shard, content)
+    const salvaged =
+      'live' in catalogue
+        ? salvageShard(disk, shard, catalogue)
+        : rebuildShard(disk, shard, catalogue)
     shards.push(salvaged)
     if (salvaged.refused !== undefined) reasons.push(`shard ${shard}: ${salvaged.refused}`)
     losses.push(...salvaged.losses)
@@ -96,7 +93,15 @@ export function repairDirectory(
   disk.syncDirectory(QUARANTINE_PATH)
   disk.syncDirectory('')
   endMove(disk, header)
-  return { ...report, quarantine }
+  const left = stateRest(disk, header.shards)
+  return { ...report, losses: [...losses, ...left], quarantine }
+}
+
+/** States the damage that shows only now, e.g. in streams of a lost catalogue. */
+function stateRest(disk: Disk, shards: number): Loss[] {
+  const left = damagedStreams(disk, shards, [])
+  if (left.length > 0) writeLosses(disk, [...(readLosses(disk) ?? []), ...left])
+  return left
 }
 
 /** Refuses the journals that others prove to have lost their end. */
@@ -112,25 +117,9 @@ function refuseLostEnds(shards: SalvagedShard[], reasons: string[]): Loss[] {
 
 /** Returns a reason for each file that a start would rebuild from its second copy. */
 function staleFiles(disk: Disk, shard: number, catalogue: CatalogueRead): string[] {
-  const stale = 'live' in catalogue ? catalogue.stale : undefined
-  const files = [
-    ...(readNewest(disk, shard)?.damaged ?? []),
-    ...(stale === undefined ? [] : [stale]),
-  ]
-  const made = files.map(file => `${file} is damaged, missing or behind its second copy`)
-  if ('live' in catalogue) return made
-  return [...made, `the catalogue of shard ${shard} and its second copy are damaged`]
-}
-
-function catalogueLoss(
-  shard: number,
-  { damagedAt, damagedTo }: { readonly damagedAt: number; readonly damagedTo: number },
-): Loss {
-  const reason =
-    `the catalogue entries in bytes ${damagedAt} to ${damagedTo} are lost, and with them new ` +
-    'streams, deletes, trims and the state of producers'
-  const none = { stream: null, streamId: null, firstOffset: null, nextOffset: null }
-  return { shard, ...none, reason }
+  const copies = 'live' in catalogue ? staleCopies(catalogue) : []
+  const files = [...(readNewest(disk, shard)?.damaged ?? []), ...copies]
+  return files.map(file => `${file} is damaged, missing or behind its second copy`)
 }
 
 /**

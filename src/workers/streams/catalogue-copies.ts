@@ -11,7 +11,7 @@ import { isMissing } from '../disk/aside.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
 import {
   readFully,
-  readIfThere,
+  readIfReadable,
   readWhole,
   replaceFile,
   withFile,
@@ -26,9 +26,11 @@ import {
 } from './catalogue-file.ts'
 
 // A catalogue has two copies, one in its shard's directory and one outside. Every write goes to
-// both. If both are sound, the one with the later commit is read.
+// both. If both are sound, the one with the later commit is read. If both are damaged at different
+// places, each supplies what the other lacks.
 
 const COMPACT_FROM_BYTES = MIB
+const EMPTY = Buffer.alloc(0)
 
 /**
  * Writes a new shard's catalogue: the entries of its streams, the journal at its beginning.
@@ -52,35 +54,81 @@ export type StoredCatalogue = CatalogueContent & {
   readonly path: string
   /** The other copy, if it is damaged, missing or behind. */
   readonly stale: string | undefined
+  /** The bytes of the catalogue, if both copies are damaged and only together whole. */
+  readonly mended: Buffer | undefined
 }
 
 export type CatalogueRead = StoredCatalogue | CatalogueDamage
 
+/** One way to read a catalogue. */
+type Candidate = {
+  readonly path: string
+  readonly content: CatalogueContent | CatalogueDamage
+  readonly mended: Buffer | undefined
+}
+
 /**
  * Reads both copies of a catalogue and returns the one with the later commit. Each write-back goes
- * to both, so one copy may be damaged, lost or rolled back without harm.
+ * to both, so one copy may be damaged, unreadable, lost or rolled back without harm.
+ * @throws DiskError where a copy cannot be opened for want of descriptors
  */
 export function readCatalogue(disk: Disk, shard: number): CatalogueRead {
   const [path, copyPath] = cataloguePaths(shard)
-  const bytes = readIfThere(disk, path) ?? Buffer.alloc(0)
-  const copyBytes = readIfThere(disk, copyPath) ?? Buffer.alloc(0)
+  const bytes = readIfReadable(disk, path) ?? EMPTY
+  const copyBytes = readIfReadable(disk, copyPath) ?? EMPTY
   const content = parseCatalogue(bytes)
   if (bytes.equals(copyBytes)) {
-    return 'live' in content ? { ...content, path, stale: undefined } : content
+    return 'live' in content ? { ...content, path, stale: undefined, mended: undefined } : content
   }
   const copy = parseCatalogue(copyBytes)
-  if ('live' in content && !isLater(copy, content)) return { ...content, path, stale: copyPath }
-  if ('live' in copy) return { ...copy, path: copyPath, stale: path }
-  assert(!('live' in content), 'the other copy is no better')
-  return content
+  const candidates: readonly Candidate[] = [
+    { path, content, mended: undefined },
+    { path: copyPath, content: copy, mended: undefined },
+    ...mend(path, bytes, content, copyBytes),
+    ...mend(copyPath, copyBytes, copy, bytes),
+  ]
+  const best = candidates.reduce((first, next) => (isLater(next, first) ? next : first))
+  if ('live' in best.content) {
+    const stale = best.path === path ? copyPath : path
+    return { ...best.content, path: best.path, stale, mended: best.mended }
+  }
+  return laterSalvage(content, copy as CatalogueDamage)
 }
 
-/** Whether `copy` is sound and has a commit that `content` has not. */
-function isLater(copy: CatalogueContent | CatalogueDamage, { commit }: CatalogueContent): boolean {
-  if (!('live' in copy)) return false
-  const { checkpointLsn, timestamp } = copy.commit
-  const isSame = checkpointLsn === commit.checkpointLsn
-  return isSame ? timestamp > commit.timestamp : checkpointLsn > commit.checkpointLsn
+/** Reads a damaged copy with the bytes of the other one in the place of those that do not check. */
+function mend(
+  path: string,
+  bytes: Buffer,
+  content: CatalogueContent | CatalogueDamage,
+  other: Buffer,
+): Candidate[] {
+  if ('live' in content || bytes.length === 0) return []
+  const mended = Buffer.from(bytes)
+  for (const { at, to } of content.damaged) other.copy(mended, at, at, to)
+  return [{ path, content: parseCatalogue(mended), mended }]
+}
+
+/** Whether `next` is sound and has a commit that `first` has not. */
+function isLater({ content: next }: Candidate, { content: first }: Candidate): boolean {
+  if (!('live' in next)) return false
+  return !('live' in first) || isLaterCommit(next.commit, first.commit)
+}
+
+function isLaterCommit(next: CommitEntry, first: CommitEntry): boolean {
+  const { checkpointLsn, timestamp } = next
+  const isSame = checkpointLsn === first.checkpointLsn
+  return isSame ? timestamp > first.timestamp : checkpointLsn > first.checkpointLsn
+}
+
+/** Returns the damaged copy of which the later commit is left. */
+function laterSalvage(
+  content: CatalogueContent | CatalogueDamage,
+  copy: CatalogueDamage,
+): CatalogueDamage {
+  assert(!('live' in content), 'no copy is sound')
+  const [first, next] = [content.salvaged?.commit, copy.salvaged?.commit]
+  if (next === undefined) return content
+  return first === undefined || isLaterCommit(next, first) ? copy : content
 }
 
 function cataloguePaths(shard: number): [path: string, copyPath: string] {
@@ -175,8 +223,9 @@ function openIfThere(disk: Disk, path: string): number | undefined {
  * themselves: a crash on the way leaves each sector as it was, so a commit that was durable stays.
  */
 export function settleCatalogue(disk: Disk, content: StoredCatalogue): void {
-  const { lastCheckpointAt, bytes } = content
-  withFile(disk, content.path, 'update', file => {
+  const { lastCheckpointAt, bytes, mended, path } = content
+  if (mended !== undefined) return replaceFile(disk, path, mended.subarray(0, bytes))
+  withFile(disk, path, 'update', file => {
     const last = readFully(disk, file, lastCheckpointAt, bytes - lastCheckpointAt)
     writeFully(disk, file, last, lastCheckpointAt)
     if (disk.size(file) > bytes) disk.truncate(file, bytes)
@@ -188,6 +237,12 @@ export function settleCatalogue(disk: Disk, content: StoredCatalogue): void {
 export function copyCatalogue(disk: Disk, { path, stale, bytes }: StoredCatalogue): void {
   if (stale === undefined) return
   replaceFile(disk, stale, readWhole(disk, path).subarray(0, bytes))
+}
+
+/** The copies that the next start writes again. */
+export function staleCopies({ path, stale, mended }: StoredCatalogue): string[] {
+  const other = stale === undefined ? [] : [stale]
+  return mended === undefined ? other : [path, ...other]
 }
 
 /** The length of a catalogue, and why it is not shorter, if that failed. */

@@ -1,0 +1,209 @@
+import { latin1ToHex } from '../../shared/format/bytes.ts'
+import type { CommitEntry, StreamEntry } from '../../shared/format/catalogue.ts'
+import { GENESIS_HASH } from '../../shared/format/chain.ts'
+import { decodeManifest, type Manifest } from '../../shared/format/manifest.ts'
+import {
+  manifestPath,
+  streamIdInName,
+  streamPath,
+  STREAMS_PATH,
+} from '../../shared/format/paths.ts'
+import { shardOf } from '../../shared/format/shard-of.ts'
+import { isStreamIdOf } from '../../shared/format/stream-id.ts'
+import { isDirectory } from '../disk/aside.ts'
+import { type Disk, DiskError } from '../disk/disk.ts'
+import { readIfReadable } from '../disk/files.ts'
+import type { CatalogueDamage } from '../streams/catalogue-file.ts'
+import type { Block } from './journal-walk.ts'
+import {
+  appendsBelow,
+  type HeldAppends,
+  HeldOperations,
+  JournaledStreams,
+} from './journaled-streams.ts'
+import type { ShardContent } from './read-journal.ts'
+import { findExtent } from './rebuilt-stream.ts'
+
+// Rebuilds what the catalogue of a shard said, where neither copy of it is whole: from what is left
+// of the copies, the manifests and segments of the streams, and the journal. It cannot tell which
+// deletes and trims were only in the catalogue, nor the producers of older appends. So a start
+// serves it as an incomplete shard, and a repair writes it down with the loss.
+
+export type RebuiltCatalogue = {
+  readonly content: ShardContent
+  /** Tells a replay of the journal what the streams hold already. */
+  held(): HeldOperations
+  /** Ids (latin1) of the streams whose end the journal names. */
+  readonly proved: ReadonlySet<string>
+  /** Ids (latin1) in the names of directories of which nothing tells the stream's name. */
+  readonly unnamed: readonly string[]
+  /** Directories that cannot be read, and why. */
+  readonly unreadable: readonly string[]
+}
+
+/** @throws DiskError where a directory or a journal file cannot be read */
+export function rebuildCatalogue(
+  disk: Disk,
+  shard: number,
+  shards: number,
+  damage: CatalogueDamage,
+  blocks: Iterable<Block>,
+): RebuiltCatalogue {
+  const journaled = new JournaledStreams()
+  let first: Block | undefined
+  for (const block of blocks) {
+    first ??= block
+    journaled.note(block)
+  }
+  const rebuild = new Rebuild(disk, journaled, damage)
+  rebuild.run(name => shardOf(name, shards) === shard)
+  const live = [...rebuild.entries.values()].map(stream => ({ stream }))
+  const { salvaged } = damage
+  const content: ShardContent = {
+    live,
+    commit: { ...startOf(first), entries: 0, timestamp: 0, clockMicros: 0 },
+    decisions: salvaged?.decisions ?? [],
+    witnesses: salvaged?.witnesses ?? [],
+    bytes: 0,
+    salt: '',
+  }
+  const times = live.flatMap(({ stream }) => [stream.createdAt, stream.lastTimestamp])
+  const known = salvaged?.commit.clockMicros ?? 0
+  const clockMicros = times.reduce(
+    (a, b) => Math.max(a, b),
+    Math.max(known, journaled.lastTimestamp),
+  )
+  return {
+    content: { ...content, commit: { ...content.commit, clockMicros } },
+    held: () => new HeldOperations(rebuild.held, journaled.deleted),
+    proved: rebuild.proved,
+    unnamed: rebuild.unnamed,
+    unreadable: rebuild.unreadable,
+  }
+}
+
+/** Lets a walk begin at the first block that there is. */
+function startOf(
+  first: Block | undefined,
+): Pick<CommitEntry, 'checkpointLsn' | 'journalFile' | 'blockNumber' | 'blockHash'> {
+  if (first === undefined) {
+    return { checkpointLsn: 0, journalFile: 0, blockNumber: 0, blockHash: GENESIS_HASH }
+  }
+  const { lsn: checkpointLsn, number, previousHash: blockHash } = first.header
+  return { checkpointLsn, journalFile: first.file, blockNumber: number - 1, blockHash }
+}
+
+type IsOurs = (name: string) => boolean
+
+class Rebuild {
+  readonly #disk: Disk
+  readonly #journaled: JournaledStreams
+  /** Entries that are left of the catalogue, by id. */
+  readonly #known: ReadonlyMap<string, StreamEntry>
+  readonly entries = new Map<string, StreamEntry>()
+  readonly held = new Map<string, HeldAppends>()
+  readonly proved = new Set<string>()
+  readonly unnamed: string[] = []
+  readonly unreadable: string[] = []
+
+  constructor(disk: Disk, journaled: JournaledStreams, { salvaged }: CatalogueDamage) {
+    this.#disk = disk
+    this.#journaled = journaled
+    const live = salvaged?.live ?? []
+    this.#known = new Map(live.map(({ stream }) => [stream.streamId, stream]))
+  }
+
+  run(isOurs: IsOurs): void {
+    for (const prefix of this.#listed(STREAMS_PATH)) {
+      for (const path of this.#listed(prefix)) {
+        this.#attempt(() => this.#takeDirectory(path, isOurs))
+      }
+    }
+    for (const entry of this.#known.values()) {
+      const isKnown = this.entries.has(entry.streamId)
+      if (!isKnown && !this.#journaled.deleted.has(entry.streamId)) this.#takeEntry(entry)
+    }
+  }
+
+  #takeDirectory(path: string, isOurs: IsOurs): void {
+    const name = path.slice(path.lastIndexOf('/') + 1)
+    const streamId = streamIdInName(name)
+    if (streamId === undefined || !isDirectory(this.#disk, path)) return
+    if (this.#journaled.deleted.has(streamId)) return
+    const manifest = readManifest(this.#disk, path, streamId)
+    const stream = manifest?.stream ?? this.#nameOf(streamId, name)
+    if (stream === undefined) this.unnamed.push(streamId)
+    else if (isOurs(stream) && path === streamPath(stream, streamId)) {
+      this.#takeStream(path, stream, streamId, manifest)
+    }
+  }
+
+  /** The name of a stream whose manifest does not tell it. */
+  #nameOf(streamId: string, directoryName: string): string | undefined {
+    const readable = directoryName.slice(0, -33)
+    const names = [this.#known.get(streamId)?.name, this.#journaled.nameOf(streamId), readable]
+    return names.find(name => name !== undefined && isStreamIdOf(streamId, name))
+  }
+
+  #takeStream(
+    directory: string,
+    name: string,
+    streamId: string,
+    manifest: Manifest | undefined,
+  ): void {
+    const known = this.#known.get(streamId)
+    const journaled = this.#journaled.appendsTo(streamId)
+    const extent = findExtent(this.#disk, directory, streamId, manifest, journaled)
+    if (known !== undefined && known.nextOffset > (extent?.nextOffset ?? 0)) {
+      return this.#takeEntry(known) // records at the end of the segments are lost
+    }
+    if (extent === undefined) return
+    const { appends, isProved, ...stored } = extent
+    if (isProved) this.proved.add(streamId)
+    this.held.set(streamId, { appends, producersKnownBelow: known?.nextOffset ?? 0 })
+    this.entries.set(streamId, {
+      name,
+      streamId,
+      config: manifest === undefined ? (known?.config ?? '{}') : JSON.stringify(manifest.config),
+      createdAt: manifest?.createdAt ?? known?.createdAt ?? stored.lastTimestamp,
+      closed: (manifest?.closed ?? false) || (known?.closed ?? false),
+      firstOffset: Math.max(stored.trimPoint.offset, known?.firstOffset ?? 0),
+      producers: known?.producers ?? [],
+      ...stored,
+    })
+  }
+
+  /** Paths in a directory; none where it is not one. */
+  #listed(directory: string): string[] {
+    let paths: string[] = []
+    this.#attempt(() => {
+      if (!isDirectory(this.#disk, directory)) return
+      paths = this.#disk.list(directory).map(name => `${directory}/${name}`)
+    })
+    return paths
+  }
+
+  /** Notes what the disk cannot read, so that the streams elsewhere are rebuilt. */
+  #attempt(act: () => void): void {
+    try {
+      act()
+    } catch (error) {
+      if (!(error instanceof DiskError) || error.isForSpace) throw error
+      this.unreadable.push(error.message)
+    }
+  }
+
+  #takeEntry(entry: StreamEntry): void {
+    const { streamId, nextOffset, chainHead } = entry
+    const journaled = this.#journaled.appendsTo(streamId)
+    const appends = journaled?.chain.get(chainHead) ?? appendsBelow(journaled, nextOffset)
+    this.entries.set(streamId, entry)
+    this.held.set(streamId, { appends, producersKnownBelow: nextOffset })
+  }
+}
+
+function readManifest(disk: Disk, directory: string, streamId: string): Manifest | undefined {
+  const bytes = readIfReadable(disk, manifestPath(directory))
+  const manifest = bytes && decodeManifest(bytes)
+  return manifest?.streamId === latin1ToHex(streamId) ? manifest : undefined
+}

@@ -1,0 +1,183 @@
+import { latin1ToHex } from '../../shared/format/bytes.ts'
+import type { JournalEnds } from '../../shared/format/journal-ends.ts'
+import { SLOT_BYTES } from '../../shared/limits.ts'
+import type { Loss } from '../../shared/protocol/inspection.ts'
+import { type Disk, DiskError } from '../disk/disk.ts'
+import type { CatalogueDamage } from '../streams/catalogue-file.ts'
+import { readDirectoryHeader } from './data-directory.ts'
+import { JournalDamage } from './journal-walk.ts'
+import type { HeldOperations } from './journaled-streams.ts'
+import { loadCatalogue, missingBlock, type ShardContent, walkJournal } from './read-journal.ts'
+import { type RebuiltCatalogue, rebuildCatalogue } from './rebuilt-catalogue.ts'
+import { Replay, type ReplayedState } from './replay.ts'
+import { salvageBlocks } from './salvaged-blocks.ts'
+
+// Salvages a shard whose journal is refused, or whose catalogue is lost. The offsets of a stream
+// are dense, so an append after a gap in the journal is kept exactly if it begins at its stream's
+// end. Any other append is lost, and so are all later ones of its stream.
+
+export type SalvagedShard = {
+  readonly shard: number
+  readonly catalogue: ShardContent
+  readonly state: ReplayedState
+  /** How far its journal goes where it is whole, and what it says of others. */
+  readonly ends: JournalEnds
+  /** Why its journal is refused; undefined when it is sound. */
+  readonly refused: string | undefined
+  readonly losses: readonly Loss[]
+}
+
+/** Reads a shard as far as it can be read, and writes nothing. */
+export function salvageShard(disk: Disk, shard: number, catalogue: ShardContent): SalvagedShard {
+  const sound = readSound(disk, shard, catalogue, undefined)
+  if (typeof sound !== 'string') {
+    const { state, ends } = sound
+    return { shard, catalogue, state, ends, refused: undefined, losses: [] }
+  }
+  const { state, losses } = readSalvaged(disk, shard, catalogue, undefined, sound)
+  return { shard, catalogue, state, ends: lostEnds(state), refused: sound, losses }
+}
+
+/**
+ * Reads a shard of which neither copy of the catalogue is whole, from what is left of them, the
+ * files of its streams and its journal; writes nothing.
+ * @throws StoreError invalid_request where the directory does not say how many shards there are
+ */
+export function rebuildShard(disk: Disk, shard: number, damage: CatalogueDamage): SalvagedShard {
+  const { shards } = readDirectoryHeader(disk)
+  const blocks = salvageBlocks(disk, shard)
+  const rebuilt = rebuildCatalogue(disk, shard, shards, damage, blocks)
+  const catalogue = rebuilt.content
+  const sound = readSound(disk, shard, catalogue, rebuilt.held())
+  const isSound = typeof sound !== 'string'
+  const why = isSound ? '' : `; ${sound}`
+  const refused = `the catalogue and its second copy are damaged or lost${why}`
+  const { state, losses } = isSound
+    ? { state: sound.state, losses: [] }
+    : readSalvaged(disk, shard, catalogue, rebuilt.held(), sound)
+  const lost = [catalogueLoss(shard, damage), ...unknownStreams(shard, rebuilt), ...losses]
+  const all = isSound ? [...lost, ...unproved(shard, rebuilt, state)] : lost
+  return { shard, catalogue, state, ends: lostEnds(state), refused, losses: all }
+}
+
+/** It says of others what is left of it, and its own end is known to be lost. */
+function lostEnds({ ledger }: ReplayedState): JournalEnds {
+  return { endLsn: Number.POSITIVE_INFINITY, witnesses: ledger.witnesses }
+}
+
+/** Returns the state of a shard if its journal is sound, otherwise why it is not. */
+function readSound(
+  disk: Disk,
+  shard: number,
+  catalogue: ShardContent,
+  held: HeldOperations | undefined,
+): { readonly state: ReplayedState; readonly ends: JournalEnds } | string {
+  const state = loadCatalogue(catalogue)
+  try {
+    const options = { slotBytes: SLOT_BYTES }
+    const replay = new Replay(shard, state, undefined, held)
+    const { end, walk } = walkJournal(disk, shard, catalogue, options, replay)
+    if (end.decision !== 'refuse') {
+      return { state, ends: { endLsn: walk.endLsn, witnesses: state.ledger.witnesses } }
+    }
+    return missingBlock(end)
+  } catch (error) {
+    const isUnreadable = error instanceof DiskError && !error.isForSpace
+    if (error instanceof JournalDamage || isUnreadable) return error.message
+    throw error
+  }
+}
+
+/** Replays a journal over its gaps. */
+function readSalvaged(
+  disk: Disk,
+  shard: number,
+  catalogue: ShardContent,
+  held: HeldOperations | undefined,
+  reason: string,
+): { readonly state: ReplayedState; readonly losses: readonly Loss[] } {
+  const state = loadCatalogue(catalogue)
+  const losses = new LostRanges(shard, state)
+  const onLost = (streamId: string, nextOffset: number) => losses.note(streamId, nextOffset)
+  const replay = new Replay(shard, state, onLost, held)
+  const { commit } = catalogue
+  for (const block of salvageBlocks(disk, shard, { ...commit, lsn: commit.checkpointLsn })) {
+    try {
+      replay.apply(block)
+    } catch (error) {
+      if (!(error instanceof JournalDamage)) throw error
+    }
+  }
+  return { state, losses: losses.all(reason) }
+}
+
+function catalogueLoss(shard: number, { damagedAt, damagedTo }: CatalogueDamage): Loss {
+  const reason =
+    `the catalogue (bytes ${damagedAt} to ${damagedTo}) and its second copy: with them the state ` +
+    'of producers before the oldest journal file, deletes and trims that neither a manifest nor ' +
+    'the journal names, and streams without records'
+  return { shard, stream: null, streamId: null, firstOffset: null, nextOffset: null, reason }
+}
+
+/** The directories of streams that cannot be rebuilt. */
+function unknownStreams(shard: number, { unnamed, unreadable }: RebuiltCatalogue): Loss[] {
+  const none = { shard, stream: null, firstOffset: null, nextOffset: null }
+  return [
+    ...unnamed.map(id => {
+      const reason = 'its manifest is lost, and nothing else tells the name of the stream'
+      return { ...none, streamId: latin1ToHex(id), reason }
+    }),
+    ...unreadable.map(reason => ({ ...none, streamId: null, reason })),
+  ]
+}
+
+/** The streams whose end only their segments tell. */
+function unproved(shard: number, { proved }: RebuiltCatalogue, { table }: ReplayedState): Loss[] {
+  return [...table.all()]
+    .filter(log => log.catalogued && log.nextOffset > 0 && !proved.has(log.id))
+    .map(({ name: stream, id, nextOffset }) => {
+      const reason = `only its segments tell that it ends at offset ${nextOffset}`
+      const range = { firstOffset: null, nextOffset: null }
+      return { shard, stream, streamId: latin1ToHex(id), ...range, reason }
+    })
+}
+
+/** Collects the ranges of records that later blocks show to be lost. */
+class LostRanges {
+  readonly #shard: number
+  readonly #state: ReplayedState
+  /** Stream id, latin1, to the highest offset after them. */
+  readonly #ends = new Map<string, number>()
+
+  constructor(shard: number, state: ReplayedState) {
+    this.#shard = shard
+    this.#state = state
+  }
+
+  note(streamId: string, nextOffset: number): void {
+    this.#ends.set(streamId, Math.max(nextOffset, this.#ends.get(streamId) ?? 0))
+  }
+
+  all(reason: string): Loss[] {
+    const known = [...this.#ends].map(([id, nextOffset]) => {
+      const log = this.#state.table.byId(id)
+      const firstOffset = log?.nextOffset ?? 0
+      const stream = log?.name ?? null
+      return {
+        shard: this.#shard,
+        stream,
+        streamId: latin1ToHex(id),
+        firstOffset,
+        nextOffset,
+        reason,
+      }
+    })
+    return [...known, anyLoss(this.#shard, reason)]
+  }
+}
+
+/** What is not known of a journal that lost a part. */
+export function anyLoss(shard: number, lost: string): Loss {
+  const reason = `${lost}; other streams of the shard may have lost records and changes with it`
+  return { shard, stream: null, streamId: null, firstOffset: null, nextOffset: null, reason }
+}
