@@ -9,8 +9,8 @@ import { type Fault, sleep, type Trial, until } from '../trial.ts'
 const HISTORIES = { ci: 10, long: 200 }
 const KILLS = 2
 const LIFE_MS = 500
-/** Time in which a follower gets what was there when the clients ended. */
-const FOLLOW_MS = 10_000
+/** Bounds a tail that fell silent: time in which a follower gets what was there at the end. */
+const FOLLOW_MS = 60_000
 const JSON_TYPE = { 'content-type': 'application/json' }
 
 export const histories: Fault = {
@@ -45,10 +45,11 @@ async function tryHistory(trial: Trial): Promise<void> {
     const ended = clients.run(server.client, () => isOver)
     await sleep(LIFE_MS + trial.random.below(LIFE_MS))
     // The last life ends in peace, so that followers can be held to its end.
-    isOver = round === KILLS
-    if (!isOver) await server.kill()
+    const isLast = round === KILLS
+    if (!isLast) await server.kill()
+    isOver = true // a client that has nothing to ask yet would not notice that its server is gone
     await ended
-    if (isOver) break
+    if (isLast) break
     recorder.serverEnded()
     server = await Server.start(trial, { data })
   }

@@ -8,7 +8,7 @@ import { Tail } from '../tail.ts'
 import { type Fault, sleep, type Trial, until } from '../trial.ts'
 
 /** Time in which a shard recovers from the death of a thread. */
-const BACK_MS = 10_000
+const BACK_MS = 30_000
 const BEFORE_MS = 700
 const AFTER_MS = 1_500
 /** Node keeps a thread that ends until its inspector has left. */
