@@ -43,6 +43,11 @@ export class ArrivingBody {
     return this.#arrived
   }
 
+  /** Whether all bytes have been received; some may still be decoded. */
+  get hasArrived(): boolean {
+    return this.#hasArrived
+  }
+
   /** Collects the body, then calls `done` once with it or with a failure. */
   read(done: BodyDone): void {
     this.#done = done

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { StoreError } from '../../shared/errors.ts'
 import { Queue } from '../../shared/queue.ts'
 import { endWithProblem, type Malformed, toMalformed } from './failures.ts'
+import { SweepClock } from './sweep-clock.ts'
 
 // Tracks the connections of a server and their unanswered requests.
 //
@@ -52,11 +53,15 @@ export class Connections {
   readonly #limits: ConnectionLimits
   readonly #open = new Map<Socket, Connection>()
   readonly #exchanges = new WeakMap<IncomingMessage, Exchange>()
+  readonly #sweepMs: number
+  readonly #clock: SweepClock
   #server: Server | undefined
   #waiting = 0
 
   constructor(limits: ConnectionLimits) {
     this.#limits = limits
+    this.#sweepMs = Math.max(1, limits.responseIdleMs / 8)
+    this.#clock = new SweepClock(limits.now, this.#sweepMs)
   }
 
   /** Tracks the connections of `server`. Call it before any other listener is added. */
@@ -64,7 +69,7 @@ export class Connections {
     this.#server = server
     server.on('connection', (socket: Socket) => this.#add(socket))
     server.prependListener('request', (request, response) => this.#onRequest(request, response))
-    const timer = setInterval(() => this.sweep(), Math.max(1, this.#limits.responseIdleMs / 8))
+    const timer = setInterval(() => this.sweep(), this.#sweepMs)
     timer.unref()
     server.once('close', () => clearInterval(timer))
   }
@@ -112,8 +117,9 @@ export class Connections {
 
   /** Cuts off peers that have taken none of their waiting bytes for `responseIdleMs`. */
   sweep(): void {
-    const { responseIdleMs, now } = this.#limits
-    const nowMs = now()
+    const { responseIdleMs } = this.#limits
+    this.#clock.sweep()
+    const nowMs = this.#clock.ms
     for (const [socket, connection] of this.#open) {
       const taken = socket.writableLength === 0 ? '' : progressOf(socket)
       if (taken === '' || taken !== connection.taken) {

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
+import { SweepClock } from './sweep-clock.ts'
 
 /** Close code of a message that did not arrive: 4000, plus 408 less 400. */
 const TOO_LATE = 4008
@@ -25,7 +26,7 @@ type Watched = {
 export class PartialMessages {
   readonly #idleMs: number
   readonly #wholeMs: number
-  readonly #now: () => number
+  readonly #clock: SweepClock
   readonly #watched = new Set<Watched>()
   readonly #timer: NodeJS.Timeout
 
@@ -37,8 +38,9 @@ export class PartialMessages {
   constructor(idleMs: number, wholeMs: number, now: () => number) {
     this.#idleMs = idleMs
     this.#wholeMs = wholeMs
-    this.#now = now
-    this.#timer = setInterval(() => this.sweep(), Math.max(1, idleMs / 4)).unref()
+    const stepMs = Math.max(1, idleMs / 4)
+    this.#clock = new SweepClock(now, stepMs)
+    this.#timer = setInterval(() => this.sweep(), stepMs).unref()
   }
 
   /** @param onLate ends the socket; `closeLate` unless there is more to do */
@@ -62,7 +64,8 @@ export class PartialMessages {
 
   /** Ends the sockets whose messages are late. */
   sweep(): void {
-    const nowMs = this.#now()
+    this.#clock.sweep()
+    const nowMs = this.#clock.ms
     for (const watched of this.#watched) {
       const { socket, begunAtMs, heardAtMs } = watched
       if (begunAtMs === undefined) continue
@@ -79,7 +82,7 @@ export class PartialMessages {
   }
 
   #onRead(watched: Watched): void {
-    const nowMs = this.#now()
+    const nowMs = this.#clock.ms
     watched.heardAtMs = nowMs
     if (watched.hasEnded) watched.begunAtMs = undefined
     else watched.begunAtMs ??= nowMs

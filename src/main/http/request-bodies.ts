@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { StoreError } from '../../shared/errors.ts'
 import { ArrivingBody, type BodyDone, bodyTooLarge, noRoomForBody } from './arriving-body.ts'
 import type { BodyBudget } from './body-budget.ts'
+import { SweepClock } from './sweep-clock.ts'
 
 type Arrival = { readonly body: ArrivingBody; seen: number; seenAtMs: number }
 
@@ -9,7 +10,7 @@ type Arrival = { readonly body: ArrivingBody; seen: number; seenAtMs: number }
 export class RequestBodies {
   readonly #budget: BodyBudget
   readonly #idleMs: number
-  readonly #now: () => number
+  readonly #clock: SweepClock
   readonly #bodies = new WeakMap<IncomingMessage, ArrivingBody>()
   readonly #arriving = new Map<IncomingMessage, Arrival>()
   readonly #timer: NodeJS.Timeout
@@ -21,8 +22,9 @@ export class RequestBodies {
   constructor(budget: BodyBudget, idleMs: number, now: () => number) {
     this.#budget = budget
     this.#idleMs = idleMs
-    this.#now = now
-    this.#timer = setInterval(() => this.sweep(), Math.max(1, idleMs / 4)).unref()
+    const stepMs = Math.max(1, idleMs / 4)
+    this.#clock = new SweepClock(now, stepMs)
+    this.#timer = setInterval(() => this.sweep(), stepMs).unref()
   }
 
   /**
@@ -44,7 +46,7 @@ export class RequestBodies {
     if (body === undefined) {
       return done(new StoreError('internal', 'a request body was not admitted'))
     }
-    this.#arriving.set(request, { body, seen: 0, seenAtMs: this.#now() })
+    this.#arriving.set(request, { body, seen: 0, seenAtMs: this.#clock.ms })
     body.read((failure, bytes) => {
       this.#arriving.delete(request)
       done(failure, bytes)
@@ -65,10 +67,11 @@ export class RequestBodies {
 
   /** Cuts off the senders that were silent for too long. */
   sweep(): void {
-    const nowMs = this.#now()
+    this.#clock.sweep()
+    const nowMs = this.#clock.ms
     for (const arrival of this.#arriving.values()) {
       const { body, seen, seenAtMs } = arrival
-      if (body.arrived !== seen) {
+      if (body.arrived !== seen || body.hasArrived) {
         arrival.seen = body.arrived
         arrival.seenAtMs = nowMs
       } else if (nowMs - seenAtMs >= this.#idleMs) {

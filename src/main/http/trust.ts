@@ -16,6 +16,8 @@ type TrustConfig = Pick<HttpConfig, 'host' | 'allowedHosts' | 'allowedOrigins'>
 
 const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '[::1]']
 const ANY = '*'
+/** A target that names a host, which counts as much as Host (RFC 9112 section 3.2.2). */
+const ABSOLUTE = /^https?:\/\/([^/?#]*)/i
 /** A name or an IP address, the latter in brackets if it is of version 6; then maybe a port. */
 const HOST = /^(\[[0-9a-f:.]+\]|[^:[\]/@]+)(?::\d{1,5})?$/
 
@@ -26,7 +28,8 @@ const REQUEST_HEADERS =
   'Producer-Epoch, Producer-Id, Producer-Seq'
 const RESPONSE_HEADERS =
   'Allow, Retry-After, Varve-First-Offset, Varve-Last-Hash, Varve-Next-Offset, ' +
-  'Varve-Stream-Closed, Varve-Stream-Id, Varve-Tail-Offset'
+  'Varve-Signed-Through, Varve-Stream-Closed, Varve-Stream-Id, Varve-Tail-Offset, ' +
+  'Varve-Unvouched-Offset'
 const PREFLIGHT_SECONDS = '600'
 
 export class Trust {
@@ -45,8 +48,10 @@ export class Trust {
    * Checks the Host of a request.
    * @throws StoreError misdirected, invalid_request when there are two, or none in HTTP/1.1
    */
-  checkHost({ headers, rawHeaders, httpVersion }: IncomingMessage): void {
+  checkHost({ headers, rawHeaders, httpVersion, url = '' }: IncomingMessage): void {
     const { host } = headers
+    const target = ABSOLUTE.exec(url)?.[1]
+    if (target !== undefined && !this.#isServed(target.toLowerCase())) throw misdirected()
     if (host === undefined) {
       if (httpVersion === '1.0') return
       throw new StoreError('invalid_request', 'the request has no Host')
@@ -54,11 +59,7 @@ export class Trust {
     if (countHosts(rawHeaders) > 1) {
       throw new StoreError('invalid_request', 'the request has more than one Host')
     }
-    if (this.#isServed(host.toLowerCase())) return
-    const detail =
-      'the Host of the request is not a name of this service; ' +
-      'use localhost or 127.0.0.1, or add the name to allowedHosts'
-    throw new StoreError('misdirected', detail)
+    if (!this.#isServed(host.toLowerCase())) throw misdirected()
   }
 
   /**
@@ -113,6 +114,13 @@ export function addTrust(app: FastifyInstance, trust: Trust): void {
 
 function isPreflight({ method, headers }: IncomingMessage): boolean {
   return method === 'OPTIONS' && headers['access-control-request-method'] !== undefined
+}
+
+function misdirected(): StoreError {
+  const detail =
+    'the Host of the request is not a name of this service; ' +
+    'use localhost or 127.0.0.1, or add the name to allowedHosts'
+  return new StoreError('misdirected', detail)
 }
 
 /** Of names and values in turn; `headers` keeps only the first Host. */

@@ -1,7 +1,11 @@
+import type { IncomingMessage } from 'node:http'
+import { PassThrough } from 'node:stream'
 import { deflateSync, gzipSync } from 'node:zlib'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { BodyBudget } from '../../../src/main/http/body-budget.ts'
 import { parseMediaType } from '../../../src/main/http/media-type.ts'
+import { RequestBodies } from '../../../src/main/http/request-bodies.ts'
 import { MIB } from '../../../src/shared/limits.ts'
 import { type TestServer, withServer } from '../../support/http-server.ts'
 import { append, appendHead, RawClient } from '../../support/raw-client.ts'
@@ -38,6 +42,30 @@ bodies('a sender that falls silent within its body is answered 408 and cut off',
     { requestIdleMs: 20 },
   ),
 )
+
+bodies('a body that has arrived and is still decoded is not taken for a silent sender', () => {
+  let nowMs = 0
+  const stepMs = 25
+  const bodies = new RequestBodies(new BodyBudget(MIB, MIB), 4 * stepMs, () => nowMs)
+  const failed: (string | undefined)[] = []
+  const begin = () => {
+    const headers = { 'content-encoding': 'gzip' }
+    const request = Object.assign(new PassThrough(), { headers }) as unknown as IncomingMessage
+    bodies.admit(request, MIB)
+    bodies.read(request, failure => failed.push(failure?.code))
+    return request
+  }
+  const whole = begin()
+  begin()
+  whole.emit('data', gzipSync('x'))
+  whole.emit('end')
+  for (let count = 0; count < 9; count += 1) {
+    nowMs += stepMs
+    bodies.sweep()
+  }
+  assert.equal(failed, ['request_timeout'])
+  bodies.close()
+})
 
 bodies('a sender that dribbles is cut off when its request takes too long', () =>
   withServer(

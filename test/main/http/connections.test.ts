@@ -125,8 +125,13 @@ connections('who takes anything of a long write, or has nothing to take, is not 
   assert.equal(cuts, [])
   waiting = MIB
   open.sweep()
-  nowMs += 100
+  nowMs += 100_000 // a pause of the process itself: nobody could take anything
   open.sweep()
+  assert.equal(cuts, [])
+  for (let count = 0; count < 8; count += 1) {
+    nowMs += 100 / 8
+    open.sweep()
+  }
   assert.equal([cuts.join(), socket.destroyed], ['slow_reader', true])
   server.emit('close')
 })

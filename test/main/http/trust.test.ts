@@ -54,6 +54,15 @@ trust('two Host headers, or none, are not valid', () =>
   }),
 )
 
+trust('a target that names a foreign host is misdirected, whatever its Host says', () =>
+  withServer(async ({ url }) => {
+    const evil = await raw(url, 'GET', 'http://evil.example/v1/health', 'Host: localhost')
+    assert.match(evil, /^HTTP\/1\.1 421 .*"code":"misdirected"/s)
+    const own = await raw(url, 'GET', 'http://localhost/v1/health', 'Host: localhost')
+    assert.match(own, /^HTTP\/1\.1 200 /)
+  }),
+)
+
 trust('a WebSocket is refused to foreign names and origins before its upgrade', () =>
   withServer(async ({ url }) => {
     const host = await SessionClient.refusal(url, '', { host: 'evil.example' })
