@@ -138,10 +138,17 @@ function takeSpare(disk: Disk, header: JournalHeader): string | undefined {
     .list(shardPath(header.shard))
     .filter(isSpare)
     .map(name => `${shardPath(header.shard)}/${name}`)
-    .find(
-      path =>
-        withFile(disk, path, 'read', file => disk.size(file)) === PAGE_BYTES + header.capacity,
-    )
+    .find(path => hasSize(disk, path, PAGE_BYTES + header.capacity))
+}
+
+/** A file that cannot be read counts as one of another size: a new one does as well. */
+function hasSize(disk: Disk, path: string, bytes: number): boolean {
+  try {
+    return withFile(disk, path, 'read', file => disk.size(file)) === bytes
+  } catch (error) {
+    if (error instanceof DiskError && !error.isForSpace) return false
+    throw error
+  }
 }
 
 function isSpare(name: string): boolean {

@@ -71,10 +71,15 @@ export class TamperRun {
     } catch (error) {
       if (!(error instanceof Refused)) throw error
       const { scope } = this.#case.kind
-      if (scope === 'service') this.#trial.note('starts refused by name', 1)
+      if (this.#mayRefuseAll) this.#trial.note('starts refused by name', 1)
       else this.#trial.find(scope === 'nobody' ? 'refused' : 'hurt', `start: ${error.message}`)
       return undefined
     }
+  }
+
+  /** Whether the service, or a shard of it, may refuse everything as long as it says why. */
+  get #mayRefuseAll(): boolean {
+    return this.#case.kind.scope === 'service' || this.#case.isAway
   }
 
   /** Reads everything; judges what was refused. */
@@ -98,7 +103,7 @@ export class TamperRun {
     named: readonly NamedRange[],
     read: ReadonlySet<number>,
   ): void {
-    const { kind, tampering } = this.#case
+    const { kind, tampering, isAway } = this.#case
     this.#named += named.length
     // The stronger modes refuse what they cannot vouch for, however sound it is by itself.
     if (named.length === 0 || mode === 'genesis' || mode === 'checkpoint') return
@@ -108,7 +113,8 @@ export class TamperRun {
     if (isOneRecord && count > 1) this.#trial.find('refused', what)
     // Half of the records are in segments that the damaged file is not, or in the journal's past.
     const isStored = kind.scope === 'shard' || kind.name.endsWith('segment')
-    if (isStored && read.size < stream.records.size / 3) this.#trial.find('refused', what)
+    if (isStored && !isAway && read.size < stream.records.size / 3)
+      this.#trial.find('refused', what)
   }
 
   #hurt(what: string): void {
@@ -149,7 +155,7 @@ export class TamperRun {
   async #checkReady(server: Server): Promise<void> {
     const { scope } = this.#case.kind
     const ready = await server.client.get('/v1/ready')
-    if (scope === 'shard' || scope === 'service') return
+    if (scope === 'shard' || this.#mayRefuseAll) return
     if (ready.status !== 200) this.#trial.find('hurt', `ready: ${ready.body.toString()}`)
     else if (this.#named > 0 && !JSON.stringify(ready.json['damage'] ?? '').includes(VICTIM)) {
       this.#trial.find('wrong', `ready does not list the damage: ${ready.body.toString()}`)
@@ -176,7 +182,7 @@ export class TamperRun {
       outcome = await this.#command('repair', '--apply', '--json', ...commits)
     }
     if (outcome.code === 0) return Losses.parse(outcome.stdout)
-    if (this.#case.kind.scope === 'service') this.#trial.note('repairs refused by name', 1)
+    if (this.#mayRefuseAll) this.#trial.note('repairs refused by name', 1)
     else this.#trial.find('refused', `varve repair: ${outcome.text.slice(-300)}`)
     return undefined
   }
@@ -184,6 +190,9 @@ export class TamperRun {
   /** After a repair the store verifies, serves all but what is stated, and takes appends. */
   async #checkRepaired(losses: Losses): Promise<void> {
     const verified = await this.#command('verify')
+    if (verified.code !== 0 && this.#mayRefuseAll) {
+      return this.#trial.note('stores that a repair leaves refused by name', 1)
+    }
     if (verified.code !== 0) {
       this.#trial.find('wrong', `varve verify after a repair: ${damageIn(verified)}`)
     }
@@ -230,9 +239,10 @@ export class TamperRun {
 }
 
 /** Streams that a tampering may hurt rightly. */
-function touchedBy({ kind, tampering }: TamperCase): Set<string> {
+function touchedBy({ kind, tampering, isAway }: TamperCase): Set<string> {
   const isTwoSided = TWO_SIDED.includes(tampering.name)
   const all = [...STREAMS, TRIMMED]
+  if (isAway && kind.scope !== 'shard') return new Set(all)
   switch (kind.scope) {
     case 'nobody':
     case 'service':

@@ -50,11 +50,19 @@ const TARGETS: readonly TargetKind[] = [
   { name: 'all streams',         scope: 'store',   find: () => ['streams'] },
 ]
 
-/** What no evidence in the store can tell from a store that never held more. */
-const UNDETECTABLE: readonly (readonly [target: string, tampering: string, variant: Variant])[] = [
+/**
+ * What no evidence in the store can tell from a store that never held more, and a spare file that
+ * is a link to another shard's: both shards would write to it.
+ */
+const NOT_PROMISED: readonly (readonly [target: string, tampering: string, variant?: Variant])[] = [
   ['newest journal file', 'tail zeroed', 'killed'],
   ['newest journal file', 'emptied', 'stopped'],
+  ['spare journal file', 'a symlink to another'],
 ]
+/** Directories of more than one stream. */
+const SHARED = ['shard directory', 'directory of copies', 'all journals', 'all keys', 'all streams']
+/** What a directory looks like whose disk is not mounted: nothing may be made in its place. */
+const AWAY = ['a symlink to nowhere', 'no permissions']
 
 /** Variants that say most of a kind; a long run takes both of each. */
 const VARIANT_OF: Readonly<Record<Scope, Variant>> = {
@@ -69,6 +77,8 @@ export type TamperCase = {
   readonly kind: TargetKind
   readonly tampering: Tampering
   readonly variant: Variant
+  /** Whether what is needed by more than one stream is out of reach, and may be refused by name. */
+  readonly isAway: boolean
 }
 
 export function tamperCases(isLong: boolean): TamperCase[] {
@@ -76,8 +86,8 @@ export function tamperCases(isLong: boolean): TamperCase[] {
     [...TAMPERINGS, ...(kind.more ?? [])].flatMap(tampering => {
       const variants: Variant[] = isLong ? ['killed', 'stopped'] : [VARIANT_OF[kind.scope]]
       return variants
-        .filter(variant => !isUndetectable(kind.name, tampering.name, variant))
-        .map(variant => ({ kind, tampering, variant }))
+        .filter(variant => isPromised(kind.name, tampering.name, variant))
+        .map(variant => ({ kind, tampering, variant, isAway: isAway(kind.name, tampering.name) }))
     }),
   )
 }
@@ -91,8 +101,14 @@ export function tamper(data: string, { kind, tampering }: TamperCase, stores: Ba
   return tampering.apply(target)
 }
 
-function isUndetectable(target: string, tampering: string, variant: Variant): boolean {
-  return UNDETECTABLE.some(row => row[0] === target && row[1] === tampering && row[2] === variant)
+function isPromised(target: string, tampering: string, variant: Variant): boolean {
+  return !NOT_PROMISED.some(
+    row => row[0] === target && row[1] === tampering && (row[2] ?? variant) === variant,
+  )
+}
+
+function isAway(target: string, tampering: string): boolean {
+  return SHARED.includes(target) && AWAY.includes(tampering)
 }
 
 type Found = readonly [path: string | undefined, twin?: string | undefined]

@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert'
 import type { JournalHeader } from '../../../src/shared/format/journal-header.ts'
 import { shardPath } from '../../../src/shared/format/paths.ts'
 import { PAGE_BYTES } from '../../../src/shared/limits.ts'
+import { DiskError } from '../../../src/workers/disk/disk.ts'
 import {
   freeJournalFiles,
   listJournalFiles,
@@ -42,6 +43,19 @@ files('only so many freed files are kept, and the others make room', () => {
   freeJournalFiles(disk, 0, 9)
   const names = disk.list(shardPath(0)).filter(name => name.endsWith('.spare'))
   assert.equal(names, ['000000000007.spare', '000000000008.spare'])
+})
+
+files('a freed file that cannot be read is passed over, for a new one does as well', () => {
+  const disk = open()
+  for (const number of [1, 2]) prepare(disk, number)
+  freeJournalFiles(disk, 0, 2)
+  const { open: openFile } = disk
+  disk.open = (path, mode) => {
+    if (path.endsWith('.spare')) throw new DiskError('EIO', 'open', path)
+    return openFile.call(disk, path, mode)
+  }
+  assert.not.ok(prepare(disk, 3))
+  assert.equal(listJournalFiles(disk, 0), [2, 3])
 })
 
 files('a steady load makes no new file once it has made the first ones', () => {
