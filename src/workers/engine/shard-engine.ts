@@ -100,6 +100,7 @@ export class ShardEngine {
   /** @throws StoreError shard_failed once the shard has failed: nothing can come any more */
   watch(stream: string, watch: number): WatchStart {
     if (this.#stage === 'failed') throw SHARD_FAILED
+    this.catchUp()
     return this.#watchers.add(watch, this.#parts.table.durable(stream))
   }
 

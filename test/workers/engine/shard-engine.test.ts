@@ -16,6 +16,15 @@ engine('an append is answered, and shown, only after the sync of its block', () 
   assert.equal(shard.read('s'), ['one'])
 })
 
+engine('a stream can be followed as soon as the append that made it is durable', () => {
+  const { shard } = open()
+  shard.settle()
+  append(shard, 's', ['one'])
+  // The front end answers it now, from shared memory, before the engine has heard of the flush.
+  assert.is(shard.flush(), 'flushed')
+  shard.watch('s')
+})
+
 engine('appends that come during a flush go out with the next block', () => {
   const { shard, disk } = open()
   shard.settle()
