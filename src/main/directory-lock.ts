@@ -1,8 +1,13 @@
-import { closeSync, constants, mkdirSync, openSync, readdirSync } from 'node:fs'
+import { closeSync, constants, mkdirSync, openSync, readdirSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { StoreError } from '../shared/errors.ts'
-import { HEADER_PATH, INITIALISING_PATH, LOCK_PATH } from '../shared/format/paths.ts'
+import {
+  HEADER_COPY_PATH,
+  HEADER_PATH,
+  INITIALISING_PATH,
+  LOCK_PATH,
+} from '../shared/format/paths.ts'
 
 // One process uses a data directory at a time. Without the lock nothing in it is touched.
 //
@@ -13,7 +18,13 @@ import { HEADER_PATH, INITIALISING_PATH, LOCK_PATH } from '../shared/format/path
 // - In a directory with other content no lock file is made.
 
 /** A data directory has one of these from the first step of its layout on. */
-const OUR_PATHS = [LOCK_PATH, HEADER_PATH, INITIALISING_PATH, `${INITIALISING_PATH}.tmp`]
+const OUR_PATHS = [
+  LOCK_PATH,
+  HEADER_PATH,
+  HEADER_COPY_PATH,
+  INITIALISING_PATH,
+  `${INITIALISING_PATH}.tmp`,
+]
 
 /** Locks a range of a file; false when another open file holds it. @throws Error of the system */
 type TryLock = (file: number, offset: number, length: number) => boolean
@@ -50,7 +61,9 @@ export class DirectoryLock {
     const lock = new DirectoryLock(data, names.length === 0)
     try {
       lock.#hold(LOCK_PATH, constants.O_CREAT, tryLock)
-      if (names.includes(HEADER_PATH)) lock.#hold(HEADER_PATH, 0, tryLock)
+      if (names.includes(HEADER_PATH) && isFile(join(data, HEADER_PATH))) {
+        lock.#hold(HEADER_PATH, 0, tryLock)
+      }
     } catch (error) {
       lock.release()
       throw error
@@ -100,6 +113,11 @@ function loadTryLock(data: string): TryLock {
       error,
     )
   }
+}
+
+/** A start sets a directory in the place of varve.json aside, and makes the file again. */
+function isFile(path: string): boolean {
+  return statSync(path).isFile()
 }
 
 function makeDirectory(data: string): void {

@@ -92,15 +92,18 @@ export function openStore(config: ServeConfig, log: Logger): Promise<ShardedStor
     signingKey: signingKey === undefined ? undefined : readTextFile(signingKey),
     engine: engineOptions(config),
     onLog: (shard, { level, message, fields }) => log[level]({ shard, ...fields }, message),
+    onMended: files => log.warn({ files }, MENDED),
     onResharded: report => log.info(report, 'the number of shards has changed'),
     onOpened: (shard, opened) => logOpened(log, shard, opened),
     onState: status => logState(log, status),
   })
 }
 
+const MENDED = 'files were damaged or missing and were rebuilt'
+
 function logOpened(log: Logger, shard: number, { report, refused }: ShardOpened): void {
   if (report !== null && report.rebuilt.length > 0) {
-    log.warn({ shard, files: report.rebuilt }, 'files were damaged or missing and were rebuilt')
+    log.warn({ shard, files: report.rebuilt }, MENDED)
   }
   if (report !== null) log.info({ shard, ...report }, 'shard recovered')
   else if (refused !== null)

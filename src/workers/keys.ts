@@ -6,6 +6,7 @@ import type { KeysMessage, KeysRequest } from '../shared/protocol/keys.ts'
 import { type Disk, DiskError } from './disk/disk.ts'
 import { NodeDisk } from './disk/node-disk.ts'
 import { systemEnvironment } from './environment.ts'
+import { hasHeader } from './recovery/directory-header.ts'
 import { listPublicKeys, rotateSigningKey, storedKeyId } from './streams/key-files.ts'
 
 // Entry of the thread of the `keys` commands: one request, one message, the end.
@@ -21,7 +22,7 @@ try {
 }
 
 function answer(disk: Disk): KeysMessage {
-  if (!disk.exists(HEADER_PATH)) {
+  if (!hasHeader(disk)) {
     return { kind: 'failed', reason: `this is no data directory: it has no ${HEADER_PATH}` }
   }
   const before = storedKeyId(disk)

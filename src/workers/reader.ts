@@ -57,7 +57,8 @@ async function serve(request: ReaderRequest): Promise<ReaderReply> {
   const disk = new NodeDisk(request.data)
   switch (request.kind) {
     case 'open': {
-      const header = openDataDirectory(disk, systemEnvironment, request.shards ?? 1)
+      const opened = openDataDirectory(disk, systemEnvironment, request.shards ?? 1)
+      const { header, mended } = opened
       const { shards = header.shards, options } = request
       const resharded =
         shards === header.shards
@@ -67,7 +68,7 @@ async function serve(request: ReaderRequest): Promise<ReaderReply> {
               reshard(disk, systemEnvironment, header, shards, options),
             )
       const { pem, keyId } = loadSigningKey(disk, systemEnvironment, request.signingKey)
-      return { kind: 'opened', shards, resharded, signingKey: pem, keyId }
+      return { kind: 'opened', shards, mended, resharded, signingKey: pem, keyId }
     }
     case 'read': {
       const { plan } = request

@@ -91,13 +91,19 @@ service('a directory of a newer format is refused', async () => {
   })
 })
 
-service('a damaged or missing header is refused, never written anew', async () => {
+service('a damaged header is mended by its copy, and refused without one', async () => {
   await withDirectory(async data => {
     const first = await startServer({ data })
     await appendText(first.url, 'a', 'kept')
     await first.stop()
+    const header = readFileSync(join(data, 'varve.json'), 'utf8')
     writeFileSync(join(data, 'varve.json'), 'garbage')
-    assert.match(serveOnce(data).output, /varve\.json is damaged/)
+    const second = await startServer({ data })
+    assert.match(second.output(), /"files":\["varve\.json"\].*were rebuilt/)
+    await second.stop()
+    assert.is(readFileSync(join(data, 'varve.json'), 'utf8'), header)
+    for (const name of ['varve.json', 'varve.copy.json']) writeFileSync(join(data, name), 'garbage')
+    assert.match(serveOnce(data).output, /varve\.json and varve\.copy\.json are damaged/)
     assert.is(readFileSync(join(data, 'varve.json'), 'utf8'), 'garbage')
   })
 })

@@ -78,8 +78,8 @@ export const FRONT: readonly Sabotage[] = [
   {
     what: 'a lock file that is removed lets a second process in',
     file: 'src/main/directory-lock.ts',
-    find: 'if (names.includes(HEADER_PATH)) lock.#hold(HEADER_PATH, 0, tryLock)',
-    replace: 'if (names.length < 0) lock.#hold(HEADER_PATH, 0, tryLock)',
+    find: 'if (names.includes(HEADER_PATH) && isFile(join(data, HEADER_PATH))) {',
+    replace: 'if (names.length < 0 && isFile(join(data, HEADER_PATH))) {',
     tests: ['main/directory-lock'],
   },
   {

@@ -116,8 +116,8 @@ export const RECOVERY: readonly Sabotage[] = [
   {
     what: 'a header known from the page cache alone is believed',
     file: DIRECTORY,
-    find: '  replaceFile(disk, HEADER_PATH, readWhole(disk, HEADER_PATH))\n',
-    replace: '',
+    find: "case 'open':\n      mendHeader(disk, stored)",
+    replace: "case 'open':",
     tests: ['workers/recovery/data-directory'],
   },
   {

@@ -76,6 +76,7 @@ export const STREAM = 'orders'
 export const STREAM_ID = streamIdOf(hexToLatin1('3d1c7a52e09b4f66'), STREAM)
 export const SALT = hexToLatin1('a0a1a2a3a4a5a6a7a8a9aaabacadaeaf')
 export const CREATED_AT = 1_760_000_000_000_000
+export const DIRECTORY_HEADER = { format: 3, shards: 2, createdAt: CREATED_AT, revision: 0 }
 export const TIMESTAMP = 1_760_000_000_250_000
 export const CONFIG = '{"durability":"group","maxSegmentBytes":67108864}'
 
@@ -394,5 +395,5 @@ export const SAMPLES = {
   manifest: encodeManifest(MANIFEST),
   'session-request': encodeSessionMessage(STREAM, encodeBatch(RECORDS)),
   'session-answer': encodeSessionAnswered(RECORDS.length),
-  'directory-header': encodeSealedJson({ format: 3, shards: 2, createdAt: CREATED_AT }),
+  'directory-header': encodeSealedJson(DIRECTORY_HEADER),
 } as const satisfies Readonly<Record<string, Buffer>>

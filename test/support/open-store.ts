@@ -37,6 +37,7 @@ export function openDirectory(
     signingKey: undefined,
     engine: ENGINE,
     onLog: () => undefined,
+    onMended: () => undefined,
     onResharded: () => undefined,
     onOpened: () => undefined,
     onState: () => undefined,

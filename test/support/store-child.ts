@@ -59,6 +59,7 @@ function openStore(data: string): Promise<ShardedStore> {
       defaultConfig: { ...STREAM_CONFIG_DEFAULT, maxSegmentBytes: SEGMENT_BYTES },
     },
     onLog: ignore,
+    onMended: () => undefined,
     onResharded: () => undefined,
     onOpened: ignore,
     onState: ignore,

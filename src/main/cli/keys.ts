@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { Argument, Command } from 'commander'
-import { HEADER_PATH } from '../../shared/format/paths.ts'
+import { HEADER_COPY_PATH, HEADER_PATH } from '../../shared/format/paths.ts'
 import type { KeysMessage, KeysRequest } from '../../shared/protocol/keys.ts'
 import type { PublicKey } from '../../shared/protocol/streams.ts'
 import { DirectoryConfig } from '../config.ts'
@@ -45,7 +45,7 @@ export function keysCommand(context: CommandContext): Command {
 
 async function rotate(data: string): Promise<Keys> {
   // The lock would make the directory.
-  if (!fileExists(join(data, HEADER_PATH))) {
+  if (![HEADER_PATH, HEADER_COPY_PATH].some(path => fileExists(join(data, path)))) {
     throw new CommandFailure(`${data} is no data directory: it has no ${HEADER_PATH}`)
   }
   const lock = DirectoryLock.take(data)

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
-import { HEADER_PATH } from '../../shared/format/paths.ts'
+import { HEADER_COPY_PATH, HEADER_PATH } from '../../shared/format/paths.ts'
 import type { Loss, RepairReport } from '../../shared/protocol/inspection.ts'
 import { DirectoryConfig } from '../config.ts'
 import { DirectoryLock } from '../directory-lock.ts'
@@ -56,7 +56,7 @@ function collectId(value: string, before: readonly string[]): string[] {
 
 async function repair(context: CommandContext, data: string, flags: RepairFlags): Promise<void> {
   // Checked before the lock, which would create the directory.
-  if (!fileExists(join(data, HEADER_PATH))) {
+  if (![HEADER_PATH, HEADER_COPY_PATH].some(path => fileExists(join(data, path)))) {
     throw new CommandFailure(`${data} is no data directory: it has no ${HEADER_PATH}`)
   }
   const lock = DirectoryLock.take(data)

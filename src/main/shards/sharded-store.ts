@@ -83,7 +83,8 @@ export class ShardedStore implements StreamStore {
   static async open(options: ShardedStoreOptions): Promise<ShardedStore> {
     const store = new ShardedStore(options)
     const opened = await store.#readers.open(options.shards, options.engine, options.signingKey)
-    const { signingKey, keyId, resharded } = opened
+    const { signingKey, keyId, resharded, mended } = opened
+    if (mended.length > 0) options.onMended(mended)
     if (resharded !== undefined) options.onResharded(resharded)
     store.#keyId = keyId
     const transactions = store.#makeTransactions(opened.shards)

@@ -3,6 +3,11 @@ import { hexToLatin1, latin1ToHex } from './bytes.ts'
 // Names of everything in the data directory, relative to it.
 
 export const HEADER_PATH = 'varve.json'
+/**
+ * The second copy of varve.json. It lies beside it, because a change of the shard count replaces
+ * `journals` with all that is in it.
+ */
+export const HEADER_COPY_PATH = 'varve.copy.json'
 export const LOCK_PATH = 'lock'
 /**
  * Present while a new directory is being laid out: until it is gone nothing was ever served from

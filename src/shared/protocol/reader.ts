@@ -62,6 +62,8 @@ export type ReaderReply =
   | {
       readonly kind: 'opened'
       readonly shards: number
+      /** Files of the directory's header that were damaged, missing or behind. */
+      readonly mended: readonly string[]
       /** Where the directory had another count before. */
       readonly resharded: ReshardReport | undefined
       readonly signingKey: string

@@ -1,6 +1,7 @@
 import {
   catalogueCopyPath,
   COPIES_PATH,
+  HEADER_COPY_PATH,
   HEADER_PATH,
   INITIALISING_PATH,
   journalNumber,
@@ -25,7 +26,14 @@ export function noteStrangers(
   directories: ReadonlySet<string>,
   draft: Draft,
 ): void {
-  const ours = [HEADER_PATH, INITIALISING_PATH, LOCK_PATH, JOURNALS_PATH, QUARANTINE_PATH]
+  const ours = [
+    HEADER_PATH,
+    HEADER_COPY_PATH,
+    INITIALISING_PATH,
+    LOCK_PATH,
+    JOURNALS_PATH,
+    QUARANTINE_PATH,
+  ]
   const kept = [...ours, STREAMS_PATH, KEYS_PATH, LOSSES_PATH]
   noteOthers(disk, '', path => kept.includes(path), NOT_OURS, draft)
   noteOthers(disk, KEYS_PATH, isOfKeys, NOT_OURS, draft)

@@ -49,7 +49,7 @@ export function verifyDirectory(
 ): void {
   const shards = findShards(disk)
   if ('refused' in shards) throw new StoreError('invalid_request', shards.refused)
-  new Verification(disk, heads, post).run(shards.count, shards.damage)
+  new Verification(disk, heads, post).run(shards.count, shards.findings)
 }
 
 class Verification {
@@ -74,9 +74,9 @@ class Verification {
     this.#post = post
   }
 
-  run(shards: number, damage: Finding | undefined): void {
+  run(shards: number, findings: readonly Finding[]): void {
     this.#part(() => this.#noteLosses())
-    if (damage !== undefined) this.#say([damage])
+    this.#say(findings)
     for (let shard = 0; shard < shards; shard += 1) this.#totalBytes += this.#sizeOf(shard)
     this.#part(draft => {
       this.#trust = { keys: checkKeys(this.#disk, draft), heads: this.#heads }

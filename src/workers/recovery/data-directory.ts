@@ -1,4 +1,3 @@
-import { StoreError } from '../../shared/errors.ts'
 import { CATALOGUE_SALT_BYTES } from '../../shared/format/catalogue.ts'
 import { GENESIS_HASH } from '../../shared/format/chain.ts'
 import {
@@ -11,31 +10,35 @@ import {
   STREAMS_PATH,
   shardPath,
 } from '../../shared/format/paths.ts'
-import { decodeSealedJson, encodeSealedJson } from '../../shared/format/sealed-json.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
 import type { Disk } from '../disk/disk.ts'
-import { makeDirectories, readWhole, removeTree, replaceFile } from '../disk/files.ts'
+import { makeDirectories, removeTree, replaceFile } from '../disk/files.ts'
 import type { Environment } from '../environment.ts'
 import { prepareJournalFile } from '../journal/journal-files.ts'
+import {
+  changeHeader,
+  DIRECTORY_FORMAT,
+  type DirectoryHeader,
+  hasHeader,
+  mendHeader,
+  readStoredHeader,
+  refusal,
+  type StoredHeader,
+  writeHeader,
+} from './directory-header.ts'
 import { decideMove, discardJournals, findMove, moveJournals } from './shard-move.ts'
 import { createCatalogue } from '../streams/catalogue-copies.ts'
 
-// varve.json marks a data directory that is laid out completely. During the layout a marker file
-// says that nothing was ever served from the directory, so a start may begin the layout anew. A
-// directory with content but neither file is refused, never taken for an empty one.
+// varve.json marks a data directory that is laid out completely (directory-header.ts). During the
+// layout a marker file says that nothing was ever served from the directory, so a start may begin
+// the layout anew. A directory with content but neither file is refused, never taken for an empty
+// one.
 
-export const DIRECTORY_FORMAT = 3
-/** A transaction names its coordinator in 16 bits. */
-const SHARDS_BOUND = 65_536
-
-/** The content of varve.json. */
-export type DirectoryHeader = {
-  readonly format: number
-  readonly shards: number
-  /** µs since 1970 */
-  readonly createdAt: number
-  /** Set while the journals of another shard count take their place; see shard-move.ts. */
-  readonly moving?: true
+/** A data directory that a start may use. */
+export type OpenedDirectory = {
+  readonly header: DirectoryHeader
+  /** Files of the header that were damaged, missing or behind, and were written again. */
+  readonly mended: readonly string[]
 }
 
 /**
@@ -48,43 +51,21 @@ export function openDataDirectory(
   disk: Disk,
   environment: Environment,
   shards: number,
-): DirectoryHeader {
-  if (!disk.exists(HEADER_PATH)) layOut(disk, environment, shards)
-  const header = settleMove(disk, readDirectoryHeader(disk))
+): OpenedDirectory {
+  if (!hasHeader(disk)) layOut(disk, environment, shards)
+  const stored = readStoredHeader(disk)
+  const header = settleMove(disk, stored)
   if (disk.exists(INITIALISING_PATH)) endLayout(disk)
-  return header
-}
-
-/** @throws StoreError invalid_request when varve.json is damaged or of another format */
-export function readDirectoryHeader(disk: Disk): DirectoryHeader {
-  const header = decodeSealedJson(readWhole(disk, HEADER_PATH)) as
-    | DirectoryHeader
-    | null
-    | undefined
-  if (typeof header?.format !== 'number') {
-    throw refusal(`${HEADER_PATH} is damaged; restore it from a backup of this directory`)
-  }
-  if (header.format !== DIRECTORY_FORMAT) throw refusal(otherFormat(header.format))
-  if (!Number.isSafeInteger(header.shards) || header.shards < 1 || header.shards > SHARDS_BOUND) {
-    throw refusal(
-      `${HEADER_PATH} has no valid number of shards (1 to ${SHARDS_BOUND}); ` +
-        'restore it from a backup of this directory',
-    )
-  }
-  return header
-}
-
-/** Says why a directory of another format is not used. */
-export function otherFormat(format: unknown): string {
-  const found = `it has format ${JSON.stringify(format)}, this version reads ${DIRECTORY_FORMAT}`
-  return `${found}; use the version that wrote it`
+  return { header, mended: stored.stale }
 }
 
 /** Finishes or undoes a stopped change of the shard count. Returns the header without its mark. */
-function settleMove(disk: Disk, header: DirectoryHeader): DirectoryHeader {
-  const { moving, ...settled } = header
+function settleMove(disk: Disk, stored: StoredHeader): DirectoryHeader {
+  const { header } = stored
+  const { moving } = header
   switch (decideMove(findMove(disk, moving === true))) {
     case 'open':
+      mendHeader(disk, stored)
       break
     case 'discard':
       // The header may be in the page cache alone: make it durable before removing the journals.
@@ -94,29 +75,28 @@ function settleMove(disk: Disk, header: DirectoryHeader): DirectoryHeader {
     case 'move':
       writeHeader(disk, header)
       moveJournals(disk)
-      endMove(disk, settled)
-      break
+      return endMove(disk, header)
     case 'finish':
       disk.syncDirectory('')
-      endMove(disk, settled)
-      break
+      return endMove(disk, header)
     case 'refuse':
       throw refusal(
         `its journals are missing, or there are two sets of them; restore ${JOURNALS_PATH} ` +
           'from a backup of this directory',
       )
   }
-  return settled
+  return header
 }
 
-export function writeHeader(disk: Disk, header: DirectoryHeader): void {
-  replaceFile(disk, HEADER_PATH, encodeSealedJson(header))
-}
-
-/** Ends a change of the journals: removes the mark from varve.json, then the old journals. */
-export function endMove(disk: Disk, header: DirectoryHeader): void {
-  writeHeader(disk, header)
+/**
+ * Ends a change of the journals: removes the mark from the header, then the old journals. Returns
+ * the header without its mark.
+ */
+export function endMove(disk: Disk, header: DirectoryHeader): DirectoryHeader {
+  const { moving: _, ...unmarked } = header
+  const settled = changeHeader(disk, unmarked)
   discardJournals(disk)
+  return settled
 }
 
 function layOut(disk: Disk, environment: Environment, shards: number): void {
@@ -135,7 +115,8 @@ function layOut(disk: Disk, environment: Environment, shards: number): void {
     const clockMicros = environment.nowMicros()
     layOutShard(disk, environment, shard, { epoch: 0, clockMicros, entries: [] })
   }
-  writeHeader(disk, { format: DIRECTORY_FORMAT, shards, createdAt: environment.nowMicros() })
+  const createdAt = environment.nowMicros()
+  writeHeader(disk, { format: DIRECTORY_FORMAT, shards, createdAt, revision: 0 })
 }
 
 /** Lays out a shard with these streams (catalogue entries) and an empty journal. */
@@ -165,9 +146,11 @@ export function layOutShard(
   createCatalogue(disk, shard, entries, commit, salt)
 }
 
-/** Removes the marker. The header may be in the page cache alone, so it is made durable first. */
+/**
+ * Removes the marker. The header is durable: its first file was synced with its name before the
+ * second was made, and a second file that was missing has been written since.
+ */
 function endLayout(disk: Disk): void {
-  replaceFile(disk, HEADER_PATH, readWhole(disk, HEADER_PATH))
   disk.remove(INITIALISING_PATH)
   disk.syncDirectory('')
 }
@@ -176,8 +159,4 @@ function endLayout(disk: Disk): void {
 function clear(disk: Disk): void {
   if (!disk.exists(JOURNALS_PATH)) return
   for (const name of disk.list(JOURNALS_PATH)) removeTree(disk, `${JOURNALS_PATH}/${name}`)
-}
-
-function refusal(reason: string): StoreError {
-  return new StoreError('invalid_request', `the data directory cannot be used: ${reason}`)
 }

@@ -15,7 +15,8 @@ import { assignTransaction } from '../engine/staged-transaction.ts'
 import type { Environment } from '../environment.ts'
 import { readEntries } from '../streams/catalogue-copies.ts'
 import { jobSteps } from '../streams/checkpointer-job.ts'
-import { type DirectoryHeader, endMove, layOutShard, writeHeader } from './data-directory.ts'
+import { endMove, layOutShard } from './data-directory.ts'
+import { changeHeader, type DirectoryHeader } from './directory-header.ts'
 import { JournalDamage } from './journal-walk.ts'
 import { examineShard, type RecoveredShard, recoverShard } from './open-shard.ts'
 import { discardJournals, moveJournals } from './shard-move.ts'
@@ -59,9 +60,9 @@ export function* reshard(
     }
   }
   buildNext(disk, environment, routed, { epoch, clockMicros })
-  writeHeader(disk, { ...header, shards, moving: true })
+  const marked = changeHeader(disk, { ...header, shards, moving: true })
   moveJournals(disk)
-  endMove(disk, { ...header, shards })
+  endMove(disk, marked)
   const streams = routed.reduce((sum, { length }) => sum + length, 0)
   const milliseconds = Math.round(environment.monotonicMs() - started)
   return { from, to: shards, streams, milliseconds }

@@ -23,7 +23,8 @@ import { KeptHeads } from '../inspection/kept-heads.ts'
 import { verifyDirectory } from '../inspection/verify.ts'
 import { readNewest } from '../journal/journal-files.ts'
 import { anyLoss, rebuildShard, type SalvagedShard, salvageShard } from '../recovery/salvage.ts'
-import { endMove, readDirectoryHeader, writeHeader } from '../recovery/data-directory.ts'
+import { endMove } from '../recovery/data-directory.ts'
+import { changeHeader, hasHeader, readStoredHeader } from '../recovery/directory-header.ts'
 import { moveJournals } from '../recovery/shard-move.ts'
 import { type CatalogueRead, readCatalogue, staleCopies } from '../streams/catalogue-copies.ts'
 import { readLosses, writeLosses } from './losses.ts'
@@ -55,12 +56,11 @@ export function repairDirectory(
   environment: Environment,
   request: RepairRequest,
 ): RepairReport {
-  if (!disk.exists(HEADER_PATH))
-    throw refusal(`this is no data directory: it has no ${HEADER_PATH}`)
-  const header = readDirectoryHeader(disk)
+  if (!hasHeader(disk)) throw refusal(`this is no data directory: it has no ${HEADER_PATH}`)
+  const { header, stale } = readStoredHeader(disk)
   if (header.moving === true)
     throw refusal('a change of the number of shards is unfinished; start the service to finish it')
-  const reasons: string[] = []
+  const reasons = stale.map(describeStale)
   const shards: SalvagedShard[] = []
   const losses: Loss[] = []
   for (let shard = 0; shard < header.shards; shard += 1) {
@@ -87,12 +87,12 @@ export function repairDirectory(
   buildJournals(disk, environment, shards)
   const quarantine = `${QUARANTINE_PATH}/journals-${environment.nowMicros()}`
   makeDirectories(disk, QUARANTINE_PATH)
-  writeHeader(disk, { ...header, moving: true })
+  const marked = changeHeader(disk, { ...header, moving: true })
   moveJournals(disk)
   disk.rename(JOURNALS_OLD_PATH, quarantine)
   disk.syncDirectory(QUARANTINE_PATH)
   disk.syncDirectory('')
-  endMove(disk, header)
+  endMove(disk, marked)
   const left = stateRest(disk, header.shards)
   return { ...report, losses: [...losses, ...left], quarantine }
 }
@@ -119,7 +119,11 @@ function refuseLostEnds(shards: SalvagedShard[], reasons: string[]): Loss[] {
 function staleFiles(disk: Disk, shard: number, catalogue: CatalogueRead): string[] {
   const copies = 'live' in catalogue ? staleCopies(catalogue) : []
   const files = [...(readNewest(disk, shard)?.damaged ?? []), ...copies]
-  return files.map(file => `${file} is damaged, missing or behind its second copy`)
+  return files.map(describeStale)
+}
+
+function describeStale(file: string): string {
+  return `${file} is damaged, missing or behind its second copy`
 }
 
 /**

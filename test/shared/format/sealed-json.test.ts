@@ -2,14 +2,14 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { decodeSealedJson, encodeSealedJson } from '../../../src/shared/format/sealed-json.ts'
 import { assertRejectsFlips, assertRejectsPrefixes, golden } from '../../support/format.ts'
-import { CREATED_AT } from '../../support/format-samples.ts'
+import { DIRECTORY_HEADER } from '../../support/format-samples.ts'
 
 const BYTES = golden('directory-header')
 
 const sealedJson = suite('shared/format/sealed-json')
 
 sealedJson('the golden bytes are the content of varve.json', () => {
-  const body = { format: 3, shards: 2, createdAt: CREATED_AT }
+  const body = DIRECTORY_HEADER
   assert.equal(decodeSealedJson(BYTES), body)
   assert.ok(encodeSealedJson(body).equals(BYTES))
 })

@@ -363,6 +363,12 @@ verify('a directory without a header is refused, as is another format', () => {
 verify('a damaged header is named, and the rest is checked', () => {
   const { disk } = smallStore()
   flip(disk, 'varve.json', 30)
+  const { notes } = verifyStore(disk)
+  assert.ok(
+    notes.some(({ file }) => file === 'varve.json'),
+    'the next start mends it',
+  )
+  flip(disk, 'varve.copy.json', 30)
   const { damages, report } = verifyStore(disk)
   assert.equal(
     damages.map(({ file }) => file),
