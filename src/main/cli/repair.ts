@@ -7,6 +7,7 @@ import { DirectoryLock } from '../directory-lock.ts'
 import { fileExists } from '../files.ts'
 import { type CommandContext, CommandFailure, write } from './context.ts'
 import { inspect } from './inspection.ts'
+import { countOf } from './progress.ts'
 import { addConfigFlags, helpAfter, readDirectoryConfig } from './options.ts'
 
 type RepairFlags = {
@@ -78,12 +79,16 @@ async function repair(context: CommandContext, data: string, flags: RepairFlags)
   if (report === undefined) throw new CommandFailure('the repair ended without a report')
   const isJson = flags.json === true
   await write(context.stdout, isJson ? `${JSON.stringify(report)}\n` : reportText(data, report))
-  if (report.undecided.length === 0) return
-  throw new CommandFailure('nothing was written: settle each transaction by --commit or --abort')
+  if (report.undecided.length > 0) {
+    throw new CommandFailure('nothing was written: settle each transaction by --commit or --abort')
+  }
+  if (report.unmended.length === 0) return
+  const count = countOf(report.unmended.length, 'thing')
+  throw new CommandFailure(`${count} could not be mended; the rest of ${data} is repaired`)
 }
 
 function reportText(data: string, report: RepairReport): string {
-  const { reasons, losses, undecided, quarantine } = report
+  const { reasons, losses, undecided, unmended, quarantine } = report
   if (reasons.length === 0) return `${data}: nothing to repair\n`
   const lines = [
     ...reasons.map(reason => `damage ${reason}`),
@@ -92,6 +97,7 @@ function reportText(data: string, report: RepairReport): string {
       ({ id, coordinator, streams }) =>
         `undecided transaction ${id} · shard ${coordinator} decides · ${streams.join(', ')}`,
     ),
+    ...unmended.map(what => `not mended ${what}`),
     quarantine === null
       ? `${data}: nothing was written; repair it with --apply`
       : `${data}: repaired; what was replaced is in ${quarantine}`,

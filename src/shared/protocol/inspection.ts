@@ -52,6 +52,8 @@ export type RepairReport = {
   readonly losses: readonly Loss[]
   /** These have to be settled by `--commit` or `--abort` before anything is written. */
   readonly undecided: readonly Undecided[]
+  /** What could not be mended, and why; the rest was repaired. */
+  readonly unmended: readonly string[]
   /** Where what was replaced lies now; null where nothing was written. */
   readonly quarantine: string | null
 }

@@ -1,6 +1,9 @@
 import { assert } from '../../shared/assert.ts'
+import { latin1ToHex } from '../../shared/format/bytes.ts'
+import { encodeStreamEntry, streamEntryBytesMax } from '../../shared/format/catalogue.ts'
 import { GENESIS_HASH } from '../../shared/format/chain.ts'
 import { JOURNALS_NEXT_PATH, JOURNALS_PATH, shardPath } from '../../shared/format/paths.ts'
+import type { Loss } from '../../shared/protocol/inspection.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
 import { makeDirectories } from '../disk/files.ts'
 import { RedirectedDisk } from '../disk/redirected-disk.ts'
@@ -32,56 +35,117 @@ export function commitStaged(state: ReplayedState, id: number): void {
   }
 }
 
+/** What could not be stored while journals were built. */
+export type NotStored = {
+  /** Streams of which a file could not be written, and why. */
+  readonly unmended: readonly string[]
+  /** Their records that were in the journal alone. */
+  readonly losses: readonly Loss[]
+}
+
 /**
  * Builds new, empty journals beside the old ones, and makes them durable. All records of the shards
  * go to segments, all streams to the catalogues of the new journals. The old journals stay as they
- * are, so a crash changes nothing. @throws DiskError
+ * are, so a crash changes nothing. A stream that cannot be written keeps what it has in segments.
+ * @throws DiskError for want of space, and where a sync or a journal fails
  */
 export function buildJournals(
   disk: Disk,
   environment: Environment,
   shards: readonly SalvagedShard[],
-): void {
+): NotStored {
   const next = new RedirectedDisk(disk, JOURNALS_PATH, JOURNALS_NEXT_PATH)
   discardJournals(disk) // left by a build that was interrupted
-  const entries = shards.map(salvaged => storeShard(disk, next, environment, salvaged))
+  const stored = shards.map(salvaged => new ShardStore(next, environment, salvaged).run())
   discardJournals(disk)
   const epoch = Math.max(...shards.map(({ shard }) => epochOf(disk, shard)))
-  for (const { shard, catalogue } of shards) {
+  for (const [at, { shard, catalogue }] of shards.entries()) {
     const { clockMicros } = catalogue.commit
     makeDirectories(next, shardPath(shard))
-    layOutShard(next, environment, shard, { epoch, clockMicros, entries: entries[shard] ?? [] })
+    layOutShard(next, environment, shard, {
+      epoch,
+      clockMicros,
+      entries: stored[at]?.entries ?? [],
+    })
   }
+  const unmended = stored.flatMap(shard => shard.unmended)
+  return { unmended, losses: stored.flatMap(({ losses }) => losses) }
 }
 
-/** Stores all records of a shard in segments. Returns the catalogue entries of its streams. */
-function storeShard(
-  disk: Disk,
-  next: Disk,
-  environment: Environment,
-  { shard, catalogue, state }: SalvagedShard,
-): Buffer[] {
-  const { clockMicros } = catalogue.commit
-  const logs = [...state.table.all()]
-  makeDirectories(next, shardPath(shard))
-  layOutShard(next, environment, shard, { epoch: 0, clockMicros, entries: [] })
-  const scratch = readCatalogue(next, shard)
-  assert('live' in scratch, 'a catalogue that was just written checks')
-  const place = { catalogueBytes: scratch.bytes, catalogueSalt: scratch.salt }
-  const checkpoint = new JournalCheckpoint({ lsn: 0, clockMicros, ...place })
-  for (const log of logs) {
-    log.manifestStale = true // write a new one, whatever is on the disk
-    checkpoint.noteChanged(log)
+/** Stores all records of a shard in segments, by a catalogue of its own that is thrown away. */
+class ShardStore {
+  readonly #next: Disk
+  readonly #environment: Environment
+  readonly #salvaged: SalvagedShard
+  readonly #unmended: string[] = []
+  readonly #losses: Loss[] = []
+
+  constructor(next: Disk, environment: Environment, salvaged: SalvagedShard) {
+    this.#next = next
+    this.#environment = environment
+    this.#salvaged = salvaged
   }
-  const mark = { number: 0, hash: GENESIS_HASH, file: 0, endLsn: lastLsn(logs) }
-  const time = { timestamp: environment.nowMicros(), ageMicros: clockMicros, clockMicros }
-  // What it says of the old journals does not hold for the new ones.
-  const carried = { decisions: state.ledger.decisions, witnesses: [] }
-  const never = Number.POSITIVE_INFINITY // no producer is forgotten by a repair
-  const job = checkpoint.start(mark, time, logs.length, never, carried)
-  const done = runJob(next, shard, job)
-  if (done.kind === 'failed') throw new DiskError('EIO', 'repair', done.reason)
-  return readEntries(next, shard).map(({ bytes }) => bytes)
+
+  /** Returns the catalogue entries of the shard's streams, and what could not be stored. */
+  run(): NotStored & { readonly entries: Buffer[] } {
+    const { shard, state, catalogue } = this.#salvaged
+    const { clockMicros } = catalogue.commit
+    const logs = [...state.table.all()]
+    makeDirectories(this.#next, shardPath(shard))
+    layOutShard(this.#next, this.#environment, shard, { epoch: 0, clockMicros, entries: [] })
+    const kept: Buffer[] = []
+    if (this.#store(logs) !== undefined) {
+      // One stream failed them all, so each is stored by itself.
+      for (const log of logs) {
+        const reason = this.#store([log])
+        if (reason !== undefined) kept.push(...this.#forgo(log, reason))
+      }
+    }
+    const entries = readEntries(this.#next, shard).map(({ bytes }) => bytes)
+    const [unmended, losses] = [this.#unmended, this.#losses]
+    return { entries: [...entries, ...kept], unmended, losses }
+  }
+
+  /** Stores the records of streams. Returns why that failed. @throws DiskError */
+  #store(logs: readonly StreamLog[]): string | undefined {
+    const { shard, state, catalogue } = this.#salvaged
+    const { clockMicros } = catalogue.commit
+    const scratch = readCatalogue(this.#next, shard)
+    assert('live' in scratch, 'a catalogue that was just written checks')
+    const place = { catalogueBytes: scratch.bytes, catalogueSalt: scratch.salt }
+    const checkpoint = new JournalCheckpoint({ lsn: 0, clockMicros, ...place })
+    for (const log of logs) {
+      log.manifestStale = true // write a new one, whatever is on the disk
+      checkpoint.noteChanged(log)
+    }
+    const mark = { number: 0, hash: GENESIS_HASH, file: 0, endLsn: lastLsn(logs) }
+    const time = { timestamp: this.#environment.nowMicros(), ageMicros: clockMicros, clockMicros }
+    // What it says of the old journals does not hold for the new ones.
+    const carried = { decisions: state.ledger.decisions, witnesses: [] }
+    const never = Number.POSITIVE_INFINITY // no producer is forgotten by a repair
+    const job = checkpoint.start(mark, time, logs.length, never, carried)
+    const done = runJob(this.#next, shard, job)
+    if (done.kind !== 'failed') return undefined
+    if (done.final || done.isForSpace) throw new DiskError('EIO', 'repair', done.reason)
+    return done.reason
+  }
+
+  /** Keeps a stream that cannot be written as its catalogue entry has it; gives up the rest. */
+  #forgo(log: StreamLog, reason: string): Buffer[] {
+    const { shard, catalogue } = this.#salvaged
+    const known = catalogue.live.find(({ stream }) => stream.streamId === log.id)?.stream
+    const stream = log.name
+    this.#unmended.push(`the files of stream ${JSON.stringify(stream)}: ${reason}`)
+    const [firstOffset, nextOffset] = [known?.nextOffset ?? 0, log.durableNextOffset]
+    if (nextOffset > firstOffset) {
+      const why = `they were in the journal alone and cannot be stored: ${reason}`
+      const range = { firstOffset, nextOffset, reason: why }
+      this.#losses.push({ shard, stream, streamId: latin1ToHex(log.id), ...range })
+    }
+    if (known === undefined) return []
+    const bytes = Buffer.alloc(streamEntryBytesMax(known.name, known.config, known.producers))
+    return [bytes.subarray(0, encodeStreamEntry(bytes, 0, known))]
+  }
 }
 
 function lastLsn(logs: readonly StreamLog[]): number {

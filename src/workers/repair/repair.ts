@@ -24,16 +24,23 @@ import { verifyDirectory } from '../inspection/verify.ts'
 import { readNewest } from '../journal/journal-files.ts'
 import { anyLoss, rebuildShard, type SalvagedShard, salvageShard } from '../recovery/salvage.ts'
 import { endMove } from '../recovery/data-directory.ts'
-import { changeHeader, hasHeader, readStoredHeader } from '../recovery/directory-header.ts'
+import {
+  changeHeader,
+  type DirectoryHeader,
+  hasHeader,
+  readStoredHeader,
+} from '../recovery/directory-header.ts'
 import { moveJournals } from '../recovery/shard-move.ts'
 import { type CatalogueRead, readCatalogue, staleCopies } from '../streams/catalogue-copies.ts'
 import { readLosses, writeLosses } from './losses.ts'
+import { findMisplaced, type Misplaced, putBack } from './misplaced-directories.ts'
 import { buildJournals, commitStaged } from './new-journals.ts'
 import { quarantineOdd } from './odd-things.ts'
 
 // Repairs a data directory that no process serves. It writes in this order, each step durable
 // before the next:
 //
+//   0. put directories of streams that lie in each other's places back
 //   1. write the losses to losses.json; move what is of the wrong kind among the files of streams,
 //      as a directory in the place of a segment, to quarantine
 //   2. store the readable records of the journals in segments; build new, empty journals beside the
@@ -60,10 +67,63 @@ export function repairDirectory(
   const { header, stale } = readStoredHeader(disk)
   if (header.moving === true)
     throw refusal('a change of the number of shards is unfinished; start the service to finish it')
-  const reasons = stale.map(describeStale)
+  const misplaced = findMisplaced(disk)
+  const why = [...stale.map(describeStale), ...misplaced.map(describeMisplaced)]
+  let examined = examine(disk, header, request, why)
+  if (request.apply && misplaced.length > 0 && examined.undecided.length === 0) {
+    putBack(disk, misplaced)
+    examined = examine(disk, header, request, why)
+  }
+  const { shards, stated, reasons, losses, undecided } = examined
+  const report = { reasons, losses, undecided, unmended: [], quarantine: null }
+  if (reasons.length === 0 || !request.apply || undecided.length > 0) return report
+  writeLosses(disk, [...(stated ?? []), ...losses])
+  const unmended = shards.flatMap(({ state }) =>
+    quarantineOdd(disk, environment, state.table.all()),
+  )
+  const notStored = buildJournals(disk, environment, shards)
+  losses.push(...notStored.losses)
+  unmended.push(...notStored.unmended)
+  if (notStored.losses.length > 0) writeLosses(disk, [...(stated ?? []), ...losses])
+  const quarantine = replaceJournals(disk, environment, header)
+  losses.push(...stateRest(disk, header.shards))
+  return { ...report, unmended, quarantine }
+}
+
+type Examined = Pick<RepairReport, 'reasons' | 'undecided'> & {
+  readonly shards: readonly SalvagedShard[]
+  /** Losses that are not stated yet. */
+  readonly losses: Loss[]
+  /** Losses that earlier repairs stated; undefined where that is not known. */
+  readonly stated: readonly Loss[] | undefined
+}
+
+/** Reads a directory as far as it can be read, and writes nothing. @param why it needs a repair */
+function examine(
+  disk: Disk,
+  header: DirectoryHeader,
+  request: RepairRequest,
+  why: readonly string[],
+): Examined {
+  const reasons = [...why]
+  const { shards, losses } = salvageAll(disk, header.shards, reasons)
+  const stated = readLosses(disk)
+  if (stated === undefined) reasons.push('losses.json is damaged')
+  losses.push(...damagedStreams(disk, header.shards, reasons))
+  if (losses.length > 0 && reasons.length === 0) reasons.push('records of streams are damaged')
+  const undecided = settle(shards, request)
+  return { shards, losses, stated, reasons, undecided }
+}
+
+/** Reads all shards as far as they can be read, and adds to `reasons` why one needs a repair. */
+function salvageAll(
+  disk: Disk,
+  count: number,
+  reasons: string[],
+): { readonly shards: SalvagedShard[]; readonly losses: Loss[] } {
   const shards: SalvagedShard[] = []
   const losses: Loss[] = []
-  for (let shard = 0; shard < header.shards; shard += 1) {
+  for (let shard = 0; shard < count; shard += 1) {
     const catalogue = readCatalogue(disk, shard)
     reasons.push(...staleFiles(disk, shard, catalogue))
     const salvaged =
@@ -75,16 +135,11 @@ export function repairDirectory(
     losses.push(...salvaged.losses)
   }
   losses.push(...refuseLostEnds(shards, reasons))
-  const stated = readLosses(disk)
-  if (stated === undefined) reasons.push('losses.json is damaged')
-  losses.push(...damagedStreams(disk, header.shards, reasons))
-  if (losses.length > 0 && reasons.length === 0) reasons.push('records of streams are damaged')
-  const undecided = settle(shards, request)
-  const report = { reasons, losses, undecided, quarantine: null }
-  if (reasons.length === 0 || !request.apply || undecided.length > 0) return report
-  writeLosses(disk, [...(stated ?? []), ...losses])
-  for (const { state } of shards) quarantineOdd(disk, environment, state.table.all())
-  buildJournals(disk, environment, shards)
+  return { shards, losses }
+}
+
+/** Moves the new journals into place. Returns where the old ones lie now. */
+function replaceJournals(disk: Disk, environment: Environment, header: DirectoryHeader): string {
   const quarantine = `${QUARANTINE_PATH}/journals-${environment.nowMicros()}`
   makeDirectories(disk, QUARANTINE_PATH)
   const marked = changeHeader(disk, { ...header, moving: true })
@@ -93,8 +148,7 @@ export function repairDirectory(
   disk.syncDirectory(QUARANTINE_PATH)
   disk.syncDirectory('')
   endMove(disk, marked)
-  const left = stateRest(disk, header.shards)
-  return { ...report, losses: [...losses, ...left], quarantine }
+  return quarantine
 }
 
 /** States the damage that shows only now, e.g. in streams of a lost catalogue. */
@@ -120,6 +174,10 @@ function staleFiles(disk: Disk, shard: number, catalogue: CatalogueRead): string
   const copies = 'live' in catalogue ? staleCopies(catalogue) : []
   const files = [...(readNewest(disk, shard)?.damaged ?? []), ...copies]
   return files.map(describeStale)
+}
+
+function describeMisplaced({ path, stream }: Misplaced): string {
+  return `${path} holds the files of the stream ${JSON.stringify(stream)}`
 }
 
 function describeStale(file: string): string {
