@@ -15,6 +15,7 @@ crash('a crash at any disk operation loses nothing that was answered or read', a
   assert.ok(report.answered > 10 * SEEDS, `${report.answered} answered`)
   assert.ok(report.barriers > SEEDS, `${report.barriers} barriers answered`)
   assert.ok(report.nested > SEEDS / 10, `${report.nested} crashes inside a recovery`)
+  assert.ok(report.reshards > SEEDS / 10, `${report.reshards} changes of the number of shards`)
 })
 
 crash('a failed sync is final, and what was answered before it survives', () => {

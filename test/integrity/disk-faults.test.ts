@@ -4,7 +4,9 @@ import { runCrashes } from '../support/crash-run.ts'
 import type { DiskFault } from '../support/simulated-fault.ts'
 
 /** Of histories that use every kind of operation, with and without direct appends. */
-const SEEDS = { once: 4, lasts: 5 }
+const SEEDS = { once: 40, lasts: 3 }
+/** Of a short history whose second start changes the number of shards, and changes it back. */
+const RESHARD_SEED = 14
 /** More than the history has. */
 const POSITIONS_MAX = 4000
 
@@ -14,29 +16,39 @@ for (const code of ['EIO', 'ENOSPC', 'EROFS', 'EMFILE'] as const) {
   for (const lasts of [false, true]) {
     const how = lasts ? 'from some operation on' : 'at one operation'
     faults(`whichever one it is, ${code} ${how} loses nothing that was answered`, () => {
-      for (let at = 1; at < POSITIONS_MAX; at += 1) {
-        if (failAt({ operation: 'any', at, code, lasts }) === 0) {
-          return assert.ok(at > 200, `the history has ${at} operations`)
-        }
-      }
-      assert.unreachable('the history ends')
+      failEach(lasts ? SEEDS.lasts : SEEDS.once, 60, { code, lasts })
     })
   }
 }
 
+faults('whichever one of a change of the number of shards fails, nothing is lost', () => {
+  for (const lasts of [false, true]) failEach(RESHARD_SEED, 10, { code: 'EIO', lasts })
+})
+
+/** One after the other, each operation of the second life. */
+function failEach(seed: number, turns: number, how: Pick<DiskFault, 'code' | 'lasts'>): void {
+  for (let at = 1; at < POSITIONS_MAX; at += 1) {
+    if (failAt(seed, turns, { operation: 'any', at, ...how }) === 0) {
+      return assert.ok(at > 150, `the history has ${at} operations`)
+    }
+  }
+  assert.unreachable('the history ends')
+}
+
 /** How many operations failed. */
-function failAt(fault: DiskFault): number {
+function failAt(seed: number, turns: number, fault: DiskFault): number {
   const options = {
     fault,
     lives: 2,
-    turns: 60,
+    turns,
     isStopped: true,
     operationsMax: Number.POSITIVE_INFINITY,
   }
   try {
-    return runCrashes(fault.lasts === true ? SEEDS.lasts : SEEDS.once, options).hits
+    return runCrashes(seed, options).hits
   } catch (error) {
-    if (error instanceof Error) error.message = `${JSON.stringify(fault)}: ${error.message}`
+    if (error instanceof Error)
+      error.message = `seed ${seed} ${JSON.stringify(options)}: ${error.message}`
     throw error
   }
 }

@@ -1,9 +1,11 @@
 import { parseArgs } from 'node:util'
-import { type History, replayCommand, runSeeds } from '../support/seed-runner.ts'
+import { HISTORIES, replayCommand, runSeeds } from '../support/seed-runner.ts'
 
 // Runs many seeds of the simulated disk, and prints one row of JSON:
 //
-//   node dist/test/integrity/run-seeds.js --seeds N [--from S] [--history engine|transactions]
+//   node dist/test/integrity/run-seeds.js --seeds N [--from S] [--history NAME]
+//
+// NAME is engine, transactions or damage.
 
 const { values } = parseArgs({
   options: {
@@ -12,7 +14,8 @@ const { values } = parseArgs({
     history: { type: 'string', default: 'engine' },
   },
 })
-const history: History = values.history === 'transactions' ? 'transactions' : 'engine'
+const history = HISTORIES.find(name => name === values.history)
+if (history === undefined) throw new Error(`no history ${values.history}: ${HISTORIES.join()}`)
 const startMs = performance.now()
 const report = await runSeeds(history, Number(values.from), Number(values.seeds))
 const seconds = Math.round((performance.now() - startMs) / 100) / 10

@@ -1,6 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { StoreDefect } from '../support/simulated-store.ts'
+import { rejectFailures, runSeeds } from '../support/seed-runner.ts'
 import { runTransactions, type TransactionRunOptions } from '../support/transaction-run.ts'
 
 const SEEDS = Number(process.env['VARVE_SEEDS'] ?? 1000)
@@ -11,11 +12,11 @@ const CANARY_SEEDS = 1000
 const transactions = suite('integrity/transactions')
 
 transactions('a crash at any disk operation leaves no half of a transaction', async () => {
-  let answered = 0
-  for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed += 1) {
-    answered += await runSeed(seed, {})
-  }
-  assert.ok(answered > SEEDS, `${answered} answered in ${SEEDS} runs`)
+  const report = await runSeeds('transactions', FIRST_SEED, SEEDS)
+  rejectFailures(report)
+  assert.ok(report.answered > 10 * SEEDS, `${report.answered} answered`)
+  assert.ok(report.barriers > SEEDS / 4, `${report.barriers} barriers answered`)
+  assert.ok(report.reshards > SEEDS / 4, `${report.reshards} changes of the number of shards`)
 })
 
 transactions('a failed sync or write leaves no half of a transaction', async () => {
@@ -49,9 +50,9 @@ async function isNoticed(defect: StoreDefect): Promise<boolean> {
   return false
 }
 
-async function runSeed(seed: number, options: TransactionRunOptions): Promise<number> {
+async function runSeed(seed: number, options: TransactionRunOptions): Promise<void> {
   try {
-    return await runTransactions(seed, options)
+    await runTransactions(seed, options)
   } catch (error) {
     if (error instanceof Error)
       error.message = `seed ${seed} ${JSON.stringify(options)}: ${error.message}`

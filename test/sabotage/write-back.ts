@@ -68,7 +68,7 @@ export const WRITE_BACK: readonly Sabotage[] = [
     file: WRITER,
     find: "this.#target = 'records'\n",
     replace: "this.#target = 'records and index'\n",
-    tests: [CRASH],
+    tests: ['workers/streams/checkpoint-writer'],
   },
   {
     what: 'a trimmed segment too many is removed',

@@ -85,12 +85,18 @@ export class CrashClient {
     const producer = producerOf(seq)
     const durability = random.pick(DURABILITIES)
     const settled = ledger.note({ kind: 'batch', bodies, seq })
+    const { refusedDeletes } = ledger
     shard.append(
       name,
       bodies,
       result => {
         const isEarly = 'value' in result && result.relaxed && !mayBeEarly(durability)
         assert.not(isEarly, `${name}: an append that asked for the disk is answered at once`)
+        const isRepeat = 'value' in result && (result.value as Answer).duplicate
+        assert.ok(
+          !isRepeat || ledger.refusedDeletes > refusedDeletes,
+          `${name}: taken for a repeat`,
+        )
         settled(result)
         this.answered += 1
       },

@@ -1,5 +1,5 @@
 import * as assert from 'uvu/assert'
-import type { MutationResult } from '../../src/shared/protocol/shard.ts'
+import type { MutationResult, MutationValue } from '../../src/shared/protocol/shard.ts'
 
 /** What was sent to a stream that changes what it shows. */
 export type Sent =
@@ -42,6 +42,8 @@ export class Ledger {
   /** The highest first offset that was shown of this very stream. */
   #shownFirst = 0
   #bodies = 0
+  /** So many deletes were refused: appends sent behind one may repeat those before it. */
+  refusedDeletes = 0
   /** Whether the last start fits more than one state, which may differ in what producers sent. */
   #isAmbiguous = false
   /** Transaction → what the last start found of its part. */
@@ -85,7 +87,8 @@ export class Ledger {
     this.#sent.push(sent)
     return result => {
       const at = this.#sent.indexOf(sent)
-      if ('error' in result) return void this.#sent.splice(at, 1)
+      if ('error' in result && sent.kind === 'delete') this.refusedDeletes += 1
+      if ('error' in result || isRepeat(result)) return void this.#sent.splice(at, 1)
       this.#accepted.add(sent)
       if (!result.relaxed) this.#known = Math.max(this.#known, at + 1)
     }
@@ -262,6 +265,11 @@ function describe(firstOffset: number, { length }: { length: number }, isClosed 
 
 function bodiesOf(sent: Sent): readonly string[] {
   return sent.kind === 'batch' ? sent.bodies : []
+}
+
+/** Of an append that its producer had sent before: it has appended nothing. */
+function isRepeat({ value }: { readonly value: MutationValue }): boolean {
+  return value !== null && 'duplicate' in value && value.duplicate
 }
 
 function isByProducer(sent: Sent): boolean {

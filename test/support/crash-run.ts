@@ -3,6 +3,9 @@ import { StoreError } from '../../src/shared/errors.ts'
 import { KIB } from '../../src/shared/limits.ts'
 import type { ShardOptions } from '../../src/shared/protocol/shard.ts'
 import { DiskError } from '../../src/workers/disk/disk.ts'
+import { runSteps } from '../../src/workers/disk/sync-steps.ts'
+import { openDataDirectory } from '../../src/workers/recovery/data-directory.ts'
+import { reshard } from '../../src/workers/recovery/reshard.ts'
 import { CrashClient } from './crash-client.ts'
 import { checkTransactions } from './crash-ledger.ts'
 import { Random } from './random.ts'
@@ -10,7 +13,8 @@ import { Crash, type DiskDefects, SimulatedDisk } from './simulated-disk.ts'
 import type { DiskFault } from './simulated-fault.ts'
 import { Clock, SIMULATED_OPTIONS, SimulatedShard, STUB_SIGNER } from './simulated-shard.ts'
 
-const OPTIONS: ShardOptions = {
+/** Of a history: what is rare comes often. */
+export const HISTORY_OPTIONS: ShardOptions = {
   ...SIMULATED_OPTIONS,
   checkpointIntervalMs: 200,
   retentionIntervalMs: 100,
@@ -20,6 +24,8 @@ const OPTIONS: ShardOptions = {
 }
 /** Of every other seed: then many appends go straight to their segment. */
 const DIRECT_BYTES = 500
+/** Of a start: how likely the number of shards is changed in it, and changed back. */
+const RESHARD_CHANCE = 0.08
 /** One seed in so many signs its checkpoints and verifies every signature. */
 const SIGNED_EVERY = 32
 
@@ -57,6 +63,8 @@ export type CrashRunCounts = {
   readonly crashes: number
   /** Of these, so many in the middle of a recovery. */
   readonly nested: number
+  /** Changes of the number of shards that came to their end. */
+  readonly reshards: number
   /** Operations that the fault made fail. */
   readonly hits: number
 }
@@ -73,16 +81,18 @@ type Run = {
   readonly stopChance: number
   crashes: number
   nested: number
+  reshards: number
   hits: number
 }
 
 /**
  * One seeded history: a shard is opened, appended to in every durability mode, by transactions and
  * directly, trimmed, configured, closed, stopped at some operation of its disk, by the process
- * dying or the power failing, and opened again, several times over, crashes inside recovery
- * included. After every start each stream is what some prefix of what was sent to it leads to, all
- * that was answered as durable, came before an answered barrier or was read included; its chain
- * verifies from the first record kept, and so do the signatures where they are made.
+ * dying or the power failing, and opened again, several times over, at times with another number of
+ * shards and back, crashes inside recovery and inside such changes included. After every start each
+ * stream is what some prefix of what was sent to it leads to, all that was answered as durable,
+ * came before an answered barrier or was read included; its chain verifies from the first record
+ * kept, and so do the signatures where they are made.
  * @throws an assertion error that names the seed's broken promise
  */
 export function runCrashes(seed: number, options: CrashRunOptions = {}): CrashRunCounts {
@@ -93,12 +103,13 @@ export function runCrashes(seed: number, options: CrashRunOptions = {}): CrashRu
     disk,
     clock: new Clock(),
     client: new CrashClient(random, options.largeBytes ?? 9000),
-    engine: engineOf(seed, random, options),
+    engine: { ...historyEngine(seed, random), ...options.engine },
     isSigned: options.isSigned ?? seed % SIGNED_EVERY === 0,
     turns: options.turns ?? 30 + random.below(70),
     stopChance: options.isStopped === true ? 1 : 0.3,
     crashes: 0,
     nested: 0,
+    reshards: 0,
     hits: 0,
   }
   const lives = options.lives ?? 1 + random.below(3)
@@ -113,14 +124,15 @@ export function runCrashes(seed: number, options: CrashRunOptions = {}): CrashRu
   shard.settle()
   check(run, shard)
   for (const name of run.client.ledgers.keys()) checkFiles(shard, name)
-  const { crashes, nested, hits } = run
+  const { crashes, nested, reshards, hits } = run
   const { answered, barriers } = run.client
-  return { answered, barriers, crashes, nested, hits }
+  return { answered, barriers, crashes, nested, reshards, hits }
 }
 
-function engineOf(seed: number, random: Random, options: CrashRunOptions): ShardOptions {
-  const directBytes = seed % 2 === 0 ? DIRECT_BYTES : OPTIONS.directBytes
-  return { ...OPTIONS, directBytes, ...random.pick(FLUSHES), ...options.engine }
+/** The engine of a seed: with many direct appends or few, and some flush delay. */
+export function historyEngine(seed: number, random: Random): ShardOptions {
+  const directBytes = seed % 2 === 0 ? DIRECT_BYTES : HISTORY_OPTIONS.directBytes
+  return { ...HISTORY_OPTIONS, directBytes, ...random.pick(FLUSHES) }
 }
 
 /** Runs until it ends, or the machine stops; then the machine is off. */
@@ -152,7 +164,7 @@ function live(run: Run): void {
   const { random, client } = run
   const shard = open(run)
   check(run, shard)
-  client.begin(shard, OPTIONS.defaultConfig)
+  client.begin(shard, HISTORY_OPTIONS.defaultConfig)
   for (let turn = 0; turn < run.turns && !shard.hasFailed; turn += 1) {
     if (random.chance(0.6)) client.sendSome(shard)
     shard.step()
@@ -223,11 +235,26 @@ function rangeOf(stored: {
 }
 
 /** With a flusher that also runs in the middle of what the engine does, as a thread would. */
-function open({ disk, random, clock, engine, isSigned }: Run): SimulatedShard {
+function open(run: Run): SimulatedShard {
+  const { disk, random, clock, engine, isSigned } = run
   const signer = isSigned ? undefined : STUB_SIGNER
   const { faultHits } = disk
+  changeShards(run)
   const shard = new SimulatedShard(disk, random, clock, engine, 0.3, undefined, signer)
   const isFaulty = disk.faultHits > faultHits
   if (!isFaulty) assert.equal(shard.recovered.damage, [], 'no crash is named as damage')
   return shard
+}
+
+/** Now and then to another number of shards; back to one, from where a crash left it too. */
+function changeShards(run: Run): void {
+  const { disk, random, clock, engine } = run
+  const environment = clock.environment(random)
+  const counts = random.chance(RESHARD_CHANCE) ? [2 + random.below(3), 1] : [1]
+  for (const shards of counts) {
+    const header = openDataDirectory(disk, environment, 1)
+    if (header.shards === shards) continue
+    runSteps(disk, reshard(disk, environment, header, shards, engine))
+    run.reshards += 1
+  }
 }

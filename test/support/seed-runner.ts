@@ -1,13 +1,15 @@
 import { availableParallelism } from 'node:os'
 import { parentPort, Worker, workerData } from 'node:worker_threads'
 import { type CrashRunCounts, runCrashes } from './crash-run.ts'
+import { type DamageRunCounts, runDamage } from './damage-run.ts'
 import { runTransactions } from './transaction-run.ts'
 
 // Runs many seeds over all cores. A seed is one history of its own, so any failure replays by its
 // number alone.
 
-/** What a seed is the seed of. */
-export type History = 'engine' | 'transactions'
+/** What a seed is the seed of: see `runCrashes`, `runTransactions` and `runDamage`. */
+export const HISTORIES = ['engine', 'transactions', 'damage'] as const
+export type History = (typeof HISTORIES)[number]
 
 type SeedFailure = { readonly seed: number; readonly message: string }
 
@@ -21,13 +23,23 @@ export type SeedReport = {
   readonly crashes: number
   /** Crashes inside a recovery. */
   readonly nested: number
+  /** Changes of the number of shards that came to their end. */
+  readonly reshards: number
+  /** Damaged directories of which something was refused, of which a range was named as lost. */
+  readonly refused: number
+  readonly named: number
   readonly failures: readonly SeedFailure[]
 }
 
 type Share = { readonly history: History; readonly seeds: readonly number[] }
-type Counts = Omit<CrashRunCounts, 'hits'>
+type Counts = Omit<CrashRunCounts, 'hits'> & Omit<DamageRunCounts, 'whole'>
 type ShareReport = Counts & { readonly failures: readonly SeedFailure[] }
 
+// biome-ignore format: a table of counts
+const NOTHING: Counts = {
+  answered: 0, barriers: 0, crashes: 0, nested: 0, reshards: 0, refused: 0, named: 0,
+}
+const COUNTS = Object.keys(NOTHING) as readonly (keyof Counts)[]
 /** A run that fails everywhere is cut short. */
 const FAILURES_MAX = 5
 
@@ -52,6 +64,9 @@ export async function runSeeds(
     barriers: sum('barriers'),
     crashes: sum('crashes'),
     nested: sum('nested'),
+    reshards: sum('reshards'),
+    refused: sum('refused'),
+    named: sum('named'),
     failures: reports.flatMap(({ failures }) => failures).sort((a, b) => a.seed - b.seed),
   }
 }
@@ -79,14 +94,12 @@ function runShare(share: Share): Promise<ShareReport> {
 
 async function run({ history, seeds }: Share): Promise<ShareReport> {
   const failures: SeedFailure[] = []
-  const total = { answered: 0, barriers: 0, crashes: 0, nested: 0 }
+  const total: Record<keyof Counts, number> = { ...NOTHING }
   for (const seed of seeds) {
     if (failures.length === FAILURES_MAX) break
     try {
       const counts = await runOne(history, seed)
-      for (const name of ['answered', 'barriers', 'crashes', 'nested'] as const) {
-        total[name] += counts[name]
-      }
+      for (const name of COUNTS) total[name] += counts[name]
     } catch (error) {
       failures.push({ seed, message: error instanceof Error ? String(error.stack) : String(error) })
     }
@@ -95,8 +108,9 @@ async function run({ history, seeds }: Share): Promise<ShareReport> {
 }
 
 async function runOne(history: History, seed: number): Promise<Counts> {
-  if (history === 'engine') return runCrashes(seed)
-  return { answered: await runTransactions(seed), barriers: 0, crashes: 0, nested: 0 }
+  if (history === 'engine') return { ...NOTHING, ...runCrashes(seed) }
+  if (history === 'damage') return { ...NOTHING, ...runDamage(seed) }
+  return { ...NOTHING, ...(await runTransactions(seed)) }
 }
 
 if (parentPort !== null && isShare(workerData)) parentPort.postMessage(await run(workerData))

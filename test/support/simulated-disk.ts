@@ -1,10 +1,9 @@
-import { assert } from '../../src/shared/assert.ts'
 import { parentPath } from '../../src/shared/format/paths.ts'
-import { PAGE_BYTES } from '../../src/shared/limits.ts'
 import { type Disk, DiskError, type FileMode } from '../../src/workers/disk/disk.ts'
 import type { Random } from './random.ts'
 import { type DiskFault, FaultPlan } from './simulated-fault.ts'
 import {
+  assertAligned,
   emptyInode,
   forgetUnsynced,
   grown,
@@ -131,14 +130,7 @@ export class SimulatedDisk implements Disk {
     this.#tick()
     if (this.#defects.noDirectorySync === true) return
     const changes = this.#changes.filter(({ directory }) => directory === path)
-    for (const change of changes) {
-      applyChange(this.#mediaNames, change)
-      // What was done in a directory before it moved has moved with it.
-      const end = this.#changes.indexOf(change)
-      this.#changes = this.#changes.filter(
-        ({ directory }, at) => at > end || !isWithin(directory, change.moved?.from),
-      )
-    }
+    for (const change of changes) this.#reachMedia(change)
     this.#changes = this.#changes.filter(({ directory }) => directory !== path)
   }
 
@@ -159,6 +151,7 @@ export class SimulatedDisk implements Disk {
     this.#faults.check('makeDirectory', path)
     this.#tick()
     if (this.#directories.has(path)) return
+    this.#endRemoval(path)
     this.#directories.add(path)
     this.#changes.push({ directory: parentPath(path), names: [], made: path })
   }
@@ -190,6 +183,7 @@ export class SimulatedDisk implements Disk {
     this.#faults.check('removeDirectory', path)
     this.#tick()
     this.#directories.delete(path)
+    this.#changes.push({ directory: parentPath(path), names: [], unmade: path })
   }
 
   freeBytes(): number {
@@ -243,6 +237,7 @@ export class SimulatedDisk implements Disk {
     for (const inode of inodes) this.#settle(inode)
     const lost = this.#lostChanges()
     for (const change of this.#changes) if (!lost.has(change)) applyChange(this.#mediaNames, change)
+    for (const { unmade } of lost) if (unmade !== undefined) this.#directories.add(unmade)
     for (const { made } of lost) this.#loseDirectory(made)
     // Where a rename of a directory did not last, it is where it was.
     for (const { moved } of [...lost].toReversed()) {
@@ -321,6 +316,24 @@ export class SimulatedDisk implements Disk {
     }
   }
 
+  /** What was done in a directory before it moved has moved with it, or is gone with it. */
+  #reachMedia(change: NameChange): void {
+    applyChange(this.#mediaNames, change)
+    const end = this.#changes.indexOf(change)
+    const before = change.moved?.from ?? change.unmade
+    this.#changes = this.#changes.filter(
+      ({ directory }, at) => at > end || !isWithin(directory, before),
+    )
+  }
+
+  /** A directory that is made again is another one: the media lose the one before now. */
+  #endRemoval(path: string): void {
+    const removal = this.#changes.find(({ unmade }) => unmade === path)
+    if (removal === undefined) return
+    this.#reachMedia(removal)
+    this.#changes = this.#changes.filter(it => it !== removal && it.made !== path)
+  }
+
   #moveDirectories({ from, to }: Move): void {
     this.#changes = this.#changes.map(change => {
       const { made } = change
@@ -378,14 +391,4 @@ export class SimulatedDisk implements Disk {
     const isTorn = mayTear && this.#random.chance(0.05)
     version.copy(inode.media, at, 0, isTorn ? this.#random.below(SECTOR_BYTES) : SECTOR_BYTES)
   }
-}
-
-/** What a real disk answers with EINVAL; the memory's address cannot be known, its kind can. */
-function assertAligned(source: Buffer, position: number): void {
-  const numbers = [position, source.length, source.byteOffset]
-  assert(
-    numbers.every(number => number % PAGE_BYTES === 0),
-    'a direct write is aligned',
-  )
-  assert(source.buffer instanceof SharedArrayBuffer, 'a direct write is from aligned memory')
 }

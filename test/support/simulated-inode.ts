@@ -1,3 +1,6 @@
+import { assert } from '../../src/shared/assert.ts'
+import { PAGE_BYTES } from '../../src/shared/limits.ts'
+
 // One file of the simulated disk: what is seen of it, what the media hold, and all between.
 
 export const SECTOR_BYTES = 512
@@ -84,4 +87,14 @@ export function grown(bytes: Buffer, size: number): Buffer {
   const larger = Buffer.alloc(Math.max(size, 2 * bytes.length))
   bytes.copy(larger)
   return larger
+}
+
+/** What a real disk answers with EINVAL; the memory's address cannot be known, its kind can. */
+export function assertAligned(source: Buffer, position: number): void {
+  const numbers = [position, source.length, source.byteOffset]
+  assert(
+    numbers.every(number => number % PAGE_BYTES === 0),
+    'a direct write is aligned',
+  )
+  assert(source.buffer instanceof SharedArrayBuffer, 'a direct write is from aligned memory')
 }

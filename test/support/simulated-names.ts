@@ -12,6 +12,8 @@ export type NameChange = {
   readonly moved?: Move
   /** The directory that was made. */
   readonly made?: string
+  /** The directory that was removed, and with it whatever the media still have below it. */
+  readonly unmade?: string
 }
 
 export function isWithin(path: string, directory: string | undefined): boolean {
@@ -23,4 +25,6 @@ export function applyChange(names: Map<string, Inode>, change: NameChange): void
     if (inode === undefined) names.delete(path)
     else names.set(path, inode)
   }
+  if (change.unmade === undefined) return
+  for (const path of names.keys()) if (isWithin(path, change.unmade)) names.delete(path)
 }

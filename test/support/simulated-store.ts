@@ -1,6 +1,5 @@
 import { inFlight } from '../../src/main/shards/durable-waits.ts'
 import { findLostEnds, type JournalEnds } from '../../src/shared/format/journal-ends.ts'
-import { HEADER_PATH } from '../../src/shared/format/paths.ts'
 import { shardOf } from '../../src/shared/format/shard-of.ts'
 import { Transactions } from '../../src/main/shards/transactions.ts'
 import { Turn, type TurnEntry } from '../../src/main/shards/turn.ts'
@@ -8,6 +7,9 @@ import { StoreError } from '../../src/shared/errors.ts'
 import type { Mutation, MutationValue, ShardOptions } from '../../src/shared/protocol/shard.ts'
 import type { TransactionAppend } from '../../src/main/store.ts'
 import type { TransactionResult } from '../../src/shared/protocol/streams.ts'
+import { runSteps } from '../../src/workers/disk/sync-steps.ts'
+import { openDataDirectory } from '../../src/workers/recovery/data-directory.ts'
+import { reshard } from '../../src/workers/recovery/reshard.ts'
 import { examineShard } from '../../src/workers/recovery/open-shard.ts'
 import type { Random } from './random.ts'
 import type { SimulatedDisk } from './simulated-disk.ts'
@@ -21,7 +23,12 @@ export type StoreDefect =
   | 'decision forgotten too early'
 
 export type SimulatedStoreOptions = {
+  /** Another number than the directory has is a change of it. */
   readonly shards: number
+  /** Instead of the simulation's own. */
+  readonly engine?: Partial<ShardOptions>
+  /** Called when a thread died, and what it had accepted and not made durable is lost. */
+  readonly onRestart?: () => void
   readonly defect?: StoreDefect | undefined
 }
 
@@ -48,6 +55,7 @@ export class SimulatedStore {
   readonly #random: Random
   readonly #clock: Clock
   readonly #options: SimulatedStoreOptions
+  readonly #engine: ShardOptions
   readonly #lines: Line[]
   /** How often a shard gets its turn: one may lag far behind the others. */
   readonly #paces: readonly number[]
@@ -59,6 +67,8 @@ export class SimulatedStore {
     this.#random = random
     this.#clock = clock
     this.#options = options
+    this.#engine = { ...OPTIONS, ...options.engine }
+    this.#changeShards()
     const numbers = Array.from({ length: options.shards }, (_, shard) => shard)
     this.#lines = numbers.map(() => ({ inbox: [], sent: new Set() }))
     this.#paces = numbers.map(() => random.pick([1, 1, 0.3, 0.05]))
@@ -93,12 +103,12 @@ export class SimulatedStore {
     shard: number,
     mutation: Mutation,
     batch?: Buffer,
-  ): Promise<{ readonly value: MutationValue }> {
+  ): Promise<{ readonly value: MutationValue; readonly durable: boolean }> {
     return new Promise((resolve, reject) => {
       const entry = {
         mutation,
         batch,
-        resolve: (value: MutationValue) => resolve({ value }),
+        resolve: (value: MutationValue, durable: boolean) => resolve({ value, durable }),
         reject,
       }
       if (this.shards[shard]?.hasFailed === true) reject(gone())
@@ -108,6 +118,11 @@ export class SimulatedStore {
 
   transact(appends: readonly TransactionAppend[]): Promise<TransactionResult> {
     return this.#transactions.transact(appends)
+  }
+
+  /** Makes everything durable that was accepted before. */
+  async barrier(): Promise<void> {
+    await Promise.all(this.shards.map((_, shard) => this.mutate(shard, { kind: 'barrier' })))
   }
 
   /** Lets one thing happen, chosen by the random source. */
@@ -165,10 +180,17 @@ export class SimulatedStore {
     }
   }
 
+  #changeShards(): void {
+    const environment = this.#clock.environment(this.#random)
+    const { shards } = this.#options
+    const header = openDataDirectory(this.#disk, environment, shards)
+    if (header.shards === shards) return
+    runSteps(this.#disk, reshard(this.#disk, environment, header, shards, this.#engine))
+  }
+
   /** How far a journal goes, before anything is written. */
   #examine(shard: number): JournalEnds | undefined {
-    if (!this.#disk.exists(HEADER_PATH)) return undefined
-    const ends = examineShard(this.#disk, shard, OPTIONS)
+    const ends = examineShard(this.#disk, shard, this.#engine)
     return typeof ends === 'string' ? undefined : ends
   }
 
@@ -179,7 +201,7 @@ export class SimulatedStore {
       this.#disk,
       this.#random,
       this.#clock,
-      OPTIONS,
+      this.#engine,
       0.2,
       place,
       STUB_SIGNER,
@@ -201,6 +223,7 @@ export class SimulatedStore {
     for (const entry of line.inbox) entry.reject(gone())
     for (const entry of line.sent) entry.reject(inFlight())
     this.#lines[shard] = { inbox: [], sent: new Set() }
+    this.#options.onRestart?.()
     this.#disk.restartThreads()
     this.shards[shard] = this.#open(shard)
   }
@@ -222,7 +245,7 @@ export class SimulatedStore {
         const entry = entries[at] as TurnEntry
         if (!line.sent.delete(entry)) return
         if ('error' in result) entry.reject(StoreError.fromPlain(result.error))
-        else entry.resolve(result.value, true)
+        else entry.resolve(result.value, !result.relaxed)
         this.#forgetEarly(shard, entry.mutation)
       },
       isEager,

@@ -9,7 +9,12 @@ export type Sent = {
   readonly parts: Map<string, readonly string[]>
   readonly expected: Map<string, number>
   readonly at: number
-  state: 'sent' | 'answered' | 'refused' | 'lost'
+  /** Of all its threads together: what was accepted in one life lies in order in the journal. */
+  readonly life: number
+  /** When it was accepted, as far as is known. */
+  acceptedAt: number
+  /** `relaxed` is accepted, and durable only when a barrier or a later record is. */
+  state: 'sent' | 'relaxed' | 'answered' | 'refused' | 'lost'
   /** Whether some of it was found, so that all of it must stay. */
   isKnown: boolean
 }
@@ -25,7 +30,11 @@ export class OutsideLedger {
   /** What a reader saw last. */
   readonly #seen = new Map<string, readonly string[]>()
   #time = 0
-  transactions = 0
+  #life = 0
+  answered = 0
+  barriers = 0
+  /** What an answer brought that was none. */
+  defect: Error | undefined
 
   /** @param expected stream → the offset that its first record must get */
   send(
@@ -44,6 +53,8 @@ export class OutsideLedger {
       parts: new Map(bodies),
       expected: new Map(expected),
       at: this.#time,
+      life: this.#life,
+      acceptedAt: Number.POSITIVE_INFINITY,
       state: 'sent',
       isKnown: false,
     }
@@ -58,9 +69,27 @@ export class OutsideLedger {
     return sent
   }
 
-  answer(sent: Sent): void {
-    sent.state = 'answered'
-    this.transactions += 1
+  answer(sent: Sent, isDurable: boolean): void {
+    this.answered += 1
+    sent.acceptedAt = this.#time
+    if (isDurable) sent.state = 'answered'
+    // The answer may come when the thread that gave it is gone.
+    else if (sent.life === this.#life) sent.state = 'relaxed'
+  }
+
+  /** Notes a barrier on its way. Returns what is to be called when it is answered. */
+  barrier(): () => void {
+    const before = this.#sent.filter(({ state }) => state === 'relaxed')
+    return () => {
+      this.barriers += 1
+      for (const sent of before) if (sent.state === 'relaxed') sent.state = 'answered'
+    }
+  }
+
+  /** Threads died: what was accepted and is not durable may be gone. */
+  restart(): void {
+    this.#life += 1
+    for (const sent of this.#sent) if (sent.state === 'relaxed') sent.state = 'sent'
   }
 
   answerDelete(sent: Delete, isRefused: boolean): void {
@@ -83,6 +112,7 @@ export class OutsideLedger {
       const part = sent.parts.get(stream)
       if (part !== undefined) this.#checkPart(sent, stream, part, bodies)
     }
+    this.#checkOrder(stream, bodies)
     const known = new Set(this.#sent.flatMap(({ parts }) => parts.get(stream) ?? []))
     const stranger = bodies.find(body => !known.has(body))
     assert.is(stranger, undefined, `${stream} holds what was not sent, or was lost before`)
@@ -90,6 +120,7 @@ export class OutsideLedger {
 
   /** Holds what a start has found against what it may: nothing is under way any more. */
   check(contents: Contents): void {
+    this.restart()
     for (const [stream, bodies] of contents) this.read(stream, bodies)
     for (const sent of this.#sent) this.#checkWhole(sent, contents)
     this.#deletes = []
@@ -101,12 +132,27 @@ export class OutsideLedger {
       const isMissed = sent.state === 'answered' && !this.#mayBeGone(stream, sent.at)
       return assert.not(isMissed, `${sent.name}, answered, is not in ${stream}`)
     }
-    const isThere = sent.state === 'sent' || sent.state === 'answered'
-    assert.ok(isThere, `${sent.name} is in ${stream}, though it was ${sent.state}`)
+    const isAbsent = sent.state === 'refused' || sent.state === 'lost'
+    assert.not(isAbsent, `${sent.name} is in ${stream}, though it was ${sent.state}`)
     assert.equal(bodies.slice(at, at + part.length), part, `${sent.name} is whole in ${stream}`)
     assert.is(bodies.lastIndexOf(part[0] as string), at, `${sent.name} is in ${stream} once`)
     const expected = sent.expected.get(stream)
     if (expected !== undefined) assert.is(at, expected, `${sent.name} is where it asked to be`)
+  }
+
+  /** What was accepted lies before what was sent after that, and is durable when that is. */
+  #checkOrder(stream: string, bodies: readonly string[]): void {
+    const there = new Set(bodies)
+    const parts = this.#sent.filter(({ parts }) => parts.has(stream))
+    const isThere = ({ parts }: Sent) => there.has(parts.get(stream)?.[0] as string)
+    const last = new Map<number, Sent>()
+    for (const sent of parts) if (isThere(sent)) last.set(sent.life, sent)
+    for (const sent of parts) {
+      const later = last.get(sent.life)
+      if (later === undefined || later.at <= sent.acceptedAt || isThere(sent)) continue
+      const isGone = this.#mayBeGone(stream, sent.at)
+      assert.ok(isGone, `${sent.name}, accepted, is not in ${stream}, and ${later.name} is`)
+    }
   }
 
   #checkWhole(sent: Sent, contents: Contents): void {

@@ -1,5 +1,7 @@
 import * as assert from 'uvu/assert'
 import { StoreError } from '../../src/shared/errors.ts'
+import type { ShardOptions } from '../../src/shared/protocol/shard.ts'
+import type { Durability } from '../../src/shared/protocol/streams.ts'
 import { DiskError } from '../../src/workers/disk/disk.ts'
 import { Random } from './random.ts'
 import { Crash, SimulatedDisk } from './simulated-disk.ts'
@@ -11,43 +13,83 @@ import { OutsideLedger, type Sent } from './transaction-ledger.ts'
 const STREAMS = ['a', 'b', 'c/d', 'e', 'ünïcode', 'g'] as const
 const LIVES = 3
 const TURNS = 200
+const SHARDS_MAX = 4
+/** Of a start: how likely it has another number of shards. */
+const RESHARD_CHANCE = 0.25
+
+// biome-ignore format: a table of configurations
+const FLUSHES: readonly Partial<ShardOptions>[] = [
+  {}, {}, { relaxedFlushMs: 20 }, { flushDelayMs: 40, flushOperationsMax: 3 },
+  { flushDelayMs: 100, relaxedFlushMs: 1000 },
+]
+
+const DURABILITIES: readonly (Durability | undefined)[] = [
+  undefined,
+  undefined,
+  'immediate',
+  'group',
+  'relaxed',
+  'relaxed',
+]
 
 export type TransactionRunOptions = {
   readonly defect?: StoreDefect
   readonly fault?: DiskFault
 }
 
+/** What happened in a history. */
+export type TransactionRunCounts = {
+  readonly answered: number
+  readonly barriers: number
+  readonly crashes: number
+  /** Starts with a number of shards that was drawn anew. */
+  readonly reshards: number
+}
+
 /**
- * One seeded history: a store of some shards is opened, transactions, appends and deletes are sent
- * to it, threads die, and at some operation of the disk the machine stops, by the process dying or
- * the power failing, several times over, crashes inside recovery included. After every start each
- * transaction is whole or absent in all streams, what was answered or read is there, and no stream
- * is held. Returns how many transactions and appends were answered.
+ * One seeded history: a store of some shards is opened, transactions, appends of every durability,
+ * barriers and deletes are sent to it, threads die, and at some operation of the disk the machine
+ * stops, by the process dying or the power failing, several times over, crashes inside recovery and
+ * inside a change of the number of shards included. After every start each transaction is whole or
+ * absent in all streams, what was answered as durable, came before an answered barrier or was read
+ * is there, and no stream is held.
  * @throws an assertion error that names the seed's broken promise
  */
 export async function runTransactions(
   seed: number,
-  options: TransactionRunOptions = {},
-): Promise<number> {
+  { defect, fault }: TransactionRunOptions = {},
+): Promise<TransactionRunCounts> {
   const random = new Random(seed)
   const disk = new SimulatedDisk(random)
   const clock = new Clock()
   const ledger = new OutsideLedger()
-  const shards = 2 + random.below(3)
-  const open = () => new SimulatedStore(disk, random, clock, { shards, defect: options.defect })
+  const engine = random.pick(FLUSHES)
+  let shards = 2 + random.below(3)
+  let [crashes, reshards] = [0, 0]
+  const open = () => {
+    const isChanged = random.chance(RESHARD_CHANCE)
+    if (isChanged) shards = 1 + random.below(SHARDS_MAX)
+    const onRestart = () => ledger.restart()
+    const store = new SimulatedStore(disk, random, clock, { shards, defect, engine, onRestart })
+    if (isChanged) reshards += 1
+    return store
+  }
   for (let life = 0; life < LIVES; life += 1) {
     disk.crashAt = disk.operations + random.below(life === 0 ? 900 : 600)
-    if (life === 1) disk.fault = options.fault
+    if (life === 1) disk.fault = fault
     try {
       await live(open(), random, ledger)
     } catch (error) {
       if (!(error instanceof Crash) && !(error instanceof DiskError)) throw error
+      crashes += 1
     }
+    if (ledger.defect !== undefined) throw ledger.defect
     if (random.chance(0.6)) disk.cutPower()
     else disk.kill()
   }
   await begin(open(), ledger)
-  return ledger.transactions
+  const { answered, barriers } = ledger
+  return { answered, barriers, crashes, reshards }
 }
 
 async function live(store: SimulatedStore, random: Random, ledger: OutsideLedger): Promise<void> {
@@ -74,6 +116,8 @@ async function begin(store: SimulatedStore, ledger: OutsideLedger): Promise<void
 function sendSome(store: SimulatedStore, random: Random, ledger: OutsideLedger): void {
   const stream = random.pick(STREAMS)
   if (random.chance(0.05)) return deleteOne(store, ledger, stream)
+  if (random.chance(0.05)) return barrier(store, ledger)
+  if (random.chance(0.03)) return configureOne(store, random, ledger, stream)
   if (random.chance(0.4)) return appendOne(store, random, ledger, stream)
   const count = 2 + random.below(4)
   const streams = new Set(Array.from({ length: count }, () => random.pick(STREAMS)))
@@ -84,7 +128,11 @@ function sendSome(store: SimulatedStore, random: Random, ledger: OutsideLedger):
     const common = { stream: name, batch: encodeTexts(bodies), count: bodies.length }
     return expectedOffset === undefined ? common : { ...common, expectedOffset }
   })
-  note(ledger, sent, store.transact(appends))
+  note(
+    ledger,
+    sent,
+    store.transact(appends).then(() => true),
+  )
 }
 
 function appendOne(
@@ -101,8 +149,33 @@ function appendOne(
   const expectedOffset = sent.expected.get(stream)
   const place = { at: 0, length: batch.length, count: bodies.length }
   const mutation = { kind: 'append', stream, ...place, expectedOffset } as const
-  const append = { ...mutation, durability: undefined, producer: undefined }
-  note(ledger, sent, store.mutate(store.shardOf(stream), append, batch))
+  const durability = random.pick(DURABILITIES)
+  const append = { ...mutation, durability, producer: undefined }
+  const done = store.mutate(store.shardOf(stream), append, batch).then(({ durable }) => {
+    const mayBeEarly = durability === undefined || durability === 'relaxed'
+    assert.ok(durable || mayBeEarly, `${stream}: answered before it was durable, as not asked for`)
+    return durable
+  })
+  note(ledger, sent, done)
+}
+
+/** Everything that was accepted before, relaxed or not, is durable once it is answered. */
+function barrier(store: SimulatedStore, ledger: OutsideLedger): void {
+  store.barrier().then(ledger.barrier(), (error: unknown) => isNotApplied(ledger, error))
+}
+
+/** Whether a stream's appends are relaxed is not known outside: each answer says it. */
+function configureOne(
+  store: SimulatedStore,
+  random: Random,
+  ledger: OutsideLedger,
+  stream: string,
+): void {
+  const durability = random.pick(['relaxed', 'group', 'immediate'] as const)
+  const change = { kind: 'configure', stream, change: { durability } } as const
+  store.mutate(store.shardOf(stream), change).catch((error: unknown) => {
+    isNotApplied(ledger, error) // where there is no such stream
+  })
 }
 
 function deleteOne(store: SimulatedStore, ledger: OutsideLedger, stream: string): void {
@@ -110,7 +183,7 @@ function deleteOne(store: SimulatedStore, ledger: OutsideLedger, stream: string)
   store.mutate(store.shardOf(stream), { kind: 'delete', stream }).then(
     () => ledger.answerDelete(sent, false),
     (error: unknown) => {
-      if (isNotApplied(error)) ledger.answerDelete(sent, true)
+      if (isNotApplied(ledger, error)) ledger.answerDelete(sent, true)
     },
   )
 }
@@ -120,19 +193,22 @@ function expectedOf(random: Random, ledger: OutsideLedger, streams: readonly str
   return new Map(asking.map(stream => [stream, ledger.seenLength(stream)]))
 }
 
-function note(ledger: OutsideLedger, sent: Sent, done: Promise<unknown>): void {
+/** @param done resolves with whether it is durable */
+function note(ledger: OutsideLedger, sent: Sent, done: Promise<boolean>): void {
   done.then(
-    () => ledger.answer(sent),
+    durable => ledger.answer(sent, durable),
     (error: unknown) => {
-      if (isNotApplied(error)) sent.state = 'refused'
+      if (isNotApplied(ledger, error)) sent.state = 'refused'
     },
   )
 }
 
 /** Whether it says so; after any other failure it may be there or not. */
-function isNotApplied(error: unknown): boolean {
-  if (!(error instanceof StoreError)) throw error
-  return error.fields['outcome'] === 'not_applied'
+function isNotApplied(ledger: OutsideLedger, error: unknown): boolean {
+  if (error instanceof StoreError) return error.fields['outcome'] === 'not_applied'
+  ledger.defect ??=
+    error instanceof Error ? error : new Error('an answer is none', { cause: error })
+  return false
 }
 
 function readSome(store: SimulatedStore, random: Random, ledger: OutsideLedger): void {

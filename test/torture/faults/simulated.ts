@@ -4,7 +4,7 @@ import type { Fault, Trial } from '../trial.ts'
 type Report = {
   readonly seeds: number
   readonly answered: number
-  /** Of the engine alone; the history of transactions does not count its own. */
+  /** None in the history of damage. */
   readonly crashes: number
   readonly failures: readonly { readonly seed: number; readonly message: string }[]
 }
@@ -13,10 +13,10 @@ export const simulated: Fault = {
   name: 'simulated',
   title:
     'the real engine on a simulated disk that loses, tears and reorders writes, with crashes at ' +
-    'any call, inside recoveries too; each try is a seed',
+    'any call, inside recoveries too, and with files that are lost or stale; each try is a seed',
   needs: [],
   cases: ({ seeds }) =>
-    ['engine', 'transactions'].map(history => ({
+    ['engine', 'transactions', 'damage'].map(history => ({
       name: history,
       isUnbounded: true,
       run: (trial: Trial) => runSeeds(trial, history, seeds),
@@ -30,7 +30,7 @@ async function runSeeds(trial: Trial, history: string, seeds: number): Promise<v
   const [report] = (await rowsOf<Report>(trial, program, args)) as [Report]
   const { failures, crashes, answered } = report
   trial.note(`operations answered in ${history}`, answered)
-  if (history === 'engine') trial.note('crashes of engine', crashes)
+  if (crashes > 0) trial.note(`crashes of ${history}`, crashes)
   for (const { seed, message } of failures) {
     const again = `node dist/test/${program} --history ${history} --from ${seed} --seeds 1`
     trial.find('lost', `${message.slice(0, 300)}; again: ${again}`)

@@ -76,6 +76,21 @@ checkpoint('two streams whose names read and hash alike share no directory', () 
   assert.is(directoriesOf(disk, 'x').length, 2)
 })
 
+checkpoint('records that the journal does not refer to yet are stored, and not indexed', () => {
+  const { shard, disk } = open()
+  append(shard, 'a', 1)
+  shard.settle()
+  const joined = (end: string) =>
+    Buffer.concat(disk.paths().flatMap(path => (path.endsWith(end) ? [disk.content(path)] : [])))
+  const before = joined('.idx')
+  shard.append('a', ['direct'.repeat(1000)], () => undefined)
+  for (shard.advance(); shard.runJob(); ) shard.advance()
+  assert.ok(joined('.log').includes('direct'), 'it is stored')
+  assert.ok(joined('.idx').equals(before), 'it is not indexed')
+  shard.settle()
+  assert.not.ok(joined('.idx').equals(before), 'it is indexed')
+})
+
 checkpoint('a checkpoint frees the journal files below it', () => {
   const { shard, disk } = open()
   append(shard, 'a', 400)
