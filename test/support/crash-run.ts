@@ -252,7 +252,7 @@ function changeShards(run: Run): void {
   const environment = clock.environment(random)
   const counts = random.chance(RESHARD_CHANCE) ? [2 + random.below(3), 1] : [1]
   for (const shards of counts) {
-    const header = openDataDirectory(disk, environment, 1)
+    const { header } = openDataDirectory(disk, environment, 1)
     if (header.shards === shards) continue
     runSteps(disk, reshard(disk, environment, header, shards, engine))
     run.reshards += 1

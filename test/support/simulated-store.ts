@@ -183,7 +183,7 @@ export class SimulatedStore {
   #changeShards(): void {
     const environment = this.#clock.environment(this.#random)
     const { shards } = this.#options
-    const header = openDataDirectory(this.#disk, environment, shards)
+    const { header } = openDataDirectory(this.#disk, environment, shards)
     if (header.shards === shards) return
     runSteps(this.#disk, reshard(this.#disk, environment, header, shards, this.#engine))
   }
