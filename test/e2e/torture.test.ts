@@ -12,7 +12,7 @@ const SHARE: readonly (readonly [fault: string, name: string])[] = [
   ['two-servers', 'without any tool in the path'],
   ['two-servers', 'both at once'],
   ['disk-full', 'tmpfs, reserve kept, run 0'],
-  ['tamper', 'newest.json, first byte flipped, stopped'],
+  ['tamper', 'catalogue, exchanged with another, stopped'],
   ['tamper', 'varve.json, removed, killed'],
   ['tamper', 'sealed segment, tail of noise, stopped'],
 ]

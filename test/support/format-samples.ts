@@ -341,6 +341,7 @@ export const COMMIT: CommitEntry = {
   timestamp: TIMESTAMP + 50_000,
   clockMicros: TIMESTAMP + 49_000,
   entries: 1,
+  shard: 1,
 }
 
 export const MANIFEST: Manifest = {

@@ -39,7 +39,7 @@ ENTRY = struct.Struct("<IBBHII8sQ")
 STREAM_ENTRY = struct.Struct("<16s32sQQQQQQIIB3sHHIIQQQ32s32s32s")
 PRODUCER_STATE = struct.Struct("<QQHH")
 PRODUCER_RESULT = struct.Struct("<QQQ32s32s")
-COMMIT_ENTRY = struct.Struct("<QQQ32sQQI4s")
+COMMIT_ENTRY = struct.Struct("<QQQ32sQQII")
 JOURNAL_HEADER = struct.Struct("<IHHIIQQQ16s4sI")
 BLOCK = struct.Struct("<IHHIIIIQQQ16s32s28sI")
 FRAME = struct.Struct("<IBBHQQII")
@@ -342,10 +342,11 @@ def producers_hold(data):
 def commit_entry(body):
     if len(body) != COMMIT_ENTRY.size:
         return None
-    lsn, file, number, block_hash, timestamp, clock, entries, reserved = COMMIT_ENTRY.unpack(body)
-    if any(reserved) or max(lsn, file, number, timestamp, clock) > SAFE_MAX:
+    lsn, file, number, block_hash, timestamp, clock, entries, shard = COMMIT_ENTRY.unpack(body)
+    if max(lsn, file, number, timestamp, clock) > SAFE_MAX:
         return None
-    return {"lsn": lsn, "file": file, "number": number, "hash": block_hash, "entries": entries}
+    return {"lsn": lsn, "file": file, "number": number, "hash": block_hash, "entries": entries,
+            "shard": shard}
 
 
 def journal_header(page):
@@ -588,7 +589,7 @@ def verify_index(path, entries, findings):
 # --- a shard ------------------------------------------------------------------------------------
 
 
-def read_catalogue(path):
+def read_catalogue(path, number):
     """The entries that hold, by streamId, and the last commit."""
     content = read(path)
     live, pending, commit, at = {}, [], None, 0
@@ -600,6 +601,7 @@ def read_catalogue(path):
             pending.append((kind, body))
             continue
         need(body["entries"] == len(pending), f"{path}: a commit counts its entries wrong")
+        need(body["shard"] == number, f"{path}: of shard {body['shard']}, not {number}")
         for pending_kind, item in pending:
             if pending_kind == ENTRY_STREAM:
                 live[item["streamId"]] = item
@@ -628,7 +630,10 @@ class Journal:
     def __init__(self, directory, shard, commit):
         self.directory, self.shard = directory, shard
         self.number, self.hash, self.durable = commit["number"], commit["hash"], commit["number"]
-        newest = sealed_json(os.path.join(directory, "newest.json"), 1)["file"]
+        path = os.path.join(directory, "newest.json")
+        note = sealed_json(path, 1)
+        need(note["shard"] == shard, f"{path}: of shard {note['shard']}, not {shard}")
+        newest = note["file"]
         names = [name for name in os.listdir(directory) if re.fullmatch(r"\d{12}\.wal", name)]
         last = max([newest, commit["file"]] + [int(name[:12]) for name in names])
         for number in range(commit["file"], last + 1):
@@ -724,7 +729,7 @@ class Shard:
         self.broken = {}  # streamId of a stream whose stored part is damaged: the finding
 
     def verify(self):
-        live, commit = read_catalogue(os.path.join(self.directory, "catalogue"))
+        live, commit = read_catalogue(os.path.join(self.directory, "catalogue"), self.shard)
         for stream_id, entry in live.items():
             try:
                 self.check_owner(entry["name"])

@@ -92,7 +92,7 @@ export const COMMIT_ENTRY_LAYOUT = { // little-endian
   timestamp:         [ 56,  8 ], // u64  µs since 1970
   clockMicros:       [ 64,  8 ], // u64  trusted clock, µs since 1970
   entries:           [ 72,  4 ], // u32  entries since the commit before
-  reserved:          [ 76,  4 ], //      zero
+  shard:             [ 76,  4 ], // u32  whose catalogue it is
 } as const
 const commitAt = layout(COMMIT_BYTES, COMMIT_ENTRY_LAYOUT)
 
@@ -129,6 +129,8 @@ export type CommitEntry = {
   /** The clock that retention and producers' expiry go by, µs since 1970. */
   readonly clockMicros: number
   readonly entries: number
+  /** Whose catalogue it is, so that another shard's in its place is found out. */
+  readonly shard: number
 }
 
 /**
@@ -220,6 +222,7 @@ export function encodeCommitEntry(commit: CommitEntry): Buffer {
   writeU64(target, body + commitAt.timestamp, commit.timestamp)
   writeU64(target, body + commitAt.clockMicros, commit.clockMicros)
   target.writeUInt32LE(commit.entries, body + commitAt.entries)
+  target.writeUInt32LE(commit.shard, body + commitAt.shard)
   sealEntry(target, 0, EntryType.Commit, COMMIT_BYTES)
   return target
 }
@@ -370,10 +373,9 @@ function decodeCommit(bytes: Buffer, body: number): CommitEntry | undefined {
     timestamp: readU64(bytes, body + commitAt.timestamp),
     clockMicros: readU64(bytes, body + commitAt.clockMicros),
     entries: bytes.readUInt32LE(body + commitAt.entries),
+    shard: bytes.readUInt32LE(body + commitAt.shard),
   }
   const { checkpointLsn, journalFile, blockNumber, timestamp, clockMicros } = commit
-  const known =
-    isZero(bytes, body + commitAt.reserved, body + COMMIT_BYTES) &&
-    !Number.isNaN(checkpointLsn + journalFile + blockNumber + timestamp + clockMicros)
-  return known ? commit : undefined
+  const isKnown = !Number.isNaN(checkpointLsn + journalFile + blockNumber + timestamp + clockMicros)
+  return isKnown ? commit : undefined
 }

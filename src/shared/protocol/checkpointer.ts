@@ -40,7 +40,7 @@ export type CheckpointJob = {
   readonly decisions: readonly number[]
   /** How far other shards' journals were durable, by transactions. */
   readonly witnesses: readonly Witness[]
-  readonly commit: Omit<CommitEntry, 'entries'>
+  readonly commit: Omit<CommitEntry, 'entries' | 'shard'>
   /** Where in the catalogue the entries go. */
   readonly catalogueBytes: number
   /** What they bear, latin1. */

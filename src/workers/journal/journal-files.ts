@@ -30,7 +30,7 @@ import {
 const NEWEST_FORMAT = 1
 
 /** The body of newest.json. */
-type Newest = { readonly format: number; readonly file: number }
+type Newest = { readonly format: number; readonly shard: number; readonly file: number }
 
 /**
  * How many freed files are kept for reuse. The files freed last are kept, because they most likely
@@ -56,7 +56,7 @@ export function prepareJournalFile(disk: Disk, header: JournalHeader): boolean {
   })
   disk.rename(path, journalPath(header.shard, header.number))
   disk.syncDirectory(directory)
-  const note = encodeSealedJson({ format: NEWEST_FORMAT, file: header.number })
+  const note = encodeSealedJson({ format: NEWEST_FORMAT, shard: header.shard, file: header.number })
   for (const path of newestPaths(header.shard)) replaceFile(disk, path, note)
   return spare !== undefined
 }
@@ -78,17 +78,18 @@ export type NewestFile = {
  * @returns undefined if neither copy is sound
  */
 export function readNewest(disk: Disk, shard: number): NewestFile | undefined {
-  const notes = newestPaths(shard).map(path => ({ path, file: readNote(disk, path) }))
+  const notes = newestPaths(shard).map(path => ({ path, file: readNote(disk, path, shard) }))
   const files = notes.map(({ file }) => file).filter(file => file !== undefined)
   if (files.length === 0) return undefined
   const damaged = notes.filter(({ file }) => file === undefined).map(({ path }) => path)
   return { file: Math.max(...files), damaged }
 }
 
-function readNote(disk: Disk, path: string): number | undefined {
+/** The file that a copy names; undefined where it is damaged, missing or of another shard. */
+function readNote(disk: Disk, path: string, shard: number): number | undefined {
   const bytes = readIfReadable(disk, path)
   const note = bytes && (decodeSealedJson(bytes) as Newest | undefined)
-  return note?.format === NEWEST_FORMAT ? note.file : undefined
+  return note?.format === NEWEST_FORMAT && note.shard === shard ? note.file : undefined
 }
 
 function newestPaths(shard: number): string[] {

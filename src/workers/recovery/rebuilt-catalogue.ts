@@ -61,7 +61,7 @@ export function rebuildCatalogue(
   const { salvaged } = damage
   const content: ShardContent = {
     live,
-    commit: { ...startOf(first), entries: 0, timestamp: 0, clockMicros: 0 },
+    commit: { ...startOf(first), entries: 0, shard, timestamp: 0, clockMicros: 0 },
     decisions: salvaged?.decisions ?? [],
     witnesses: salvaged?.witnesses ?? [],
     bytes: 0,

@@ -40,10 +40,10 @@ export function createCatalogue(
   disk: Disk,
   shard: number,
   entries: readonly Buffer[],
-  commit: Omit<CommitEntry, 'entries'>,
+  commit: Omit<CommitEntry, 'entries' | 'shard'>,
   salt: string,
 ): void {
-  const end = encodeCommitEntry({ ...commit, entries: entries.length })
+  const end = encodeCommitEntry({ ...commit, entries: entries.length, shard })
   const content = placeEntries([...entries, end], { salt, position: 0 })
   for (const path of cataloguePaths(shard)) replaceFile(disk, path, content)
 }
@@ -76,16 +76,16 @@ export function readCatalogue(disk: Disk, shard: number): CatalogueRead {
   const [path, copyPath] = cataloguePaths(shard)
   const bytes = readIfReadable(disk, path) ?? EMPTY
   const copyBytes = readIfReadable(disk, copyPath) ?? EMPTY
-  const content = parseCatalogue(bytes)
+  const content = parseCatalogue(bytes, shard)
   if (bytes.equals(copyBytes)) {
     return 'live' in content ? { ...content, path, stale: undefined, mended: undefined } : content
   }
-  const copy = parseCatalogue(copyBytes)
+  const copy = parseCatalogue(copyBytes, shard)
   const candidates: readonly Candidate[] = [
     { path, content, mended: undefined },
     { path: copyPath, content: copy, mended: undefined },
-    ...mend(path, bytes, content, copyBytes),
-    ...mend(copyPath, copyBytes, copy, bytes),
+    ...mend(path, bytes, content, copyBytes, shard),
+    ...mend(copyPath, copyBytes, copy, bytes, shard),
   ]
   const best = candidates.reduce((first, next) => (isLater(next, first) ? next : first))
   if ('live' in best.content) {
@@ -101,11 +101,12 @@ function mend(
   bytes: Buffer,
   content: CatalogueContent | CatalogueDamage,
   other: Buffer,
+  shard: number,
 ): Candidate[] {
   if ('live' in content || bytes.length === 0) return []
   const mended = Buffer.from(bytes)
   for (const { at, to } of content.damaged) other.copy(mended, at, at, to)
-  return [{ path, content: parseCatalogue(mended), mended }]
+  return [{ path, content: parseCatalogue(mended, shard), mended }]
 }
 
 /** Whether `next` is sound and has a commit that `first` has not. */
@@ -138,7 +139,7 @@ function cataloguePaths(shard: number): [path: string, copyPath: string] {
 /** Returns the live stream entries with their bytes. */
 export function readEntries(disk: Disk, shard: number): { name: string; bytes: Buffer }[] {
   const file = readWhole(disk, cataloguePath(shard))
-  const content = parseCatalogue(file)
+  const content = parseCatalogue(file, shard)
   assert('live' in content, 'a catalogue that was just written checks')
   return content.live.map(({ stream, at, end }) => ({
     name: stream.name,
@@ -266,7 +267,7 @@ export function* compactCatalogue(
   let length = bytes
   const files: number[] = []
   try {
-    const compacted = compact(readWhole(disk, path))
+    const compacted = compact(readWhole(disk, path), shard)
     // A damaged one is left for the next start to name; what is appended behind it holds.
     if (compacted === undefined || 2 * compacted.length > bytes) return { bytes, notes: [] }
     for (const target of paths) {

@@ -61,10 +61,11 @@ const STREAM_ID_AT = ENTRY_HEADER_BYTES + STREAM_ENTRY_LAYOUT.streamId[0]
 
 /**
  * Reads a catalogue up to its last commit. Bytes after that are an unfinished write-back. Bytes
- * that do not check are damage if a commit follows them.
+ * that do not check are damage if a commit follows them. The commits of another shard's catalogue
+ * do not check, so a file that was put in the place of another is damaged as a whole.
  */
-export function parseCatalogue(bytes: Buffer): CatalogueContent | CatalogueDamage {
-  const reading = new CatalogueReading(bytes)
+export function parseCatalogue(bytes: Buffer, shard: number): CatalogueContent | CatalogueDamage {
+  const reading = new CatalogueReading(bytes, shard)
   const { damaged, content } = reading
   const [first] = damaged
   if (first === undefined && content !== undefined) return content
@@ -80,6 +81,7 @@ type Group = Omit<CatalogueContent, 'live' | 'salt'> & { readonly gaps: readonly
 /** Walks through a catalogue's entries, and skips damaged ones. */
 class CatalogueReading {
   readonly #bytes: Buffer
+  readonly #shard: number
   readonly #salt: string
   readonly #live = new Map<string, LiveEntry>()
   /** Since the last commit. */
@@ -92,8 +94,9 @@ class CatalogueReading {
   #doubtful: { readonly group: Group; readonly live: readonly LiveEntry[] } | undefined
   readonly #ranges: Range[] = []
 
-  constructor(bytes: Buffer) {
+  constructor(bytes: Buffer, shard: number) {
     this.#bytes = bytes
+    this.#shard = shard
     this.#salt = saltOf(bytes)
     this.#walk()
   }
@@ -112,7 +115,8 @@ class CatalogueReading {
     for (let at = 0; at < this.#bytes.length; ) {
       const entry = entryAt(this.#bytes, at, this.#salt)
       const to = entry?.end ?? nextEntry(this.#bytes, at, this.#salt)
-      if (entry === undefined) this.#gaps.push([at, to])
+      const isForeign = entry?.type === EntryType.Commit && entry.commit.shard !== this.#shard
+      if (entry === undefined || isForeign) this.#gaps.push([at, to])
       else if (entry.type === EntryType.Stream) {
         this.#entries.push({ stream: entry.stream, at, end: to })
       } else if (entry.type === EntryType.Commit) this.#take(entry.commit, to)
@@ -215,8 +219,8 @@ function apply(entries: readonly Uncommitted[], live: Map<string, LiveEntry>): S
 }
 
 /** The bytes of a catalogue with only what holds; undefined where it is damaged. */
-export function compact(file: Buffer): Buffer | undefined {
-  const content = parseCatalogue(file)
+export function compact(file: Buffer, shard: number): Buffer | undefined {
+  const content = parseCatalogue(file, shard)
   if (!('live' in content)) return undefined
   const { decisions, witnesses, removed } = content
   const entries = content.live.map(({ at, end }) => file.subarray(at, end))

@@ -105,7 +105,8 @@ export class CheckpointWriter implements Findings {
       extents.length % EXTENT_NUMBERS === 0,
       `${extents.length} extent numbers are not a multiple of ${EXTENT_NUMBERS}`,
     )
-    const commit = encodeCommitEntry({ ...job.commit, entries: entries.length })
+    const own = { entries: entries.length, shard: this.#shard }
+    const commit = encodeCommitEntry({ ...job.commit, ...own })
     const place = { salt: job.catalogueSalt, position: job.catalogueBytes }
     const all = [...entries, commit]
     const end = yield* appendToCatalogue(this.#disk, this.#shard, place, all)

@@ -104,7 +104,6 @@ catalogue('every flipped bit is rejected', () => {
 catalogue('reserved bytes are rejected', () => {
   for (const bytes of ALL) rejectsSet(bytes, ENTRY_LAYOUT, 0, ['reserved'])
   rejectsSet(STREAM, STREAM_ENTRY_LAYOUT, ENTRY_HEADER_BYTES, ['reserved'])
-  rejectsSet(COMMITTED, COMMIT_ENTRY_LAYOUT, ENTRY_HEADER_BYTES, ['reserved'])
 })
 
 catalogue('unknown versions, types and states are rejected', () => {

@@ -1,13 +1,15 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { JournalHeader } from '../../../src/shared/format/journal-header.ts'
-import { shardPath } from '../../../src/shared/format/paths.ts'
+import { newestPath, shardPath } from '../../../src/shared/format/paths.ts'
 import { PAGE_BYTES } from '../../../src/shared/limits.ts'
+import { replaceFile } from '../../../src/workers/disk/files.ts'
 import { DiskError } from '../../../src/workers/disk/disk.ts'
 import {
   freeJournalFiles,
   listJournalFiles,
   prepareJournalFile,
+  readNewest,
 } from '../../../src/workers/journal/journal-files.ts'
 import { CountingDisk } from '../../support/counting-disk.ts'
 import { Random } from '../../support/random.ts'
@@ -58,6 +60,16 @@ files('a freed file that cannot be read is passed over, for a new one does as we
   assert.equal(listJournalFiles(disk, 0), [2, 3])
 })
 
+files('the note of another shard in the place of one is not believed', () => {
+  const disk = open()
+  for (const number of [1, 2]) prepare(disk, number)
+  const other = new CountingDisk(new Random(2))
+  other.makeDirectory(shardPath(1))
+  prepare(other, 9, 4, 1)
+  replaceFile(disk, newestPath(0), other.content(newestPath(1)))
+  assert.equal(readNewest(disk, 0), { file: 2, damaged: [newestPath(0)] })
+})
+
 files('a steady load makes no new file once it has made the first ones', () => {
   const disk = new CountingDisk(new Random(1))
   const shard = new SimulatedShard(disk, new Random(1), new Clock())
@@ -75,9 +87,9 @@ function open(): CountingDisk {
   return disk
 }
 
-function prepare(disk: CountingDisk, number: number, pages = 4): boolean {
+function prepare(disk: CountingDisk, number: number, pages = 4, shard = 0): boolean {
   const header: JournalHeader = {
-    shard: 0,
+    shard,
     epoch: 1,
     number,
     firstLsn: number * PAGE_BYTES,

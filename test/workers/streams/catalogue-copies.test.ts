@@ -41,6 +41,18 @@ copies('a crash at any operation of making it smaller leaves its last commit', (
   }
 })
 
+copies('the catalogue of another shard in the place of a copy is not believed', () => {
+  const own = catalogueAt(3, 0)
+  const foreign = catalogueAt(9, 1)
+  for (const swapped of PATHS) {
+    const disk = diskWith(own, 1)
+    replaceFile(disk, swapped, foreign)
+    assert.is(lastLsn(disk), 3, `${swapped} is of another shard`)
+    const read = readCatalogue(disk, 0)
+    assert.is('live' in read && read.stale, swapped)
+  }
+})
+
 function lastLsn(disk: SimulatedDisk): number {
   const read = readCatalogue(disk, 0)
   assert.ok('live' in read, 'the catalogue is sound')
@@ -56,6 +68,14 @@ function diskWith(bytes: Buffer, seed: number): SimulatedDisk {
   return disk
 }
 
+/** A catalogue with one commit. */
+function catalogueAt(checkpointLsn: number, shard: number): Buffer {
+  const place = { journalFile: 1, blockNumber: 1, blockHash: GENESIS_HASH }
+  const times = { timestamp: checkpointLsn, clockMicros: 1 }
+  const commit = encodeCommitEntry({ ...place, ...times, checkpointLsn, entries: 0, shard })
+  return placeEntries([commit], { salt: CATALOGUE_SALT, position: 0 })
+}
+
 /** Commits, each of which makes those before it count no more, up to where it is made smaller. */
 function largeCatalogue(): { readonly bytes: Buffer; readonly commits: number } {
   const place = { journalFile: 1, blockNumber: 1, blockHash: GENESIS_HASH }
@@ -63,7 +83,7 @@ function largeCatalogue(): { readonly bytes: Buffer; readonly commits: number } 
   for (let size = 0; size < MIB; size += entries.at(-1)?.length ?? 0) {
     const checkpointLsn = entries.length + 1
     const times = { timestamp: checkpointLsn, clockMicros: 1 }
-    entries.push(encodeCommitEntry({ ...place, ...times, checkpointLsn, entries: 0 }))
+    entries.push(encodeCommitEntry({ ...place, ...times, checkpointLsn, entries: 0, shard: 0 }))
   }
   const bytes = placeEntries(entries, { salt: CATALOGUE_SALT, position: 0 })
   return { bytes, commits: entries.length }

@@ -47,7 +47,7 @@ catalogue('a torn checkpoint of which the commit alone reached the disk is not d
   const first = [entry('a', 1), commit(1)]
   const bytes = file([...first, entry('a', 9), commit(2)])
   bytes.fill(0, file(first).length + 3, bytes.length - commit(2).length)
-  const content = parseCatalogue(bytes)
+  const content = parseCatalogue(bytes, SHARD)
   assert.ok('live' in content && content.commit.checkpointLsn === 1)
   assert.is(content.live[0]?.stream.nextOffset, 1)
 })
@@ -102,7 +102,7 @@ catalogue('whole commit entries in the ids of producers are no commits', () => {
   const bytes = file([...first, second, commit(2)])
   assert.is(decodeEntry(bytes, bytes.indexOf(smuggled))?.type, EntryType.Commit)
   bytes.writeUInt8(0xff, file(first).length + 40) // a torn sector of an unfinished checkpoint
-  const content = parseCatalogue(bytes)
+  const content = parseCatalogue(bytes, SHARD)
   assert.ok('live' in content && content.commit.checkpointLsn === 1)
 })
 
@@ -114,7 +114,7 @@ catalogue('an entry of another place or another catalogue is none', () => {
     position: first.length,
   })
   const offsetOf = (bytes: Buffer) => {
-    const content = parseCatalogue(bytes)
+    const content = parseCatalogue(bytes, SHARD)
     return 'live' in content ? content.live[0]?.stream.nextOffset : undefined
   }
   assert.is(offsetOf(Buffer.concat([first, later])), 2)
@@ -122,10 +122,17 @@ catalogue('an entry of another place or another catalogue is none', () => {
   assert.is(offsetOf(Buffer.concat([first, first])), 1)
 })
 
+catalogue('the whole catalogue of another shard is damage', () => {
+  const foreign = file([entry('a', 1), commit(1, 1, 0), entry('a', 2), commit(2, 1, 0)])
+  const { salvaged, damagedAt, damagedTo } = damageOf(foreign)
+  assert.equal([salvaged, damagedAt, damagedTo], [undefined, 0, foreign.length])
+})
+
 catalogue('an empty file is damage, not a shard without streams', () => {
   assert.is(damageOf(Buffer.alloc(0)).salvaged, undefined)
 })
 
+const SHARD = 1
 const SALT = 'saltsalt'
 const RESULT = {
   firstOffset: 0,
@@ -140,13 +147,13 @@ function file(parts: readonly Buffer[]): Buffer {
 }
 
 function damageOf(bytes: Buffer): CatalogueDamage {
-  const content = parseCatalogue(bytes)
+  const content = parseCatalogue(bytes, SHARD)
   if ('live' in content) throw new Error('the catalogue is sound')
   return content
 }
 
 function parsed(parts: readonly Buffer[]) {
-  const content = parseCatalogue(file(parts))
+  const content = parseCatalogue(file(parts), SHARD)
   if (!('live' in content)) throw new Error('the catalogue is sound')
   return content
 }
@@ -177,9 +184,9 @@ function entry(name: string, nextOffset: number, producers: StreamEntry['produce
   return bytes.subarray(0, encodeStreamEntry(bytes, 0, stream))
 }
 
-function commit(checkpointLsn: number, entries = 1): Buffer {
+function commit(checkpointLsn: number, entries = 1, shard = SHARD): Buffer {
   const place = { checkpointLsn, journalFile: 1, blockNumber: 1, blockHash: GENESIS_HASH }
-  return encodeCommitEntry({ ...place, timestamp: 1, clockMicros: 1, entries })
+  return encodeCommitEntry({ ...place, timestamp: 1, clockMicros: 1, entries, shard })
 }
 
 catalogue.run()
