@@ -31,6 +31,7 @@ export const ERRORS = {
   codec_unavailable:      { status: 500, retryable: false, title: 'The records need another Node to be read' },
   overloaded:             { status: 503, retryable: true,  title: 'The service is at its limit' },
   shard_failed:           { status: 503, retryable: true,  title: 'The shard stopped after a failure' },
+  stream_unwritable:      { status: 503, retryable: true,  title: 'The stream cannot be written now' },
   shutting_down:          { status: 503, retryable: true,  title: 'The service is shutting down' },
   disk_full:              { status: 507, retryable: true,  title: 'The disk is full' },
 } as const

@@ -16,7 +16,13 @@ import * as assert from 'uvu/assert'
 import { compressBody, CompressionCode } from '../../src/shared/format/compression.ts'
 import type { FlatDisk } from '../support/flat-disk.ts'
 import { swapNames } from '../support/forger.ts'
-import { recordsIn, referencedStore, segmentOf, StoreMaker } from '../support/inspected-store.ts'
+import {
+  recordsIn,
+  referencedStore,
+  segmentOf,
+  StoreMaker,
+  unwrittenStore,
+} from '../support/inspected-store.ts'
 import { Random } from '../support/random.ts'
 
 type Report = {
@@ -173,6 +179,12 @@ withPython('names of two streams that were swapped are found', () => {
 
 withPython('records that the journal only refers to are verified where they lie', () => {
   const { report, status } = verifyCopy(referencedStore())
+  assert.equal([status, report.findings], [0, []])
+  assert.match(JSON.stringify(report.streams['orders']), '"records":4')
+})
+
+withPython('records that could not be written to a segment are verified in the catalogue', () => {
+  const { report, status } = verifyCopy(unwrittenStore())
   assert.equal([status, report.findings], [0, []])
   assert.match(JSON.stringify(report.streams['orders']), '"records":4')
 })

@@ -1,6 +1,8 @@
 import { CRASH, type Sabotage } from './sabotage.ts'
 
-const WRITER = 'src/workers/streams/checkpoint-writer.ts'
+const WRITER = 'src/workers/streams/stream-writer.ts'
+const COMMIT = 'src/workers/streams/checkpoint-writer.ts'
+const UNWRITTEN = 'workers/engine/unwritten-streams'
 const CATALOGUE = 'src/workers/streams/catalogue-copies.ts'
 
 /** How segments and catalogue come to hold what the journal frees, and how they are read. */
@@ -29,23 +31,23 @@ export const WRITE_BACK: readonly Sabotage[] = [
   {
     what: 'the names of segments and manifests are not synced',
     file: WRITER,
-    find: 'yield { files: [], directories: [...this.#directories] }',
+    find: 'yield { files: [], directories: [...this.#directories.keys()] }',
     replace: '',
     tests: [CRASH],
   },
   {
     what: 'the name of a new segment is not synced',
     file: WRITER,
-    find: 'if (entry.segmentBytes === 0) this.#directories.add(directory)',
+    find: 'if (entry.segmentBytes === 0) this.#syncLater(directory, stream)',
     replace: '',
     tests: [CRASH],
   },
   {
     what: 'journal files are freed before the commit that makes them needless',
-    file: WRITER,
-    find: '    const extents: number[] = []\n',
+    file: COMMIT,
+    find: '    const unwritten = new Map<number, WriteFault>()\n',
     replace:
-      '    const extents: number[] = []\n' +
+      '    const unwritten = new Map<number, WriteFault>()\n' +
       '    freeJournalFiles(this.#disk, this.#shard, job.commit.journalFile)\n',
     tests: [CRASH],
   },
@@ -65,10 +67,38 @@ export const WRITE_BACK: readonly Sabotage[] = [
   },
   {
     what: 'records that may be lost are indexed',
-    file: WRITER,
-    find: "this.#target = 'records'\n",
-    replace: "this.#target = 'records and index'\n",
+    file: COMMIT,
+    find: "new StreamWriter(this.#disk, 'records')",
+    replace: "new StreamWriter(this.#disk, 'records and index')",
     tests: ['workers/streams/checkpoint-writer'],
+  },
+  {
+    what: 'a stream that cannot be written holds the whole write-back up',
+    file: WRITER,
+    find: 'if (!this.#isOfOneStream(failure, reserveBytes + 2 * bytes)) throw error',
+    replace: 'throw error',
+    tests: [UNWRITTEN],
+  },
+  {
+    what: 'the frames that could not be written do not go into the catalogue',
+    file: WRITER,
+    find: 'unwritten: encodeUnwritten(entry.streamId, frames, entry.chainHead) }',
+    replace: 'unwritten: new Uint8Array(0) }',
+    tests: [UNWRITTEN],
+  },
+  {
+    what: 'unwritten records stay in memory that the write-back frees',
+    file: 'src/workers/engine/journal-checkpoint.ts',
+    find: '    log.keepFrames(endLsn)\n',
+    replace: '',
+    tests: [UNWRITTEN],
+  },
+  {
+    what: 'a stream that cannot be written takes appends',
+    file: 'src/workers/engine/appender.ts',
+    find: '    if (found !== undefined) checkWritable(found)\n',
+    replace: '',
+    tests: [UNWRITTEN],
   },
   {
     what: 'a trimmed segment too many is removed',

@@ -9,7 +9,8 @@ import { hexToLatin1 } from '../../src/shared/format/bytes.ts'
 export const CATALOGUE_SALT = hexToLatin1('c0c1c2c3c4c5c6c7')
 
 export function encodeEntry(entry: StreamEntry): Buffer {
-  const bytes = Buffer.alloc(streamEntryBytesMax(entry.name, entry.config, entry.producers))
+  const { name, config, producers, unwritten } = entry
+  const bytes = Buffer.alloc(streamEntryBytesMax(name, config, producers, unwritten))
   return bytes.subarray(0, encodeStreamEntry(bytes, 0, entry))
 }
 

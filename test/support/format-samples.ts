@@ -11,6 +11,7 @@ import {
   encodeCommitEntry,
   encodeDecisionEntry,
   encodeRemovedEntry,
+  NOTHING_UNWRITTEN,
   type StreamEntry,
 } from '../../src/shared/format/catalogue.ts'
 import {
@@ -329,8 +330,8 @@ export const STREAM_ENTRY: StreamEntry = {
   trimPoint: { offset: 0, hash: GENESIS_HASH, recordHash: GENESIS_HASH },
   firstSegment: 0,
   producers: [PRODUCER_STATE],
+  unwritten: NOTHING_UNWRITTEN,
 }
-
 const streamEntry = encodeEntry(STREAM_ENTRY)
 
 export const COMMIT: CommitEntry = {

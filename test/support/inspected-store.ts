@@ -17,7 +17,7 @@ import { KeptHeads } from '../../src/workers/inspection/kept-heads.ts'
 import { verifyDirectory } from '../../src/workers/inspection/verify.ts'
 import { type FlatDisk, flatten } from './flat-disk.ts'
 import { Random } from './random.ts'
-import { SimulatedDisk } from './simulated-disk.ts'
+import { RefusingDisk } from './refusing-disk.ts'
 import { Clock, SIMULATED_OPTIONS, SimulatedShard } from './simulated-shard.ts'
 
 /** Small files, so that a test can go through every byte. */
@@ -36,7 +36,7 @@ export type SmallStore = {
 
 /** A server that is running on a store, seen between two moments. */
 export class StoreMaker {
-  readonly #disk = new SimulatedDisk(new Random(7))
+  readonly #disk = new RefusingDisk(new Random(7))
   readonly #clock = new Clock()
   readonly #shard: SimulatedShard
   readonly #bodies = new Map<string, string[]>()
@@ -59,6 +59,11 @@ export class StoreMaker {
     this.#shard.append(stream, [body], result => {
       if ('error' in result) throw new Error(result.error.detail)
     })
+  }
+
+  /** Refuses to write the files of the streams whose names begin like this. */
+  refuse(stream: string): void {
+    this.#disk.refuse(stream, 'EROFS')
   }
 
   delete(stream: string): void {
@@ -154,6 +159,19 @@ export function referencedStore(): FlatDisk {
   maker.journalReference()
   maker.appendBody('orders', 'behind')
   maker.journal()
+  return maker.copy().disk
+}
+
+/** Records 0 and 1 of `orders` are in a segment, 2 and 3 are unwritten, in the catalogue. */
+export function unwrittenStore(): FlatDisk {
+  const maker = new StoreMaker(DIRECT_OPTIONS)
+  maker.append('orders', 2)
+  maker.append('others', 2)
+  maker.store()
+  maker.refuse('orders')
+  maker.append('orders', 2)
+  maker.append('others', 2)
+  maker.stop()
   return maker.copy().disk
 }
 

@@ -45,9 +45,7 @@ import type { Random } from './random.ts'
 import type { Clock } from './simulated-clock.ts'
 import type { SimulatedDisk } from './simulated-disk.ts'
 import { type JobEnd, SimulatedWriteBack } from './simulated-write-back.ts'
-
 export { Clock } from './simulated-clock.ts'
-
 const KIB = 1024
 /** Space that the engine takes a hash over, before the first batch. */
 const HEADROOM_BYTES = 96
@@ -105,9 +103,10 @@ export type Place = { readonly shard: number; readonly shards: number }
 export class SimulatedShard {
   readonly disk: SimulatedDisk
   readonly recovered: RecoveredShard
-  /** What the engine has said. */
+  // What the engine has said.
   readonly logged: Extract<ShardEvent, { kind: 'log' }>[] = []
   readonly damage: StreamDamage[] = []
+  unwritten: readonly StreamDamage[] = []
   readonly #random: Random
   readonly #clock: Clock
   readonly #memory: JournalMemory
@@ -166,6 +165,7 @@ export class SimulatedShard {
       emit: event => {
         if (event.kind === 'log') this.logged.push(event)
         if (event.kind === 'damage') this.damage.push(event.damage)
+        if (event.kind === 'unwritten') this.unwritten = event.damage
       },
     })
   }

@@ -72,14 +72,15 @@ export class SimulatedWriteBack {
       ...step.files.map(file => () => this.#disk.sync(file)),
       ...step.directories.map(path => () => this.#disk.syncDirectory(path)),
     ]
-    let failure: { readonly error: unknown } | undefined
+    let failure: { readonly error: DiskError } | undefined
     while (syncs.length > 0) {
       const [sync] = syncs.splice(this.#random.below(syncs.length), 1)
       try {
         sync?.()
       } catch (error) {
         if (!(error instanceof DiskError)) throw error
-        failure ??= { error } // the others were under way already
+        // The others were under way already. A failed sync counts before a missing directory.
+        if (failure === undefined || error.isSync) failure = { error }
       }
     }
     return failure === undefined ? steps.next() : steps.throw(failure.error)

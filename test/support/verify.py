@@ -36,7 +36,7 @@ RECORD = struct.Struct("<IIQQBBBBHHI32s")
 CHAIN = struct.Struct("<16s16s32sQQBBII")
 INDEX_PAGE = struct.Struct("<IIII")
 ENTRY = struct.Struct("<IBBHII8sQ")
-STREAM_ENTRY = struct.Struct("<16s32sQQQQQQIIB3sHHIIQQQ32s32s32s")
+STREAM_ENTRY = struct.Struct("<16s32sQQQQQQIIB3sHHIIQQQ32s32s32sI")
 PRODUCER_STATE = struct.Struct("<QQHH")
 PRODUCER_RESULT = struct.Struct("<QQQ32s32s")
 COMMIT_ENTRY = struct.Struct("<QQQ32sQQII")
@@ -306,11 +306,14 @@ def stream_entry(body):
     (stream_id, head, created_at, last_timestamp, first_offset, next_offset, record_bytes,
      segment_first, segment, segment_bytes, state, reserved, name_length, config_length,
      producers_length, first_segment, last_checkpoint, since, trim_offset, trim_hash,
-     trim_record_hash, record_hash) = STREAM_ENTRY.unpack_from(body)
+     trim_record_hash, record_hash, unwritten_length) = STREAM_ENTRY.unpack_from(body)
     if any(reserved) or state > 1:
         return None
     config_end = fixed + name_length + config_length
-    if len(body) != config_end + producers_length or not producers_hold(body[config_end:]):
+    unwritten_at = config_end + producers_length
+    if len(body) != unwritten_at + unwritten_length:
+        return None
+    if not producers_hold(body[config_end:unwritten_at]):
         return None
     numbers = (created_at, last_timestamp, first_offset, next_offset, record_bytes, segment_first,
                last_checkpoint, since, trim_offset)
@@ -324,6 +327,7 @@ def stream_entry(body):
         "closed": state == 1, "name": name.decode(errors="replace"),
         "firstSegment": first_segment, "lastCheckpoint": last_checkpoint,
         "trim": (trim_offset, trim_hash, trim_record_hash), "recordHash": record_hash,
+        "unwritten": body[unwritten_at:],
     }
 
 
@@ -517,7 +521,9 @@ def verify_stored(data, entry, trust, findings):
     where = f"stream {entry['name']}"
     need(stream_id_fits(entry["streamId"], entry["name"]), f"{where}: its id is of another name")
     need(trim[0] > 0 or trim[1:] == (NO_HASH, NO_HASH), f"{where}: a hash before offset 0")
-    need(trim[0] <= entry["firstOffset"] <= entry["nextOffset"], f"{where}: a wrong first offset")
+    need(trim[0] <= entry["firstOffset"], f"{where}: a wrong first offset")
+    need(entry["firstOffset"] <= entry["nextOffset"] or entry["unwritten"],
+         f"{where}: a wrong first offset")
     ranges = []
     if entry["segment"] > 0 or entry["segmentBytes"] > 0:
         ranges = stored_ranges(directory, entry)
@@ -733,7 +739,11 @@ class Shard:
         for stream_id, entry in live.items():
             try:
                 self.check_owner(entry["name"])
-                self.streams[stream_id] = verify_stored(self.data, entry, self.trust, self.findings)
+                stream = verify_stored(self.data, entry, self.trust, self.findings)
+                take_unwritten(stream, stream_id, entry["unwritten"])
+                need(entry["firstOffset"] <= stream.next_offset,
+                     f"stream {entry['name']}: a wrong first offset")
+                self.streams[stream_id] = stream
             except Damage as damage:
                 self.broken[stream_id] = str(damage)
         try:
@@ -801,6 +811,23 @@ class Shard:
             need(before <= stream.next_offset, f"{where}: a trim past the end")
         elif kind == OP_DELETE:
             del self.streams[stream_id]
+
+
+def take_unwritten(stream, stream_id, data):
+    """The records that the catalogue has because no segment could be written."""
+    where = f"stream {stream.name}, unwritten"
+    at = 0
+    while at < len(data):
+        frame = frame_at(data, at)
+        need(frame is not None, f"{where}: the frame at {at} is not sound")
+        flags, transaction, payload, at = frame
+        operation = operation_at(payload, 0)
+        need(flags == COMMITTED and transaction == 0 and operation is not None,
+             f"{where}: a frame is none of an append")
+        kind, owner, content, end = operation
+        need(kind == OP_APPEND and owner == stream_id and end == len(payload),
+             f"{where}: a frame is none of an append of this stream")
+        append(where, stream, content)
 
 
 def create_name(where, content):

@@ -8,10 +8,13 @@ const RANGES_MAX = 100
 
 /**
  * Lists the damage found since the service started, by stream id. It is kept in memory only: after
- * a restart, reads and the write-back find it again.
+ * a restart, reads and the write-back find it again. Records that cannot be written to segments are
+ * listed as long as that is so.
  */
 export class DamageList {
   readonly #streams = new Map<string, StreamDamage[]>()
+  /** By shard: records that cannot be written to segments now. */
+  readonly #unwritten = new Map<number, readonly StreamDamage[]>()
 
   /** Adds a range, merging it with overlapping ones. Returns whether it was new. */
   note(damage: StreamDamage): boolean {
@@ -29,19 +32,34 @@ export class DamageList {
     return true
   }
 
+  /** Takes all records of a shard that cannot be written to segments, in place of those before. */
+  setUnwritten(shard: number, damage: readonly StreamDamage[]): void {
+    this.#unwritten.set(shard, damage.slice(0, DAMAGED_STREAMS_MAX))
+  }
+
   /** Returns all ranges, grouped by stream and ascending within each. */
   all(): readonly StreamDamage[] {
-    return [...this.#streams.values()].flat()
+    const found = [...this.#streams.values()].flat()
+    return found.concat(...this.#unwritten.values())
   }
 
   /** Returns the stream's info with its damage, if it has any. */
   describe(info: StreamInfo): StreamInfo {
-    const damage = this.#streams.get(info.streamId)
-    return damage === undefined ? info : { ...info, damage }
+    const unwritten = [...this.#unwritten.values()]
+      .flat()
+      .filter(({ streamId }) => streamId === info.streamId)
+    const damage = [...(this.#streams.get(info.streamId) ?? []), ...unwritten]
+    return damage.length === 0 ? info : { ...info, damage }
   }
 
   /** Forgets a stream that was deleted. */
   forget(stream: string): void {
+    for (const [shard, damage] of this.#unwritten) {
+      this.#unwritten.set(
+        shard,
+        damage.filter(range => range.stream !== stream),
+      )
+    }
     for (const [streamId, [range]] of this.#streams) {
       if (range?.stream === stream) this.#streams.delete(streamId)
     }

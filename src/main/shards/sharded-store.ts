@@ -372,6 +372,7 @@ export class ShardedStore implements StreamStore {
   #onEvent(shard: number, event: HeardEvent): void {
     if (event.kind === 'log') this.#options.onLog(shard, event)
     else if (event.kind === 'damage') this.#noteDamage(event.damage)
+    else if (event.kind === 'unwritten') this.#damage.setUnwritten(shard, event.damage)
     else if (event.kind !== 'state') this.#watches.onEvent(event)
   }
 }

@@ -50,10 +50,12 @@ const REMOVED_BYTES = 16
 const DECISION_BYTES = 8
 /** The body of a witness entry is the shard, then the LSN. */
 const WITNESS_BYTES = 16
-const STREAM_BYTES = 240
+const STREAM_BYTES = 244
+/** Unwritten frames that a shard keeps in its catalogue; an entry must stay below its bound. */
+export const UNWRITTEN_BYTES_MAX = 48 * MIB
 
 // biome-ignore format: a layout is read as a table
-export const STREAM_ENTRY_LAYOUT = { // little-endian; the name (UTF-8), the configuration (JSON), the producers follow
+export const STREAM_ENTRY_LAYOUT = { // little-endian; name, configuration, producers, frames follow
   //                    at width
   streamId:           [   0, 16 ], //
   chainHead:          [  16, 32 ], //      chain hash of the last stored record of either kind
@@ -77,6 +79,7 @@ export const STREAM_ENTRY_LAYOUT = { // little-endian; the name (UTF-8), the con
   trimHash:           [ 144, 32 ], //      chain hash before it
   trimRecordHash:     [ 176, 32 ], //      hash of the last data record before it
   recordHash:         [ 208, 32 ], //      hash of the last stored data record
+  unwrittenLength:    [ 240,  4 ], // u32  bytes of the unwritten frames
 } as const
 const streamAt = layout(STREAM_BYTES, STREAM_ENTRY_LAYOUT)
 
@@ -118,7 +121,14 @@ export type StreamEntry = {
   readonly trimPoint: StoredTrimPoint
   readonly firstSegment: number
   readonly producers: readonly ProducerState[]
+  /**
+   * Journal frames with the records behind `nextOffset`, which could not be written to a segment.
+   * Empty for most streams.
+   */
+  readonly unwritten: Uint8Array
 }
+
+export const NOTHING_UNWRITTEN = new Uint8Array(0)
 
 export type CommitEntry = {
   readonly checkpointLsn: number
@@ -152,9 +162,12 @@ export function streamEntryBytesMax(
   name: string,
   config: string,
   producers: readonly ProducerState[],
+  unwritten: Uint8Array = NOTHING_UNWRITTEN,
 ): number {
   const text = 3 * (name.length + config.length)
-  return ENTRY_HEADER_BYTES + STREAM_BYTES + text + producerStatesBytes(producers)
+  return (
+    ENTRY_HEADER_BYTES + STREAM_BYTES + text + producerStatesBytes(producers) + unwritten.length
+  )
 }
 
 /** Writes a stream's entry at `start`, without a place; returns where it ends. */
@@ -185,8 +198,11 @@ export function encodeStreamEntry(target: Buffer, start: number, entry: StreamEn
   target.writeUInt16LE(nameLength, body + streamAt.nameLength)
   target.writeUInt16LE(configLength, body + streamAt.configLength)
   const producersAt = nameAt + nameLength + configLength
-  const end = encodeProducerStates(target, producersAt, entry.producers)
-  target.writeUInt32LE(end - producersAt, body + streamAt.producersLength)
+  const unwrittenAt = encodeProducerStates(target, producersAt, entry.producers)
+  target.writeUInt32LE(unwrittenAt - producersAt, body + streamAt.producersLength)
+  target.set(entry.unwritten, unwrittenAt)
+  const end = unwrittenAt + entry.unwritten.length
+  target.writeUInt32LE(end - unwrittenAt, body + streamAt.unwrittenLength)
   return sealEntry(target, start, EntryType.Stream, end - body)
 }
 
@@ -310,8 +326,9 @@ function decodeStream(bytes: Buffer, body: number, end: number): StreamEntry | u
   if (nameAt > end) return undefined
   const configAt = nameAt + bytes.readUInt16LE(body + streamAt.nameLength)
   const configEnd = configAt + bytes.readUInt16LE(body + streamAt.configLength)
-  if (configEnd + bytes.readUInt32LE(body + streamAt.producersLength) !== end) return undefined
-  const producers = decodeProducerStates(bytes, configEnd, end)
+  const unwrittenAt = configEnd + bytes.readUInt32LE(body + streamAt.producersLength)
+  if (unwrittenAt + bytes.readUInt32LE(body + streamAt.unwrittenLength) !== end) return undefined
+  const producers = decodeProducerStates(bytes, configEnd, unwrittenAt)
   if (producers === undefined) return undefined
   const text = (at: number, width: number) => bytes.latin1Slice(body + at, body + at + width)
   const state = bytes.readUInt8(body + streamAt.state)
@@ -335,6 +352,7 @@ function decodeStream(bytes: Buffer, body: number, end: number): StreamEntry | u
     trimPoint: decodeTrimPoint(bytes, body),
     firstSegment: bytes.readUInt32LE(body + streamAt.firstSegment),
     producers,
+    unwritten: unwrittenAt === end ? NOTHING_UNWRITTEN : bytes.subarray(unwrittenAt, end),
   }
   const known = state <= 1 && isZero(bytes, body + streamAt.reserved, body + streamAt.nameLength)
   const numbers =

@@ -18,7 +18,19 @@ export type ExtentNumbers = [
 ]
 
 /** What a job says of a stream, added. */
-export const StreamFlag = { ManifestStale: 1, EndsWithCheckpoint: 2 } as const
+export const StreamFlag = {
+  ManifestStale: 1,
+  EndsWithCheckpoint: 2,
+  /** The catalogue has these frames as unwritten, and nothing else of the stream has changed. */
+  AlreadyUnwritten: 4,
+} as const
+
+/** Numbers per stream in `CheckpointJob.storedEnds`. */
+export const STORED_END_NUMBERS = 3
+export type StoredEndNumbers = [lastTimestamp: number, lastCheckpoint: number, segmentSince: number]
+
+/** Why records cannot be written to a stream's segments. */
+export type WriteFault = { readonly reason: string; readonly isForSpace: boolean }
 
 export type CheckpointJob = {
   readonly kind: 'checkpoint'
@@ -28,6 +40,8 @@ export type CheckpointJob = {
    * reach now.
    */
   readonly entries: Uint8Array
+  /** Per entry: StoredEndNumbers, of where the segments end now. */
+  readonly storedEnds: Float64Array
   /**
    * Per entry: StreamFlag, number of frames, then chunk, position, length of each.
    */
@@ -47,6 +61,8 @@ export type CheckpointJob = {
   readonly catalogueSalt: string
   /** Streams of the shard, to judge whether the catalogue wants compaction. */
   readonly streams: number
+  /** Free bytes below which the disk counts as full, and no single stream is to blame. */
+  readonly reserveBytes: number
 }
 
 /** A stream whose segments below a number are no longer kept. */
@@ -119,6 +135,8 @@ export type CheckpointDone = {
   readonly kind: 'checkpoint'
   /** Per entry: ExtentNumbers. */
   readonly extents: Float64Array
+  /** By entry: streams whose records could not be written. The catalogue has their frames. */
+  readonly unwritten: ReadonlyMap<number, WriteFault>
   /** Of the entries whose first segments went: by entry, where what is kept begins. */
   readonly trimPoints: ReadonlyMap<number, StoredTrimPoint>
   /** The same streams; their files are still there. */

@@ -388,8 +388,9 @@ export type ShardEvent =
       readonly state: 'ready' | 'disk_full' | 'failed'
       readonly detail: string
     }
-  /** Part of a stream cannot be read or stored; the shard goes on. */
+  /** Part of a stream cannot be read or stored; or all records that cannot be written now. */
   | { readonly kind: 'damage'; readonly damage: StreamDamage }
+  | { readonly kind: 'unwritten'; readonly damage: readonly StreamDamage[] }
   /** For the log. */
   | {
       readonly kind: 'log'

@@ -62,6 +62,11 @@ export class DiskError extends Error {
     return FOR_SPACE.has(this.code)
   }
 
+  /** Whether the process, or the system, has no file descriptor left. */
+  get isForFiles(): boolean {
+    return this.code === 'EMFILE' || this.code === 'ENFILE'
+  }
+
   /** Whether what failed was a sync: never retried, whatever the errno. */
   get isSync(): boolean {
     return this.operation.startsWith('sync')

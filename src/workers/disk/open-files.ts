@@ -30,6 +30,15 @@ export class OpenFiles {
     return file
   }
 
+  /** Closes a directory's files without a sync: what was written to them counts for nothing. */
+  abandon(directory: string): void {
+    for (const [path, file] of this.#files) {
+      if (!path.startsWith(`${directory}/`)) continue
+      this.#disk.close(file)
+      this.#files.delete(path)
+    }
+  }
+
   /** Makes all of them durable, then closes them. */
   *sync(): Steps<void> {
     if (this.#files.size > 0) yield { files: [...this.#files.values()], directories: [] }

@@ -1,10 +1,12 @@
 import type { Findings } from '../../shared/protocol/checkpointer.ts'
+import type { StreamDamage } from '../../shared/protocol/streams.ts'
 import type { ShardEvent } from '../../shared/protocol/shard.ts'
 
 /** Tells the front end how a shard fares, each change once. */
 export class Announcements {
   readonly #emit: (event: ShardEvent) => void
   #announced = 'ready'
+  #unwritten: readonly StreamDamage[] = []
 
   constructor(emit: (event: ShardEvent) => void) {
     this.#emit = emit
@@ -20,6 +22,21 @@ export class Announcements {
     this.#emit({ kind: 'state', state, detail })
   }
 
+  /** Says which records are in no segment, because they cannot be written. */
+  announceUnwritten(damage: readonly StreamDamage[]): void {
+    const before = this.#unwritten
+    this.#unwritten = damage
+    if (JSON.stringify(before) === JSON.stringify(damage)) return
+    this.#emit({ kind: 'unwritten', damage })
+    const known = new Set(before.map(({ streamId }) => streamId))
+    for (const { stream, streamId, reason } of damage) {
+      if (!known.delete(streamId)) this.log('error', UNWRITABLE, { stream, reason })
+    }
+    for (const { stream } of before.filter(({ streamId }) => known.has(streamId))) {
+      this.#emit({ kind: 'log', level: 'info', message: WRITABLE, fields: { stream } })
+    }
+  }
+
   /** Says what a job met and went on with. */
   tell({ damage = [], notes = [] }: Partial<Findings>): void {
     for (const one of damage) this.#emit({ kind: 'damage', damage: one })
@@ -31,5 +48,7 @@ export class Announcements {
   }
 }
 
+const UNWRITABLE = 'the files of a stream cannot be written: its appends are refused until they can'
+const WRITABLE = 'the files of a stream can be written again, or it was deleted'
 const WENT_ON = 'the write-back met a fault and went on'
 const WRITE_BACK_FAILING = 'the write-back fails and is tried again'

@@ -53,6 +53,7 @@ export class Appender {
     }
     if (found?.state === 'closed') throw streamClosed(found)
     checkExpected(found?.nextOffset ?? 0, append.expectedOffset)
+    if (found !== undefined) checkWritable(found)
     const log = found ?? newStream(this.#parts, append.stream, options.defaultConfig)
     const timestamp = Math.max(now, log.lastTimestamp)
     const plan = planBatch(log, append, bytes, timestamp, this.#compress(log, append, bytes))
@@ -147,6 +148,19 @@ export function streamClosed(log: StreamLog): StoreError {
   return new StoreError('stream_closed', 'the stream takes no more records', {
     nextOffset: log.nextOffset,
   })
+}
+
+/**
+ * Checks that the write-back can store what is appended.
+ * @throws StoreError stream_unwritable, disk_full
+ */
+export function checkWritable({ name, writeFault, nextOffset }: StreamLog): void {
+  if (writeFault === undefined) return
+  const code = writeFault.isForSpace ? 'disk_full' : 'stream_unwritable'
+  const detail =
+    `the files of stream ${JSON.stringify(name)} cannot be written, so it takes no records until ` +
+    `they can (this is tried every few seconds): ${writeFault.reason}`
+  throw new StoreError(code, detail, { nextOffset })
 }
 
 export function newStream(parts: EngineParts, name: string, config: StreamConfig): StreamLog {

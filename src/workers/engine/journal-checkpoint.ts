@@ -1,6 +1,8 @@
 import { assert } from '../../shared/assert.ts'
+import { latin1ToHex } from '../../shared/format/bytes.ts'
 import {
   encodeStreamEntry,
+  NOTHING_UNWRITTEN,
   type StreamEntry,
   streamEntryBytesMax,
 } from '../../shared/format/catalogue.ts'
@@ -9,9 +11,12 @@ import {
   type CheckpointJob,
   EXTENT_NUMBERS,
   type ExtentNumbers,
+  type StoredEndNumbers,
   StreamFlag,
+  type WriteFault,
 } from '../../shared/protocol/checkpointer.ts'
 import type { ProducerState } from '../../shared/format/producer-state.ts'
+import type { StreamDamage } from '../../shared/protocol/streams.ts'
 import { FrameList } from './frame-list.ts'
 import type { BlockMark } from '../journal/log-buffer.ts'
 import type { StoredExtent, StreamLog } from '../streams/stream-log.ts'
@@ -43,6 +48,12 @@ export type CheckpointTime = {
   readonly clockMicros: number
 }
 
+/** What a write-back is to know of the shard. */
+export type ShardLimits = {
+  readonly producerExpirySeconds: number
+  readonly diskReserveBytes: number
+}
+
 /** Hears what a checkpoint did to a stream's segments. */
 type StoredListener = {
   noteStored(log: StreamLog, hasRolled: boolean, freedBytes: number): void
@@ -52,19 +63,32 @@ type Running = {
   readonly mark: BlockMark
   readonly clockMicros: number
   readonly logs: readonly StreamLog[]
+  /** Those of them that differ from what the catalogue says. */
+  readonly dirty: ReadonlySet<StreamLog>
   /** Per log: how far it will be stored. */
   readonly ends: readonly StreamEnd[]
   readonly removed: readonly StreamLog[]
+}
+
+const UNWRITTEN = 'the records are safe, but cannot be written to the files of the stream'
+const NOT_WRITTEN_BEFORE: WriteFault = {
+  reason: 'they could not be written before the start, which is tried again',
+  isForSpace: false,
 }
 
 /**
  * Gathers what changed since the last write-back and hands it to the checkpointer thread,
  * while appends go on. Everything here is the durable state at one LSN: each durable frame is
  * already applied, none beyond is.
+ *
+ * A stream whose files cannot be written does not hold the others up. The write-back puts its
+ * frames into the catalogue, and its appends are refused from then on. Each later write-back tries
+ * to write them again; the first that can ends the refusal.
  */
 export class JournalCheckpoint {
   #dirty = new Set<StreamLog>()
   #removed = new Set<StreamLog>()
+  readonly #unwritten = new Set<StreamLog>()
   #running: Running | undefined
   #last: CheckpointMark
   /** Checkpoints that came to their commit since the start. */
@@ -92,6 +116,23 @@ export class JournalCheckpoint {
     return this.#dirty.size + this.#removed.size > 0
   }
 
+  /** Whether the catalogue has records that could not be written to segments. */
+  get hasUnwritten(): boolean {
+    return this.#unwritten.size > 0
+  }
+
+  /** The ranges that are in the catalogue and in memory, but in no segment, and why. */
+  get unwritten(): StreamDamage[] {
+    return [...this.#unwritten].map(log => {
+      const stream = { stream: log.name, streamId: latin1ToHex(log.id) }
+      const { nextOffset } = log.stored
+      const firstOffset = Math.max(nextOffset, log.durableFirstOffset)
+      const range = { firstOffset, nextOffset: log.durableNextOffset }
+      const { reason } = log.writeFault ?? NOT_WRITTEN_BEFORE
+      return { ...stream, ...range, reason: `${UNWRITTEN}: ${reason}` }
+    })
+  }
+
   /** The streams that differ from what the catalogue says, and are kept. */
   get changed(): Iterable<StreamLog> {
     return this.#dirty
@@ -103,11 +144,20 @@ export class JournalCheckpoint {
 
   noteManifestStale(log: StreamLog): void {
     log.manifestStale = true
-    this.#dirty.add(log)
+    // The next write-back tries to write it anyway, and the catalogue needs no other entry for it.
+    if (!this.#unwritten.has(log)) this.#dirty.add(log)
+  }
+
+  /** Notes a stream whose last records the catalogue had as unwritten at the start. */
+  noteUnwritten(log: StreamLog, fault = NOT_WRITTEN_BEFORE): void {
+    log.writeFault = fault
+    log.manifestStale = true // it may be behind; writing it once more does no harm
+    this.#unwritten.add(log)
   }
 
   noteDeleted(log: StreamLog): void {
     this.#dirty.delete(log)
+    this.#unwritten.delete(log)
     this.#removed.add(log)
   }
 
@@ -119,21 +169,23 @@ export class JournalCheckpoint {
     mark: BlockMark,
     { timestamp, ageMicros, clockMicros }: CheckpointTime,
     streams: number,
-    producerExpirySeconds: number,
+    { producerExpirySeconds, diskReserveBytes: reserveBytes }: ShardLimits,
     { decisions, witnesses }: Pick<TransactionLedger, 'decisions' | 'witnesses'>,
   ): CheckpointJob {
     assert(this.#running === undefined, 'one write-back runs at a time')
-    const logs = [...this.#dirty]
+    const dirty = this.#dirty
+    const logs = [...new Set([...dirty, ...this.#unwritten])]
     const removed = [...this.#removed]
     const frames = new FrameList()
     const expiredBefore = ageMicros - producerExpirySeconds * 1e6
-    const entries = encodeEntries(logs, frames, mark.endLsn, expiredBefore)
-    this.#running = { mark, clockMicros, logs, ends: logs.map(endOf), removed }
+    const entries = encodeEntries(logs, dirty, frames, mark.endLsn, expiredBefore)
+    this.#running = { mark, clockMicros, logs, dirty, ends: logs.map(endOf), removed }
     this.#dirty = new Set()
     this.#removed = new Set()
     return {
       kind: 'checkpoint',
       entries,
+      storedEnds: Float64Array.from(logs.flatMap(storedEndOf)),
       frames: Uint32Array.from(frames.numbers),
       chunks: frames.chunks,
       removed: removed.map(log => ({ name: log.name, streamId: log.id })),
@@ -150,6 +202,7 @@ export class JournalCheckpoint {
       catalogueBytes: this.#last.catalogueBytes,
       catalogueSalt: this.#last.catalogueSalt,
       streams,
+      reserveBytes,
     }
   }
 
@@ -161,6 +214,11 @@ export class JournalCheckpoint {
     const running = this.#running
     assert(running !== undefined, 'a checkpoint that ends was started')
     for (const [at, log] of running.logs.entries()) {
+      const fault = done.unwritten.get(at)
+      if (fault !== undefined) {
+        this.#keepUnwritten(log, fault, running.mark.endLsn)
+        continue
+      }
       const [segment, segmentFirstOffset, segmentBytes, recordBytes, firstSegment, freedBytes] =
         done.extents.subarray(at * EXTENT_NUMBERS) as unknown as ExtentNumbers
       const end = running.ends[at] as StreamEnd
@@ -174,6 +232,8 @@ export class JournalCheckpoint {
       log.markStored({ ...end, ...extent, trimPoint }, running.mark.endLsn, freedBytes)
       if (hasRolled || freedBytes > 0) listener.noteStored(log, hasRolled, freedBytes)
       log.catalogued = true
+      log.writeFault = undefined
+      this.#unwritten.delete(log)
     }
     this.#running = undefined
     const { mark, clockMicros } = running
@@ -183,10 +243,16 @@ export class JournalCheckpoint {
     return this.#last.lsn
   }
 
+  #keepUnwritten(log: StreamLog, fault: WriteFault, endLsn: number): void {
+    log.keepFrames(endLsn)
+    log.catalogued = true
+    if (log.durableState !== 'deleted') this.noteUnwritten(log, fault)
+  }
+
   /** Takes a job back that failed without a commit: its streams are as dirty as before. */
   abandon(): void {
-    for (const log of this.#running?.logs ?? []) {
-      log.manifestStale = true // it may have been; writing it once more does no harm
+    for (const log of this.#running?.logs ?? []) log.manifestStale = true // it may have been
+    for (const log of this.#running?.dirty ?? []) {
       if (log.durableState !== 'deleted') this.#dirty.add(log)
     }
     for (const log of this.#running?.removed ?? []) this.#removed.add(log)
@@ -196,6 +262,7 @@ export class JournalCheckpoint {
 
 function encodeEntries(
   logs: readonly StreamLog[],
+  dirty: ReadonlySet<StreamLog>,
   frames: FrameList,
   endLsn: number,
   expiredBefore: number,
@@ -216,7 +283,8 @@ function encodeEntries(
     const { position, nextOffset } = log.stored
     const flags =
       (log.manifestStale ? StreamFlag.ManifestStale : 0) |
-      (endsWithCheckpoint(position, nextOffset) ? StreamFlag.EndsWithCheckpoint : 0)
+      (endsWithCheckpoint(position, nextOffset) ? StreamFlag.EndsWithCheckpoint : 0) |
+      (dirty.has(log) ? 0 : StreamFlag.AlreadyUnwritten)
     frames.add(stored, flags)
     log.manifestStale = false
   }
@@ -245,7 +313,12 @@ function entryOf(log: StreamLog, config: string, producers: readonly ProducerSta
     trimPoint: log.stored.trimPoint,
     firstSegment: log.stored.firstSegment,
     producers,
+    unwritten: NOTHING_UNWRITTEN,
   }
+}
+
+function storedEndOf({ stored: { lastTimestamp, position } }: StreamLog): StoredEndNumbers {
+  return [lastTimestamp, position.lastCheckpoint, position.segmentSince]
 }
 
 function endOf(log: StreamLog): StreamEnd {

@@ -7,6 +7,7 @@ import type { StreamLog, TailFrame } from '../streams/stream-log.ts'
 import { existing } from '../streams/stream-table.ts'
 import { afterCheckpoint } from '../streams/stream-position.ts'
 import type { Accepted } from './accepted.ts'
+import { checkWritable } from './appender.ts'
 import { type EncodedCheckpoint, encodeCheckpoint } from './checkpoint-encoder.ts'
 import type { EngineParts } from './engine-parts.ts'
 
@@ -19,7 +20,7 @@ export const LONE_CHECKPOINT_BYTES = PREFIX_BYTES + CHECKPOINT_RECORD_BYTES
 /**
  * Signs the stream's head as it is assigned; where that is signed already, by that checkpoint.
  * Undefined when there is no room now.
- * @throws StoreError stream_not_found
+ * @throws StoreError stream_not_found, stream_unwritable, disk_full
  */
 export function takeCheckpoint(parts: EngineParts, name: string): Accepted | undefined {
   const { table, buffer, environment, signer } = parts
@@ -27,6 +28,7 @@ export function takeCheckpoint(parts: EngineParts, name: string): Accepted | und
   if (log.requested?.chainHead === log.chainHead) {
     return { commit: null, value: log.requested.checkpoint, durability: 'group' }
   }
+  checkWritable(log)
   const length = FRAME_HEADER_BYTES + LONE_CHECKPOINT_BYTES
   const room = buffer.reserve(length)
   if (room === undefined) return undefined

@@ -17,9 +17,9 @@ import { SealPolicy } from './seal-policy.ts'
 import { statsOf } from './shard-stats.ts'
 import { SpaceGuard } from './space-guard.ts'
 import { StallWatch } from './stall-watch.ts'
-import { COMMIT_MICROS_MAX } from './trusted-clock.ts'
 import { Watchers, type WatchStart } from './watchers.ts'
 import { type RetriedJob, WriteBackFailures } from './write-back-failures.ts'
+import { WriteBackTimes } from './write-back-times.ts'
 
 // The coordinator of a shard. It never blocks and never touches the disk. `advance` does all work
 // that is possible now; it is called after each event, and at the latest at `deadline`.
@@ -49,7 +49,7 @@ export class ShardEngine {
   readonly #failures = new WriteBackFailures()
   readonly #nextFile: NextFile
   readonly #stall: StallWatch
-  #dirtySinceMs: number | undefined
+  readonly #times: WriteBackTimes
   /** When the last data block became durable; undefined when an idle seal has vouched for it. */
   #unsealedSinceMs: number | undefined
   #appliedLsn = 0
@@ -67,8 +67,8 @@ export class ShardEngine {
     this.#queue = new MutationQueue(parts, this.#seals, this.#space, this.#directs, this.#failures)
     this.#retention = new RetentionKeeper(parts, this.#queue)
     this.#commits = new DurableCommits(parts, this.#watchers, this.#retention, this.#directs)
-    // Replayed records count as new: they are due for the next write-back.
-    if (parts.checkpoint.isDirty) this.#dirtySinceMs = parts.environment.monotonicMs()
+    this.#times = new WriteBackTimes(parts, this.#failures)
+    this.#news.announceUnwritten(parts.checkpoint.unwritten)
     const isSealed = parts.buffer.seal(BlockFlag.EpochOpen)
     assert(isSealed, 'the slots are free at the start')
   }
@@ -114,7 +114,7 @@ export class ShardEngine {
     const log = table.durable(stream)
     if (log?.id !== streamId) return
     checkpoint.noteManifestStale(log)
-    this.#dirtySinceMs ??= environment.monotonicMs()
+    this.#times.noteDirty(environment.monotonicMs())
   }
 
   stats(): ShardStats {
@@ -170,7 +170,7 @@ export class ShardEngine {
     const { buffer, environment } = this.#parts
     const times = [
       // A write-back that is held is started by the end of a job or of a flush.
-      ...(this.#isCheckpointHeld ? [] : this.#checkpointDeadlines),
+      ...(this.#isCheckpointHeld ? [] : this.#times.deadlines),
       this.#failures.deadline(this.#retriable),
       this.#retention.deadline,
       this.#queue.length > 0 || this.#space.isFull
@@ -193,15 +193,6 @@ export class ShardEngine {
     return jobs
   }
 
-  get #checkpointDeadlines(): (number | undefined)[] {
-    const { environment, options } = this.#parts
-    const retryAtMs = this.#failures.retryAtMs('checkpoint')
-    return [
-      add(this.#dirtySinceMs, options.checkpointIntervalMs, retryAtMs),
-      add(environment.monotonicMs(), this.#clockMs, retryAtMs),
-    ]
-  }
-
   /** Takes the result of a job of the write-back thread. */
   onResult(result: CheckpointerResult): void {
     if (this.#stage === 'failed') return
@@ -217,9 +208,8 @@ export class ShardEngine {
         if (result.trimmed.length > 0) {
           this.#parts.postJob({ kind: 'release', trimmed: result.trimmed })
         }
-        this.#dirtySinceMs = this.#parts.checkpoint.isDirty
-          ? this.#parts.environment.monotonicMs()
-          : undefined
+        this.#times.noteEnd()
+        this.#news.announceUnwritten(this.#parts.checkpoint.unwritten)
         break
       case 'store':
         this.#news.tell(result)
@@ -276,7 +266,7 @@ export class ShardEngine {
     this.#appliedLsn = durableLsn
     if (!this.#commits.applyThrough(durableLsn)) return
     this.#unsealedSinceMs = now
-    if (this.#parts.checkpoint.isDirty) this.#dirtySinceMs ??= now
+    this.#times.noteDirty(now)
     this.#watchers.flush()
   }
 
@@ -296,34 +286,20 @@ export class ShardEngine {
     this.#directs.mayStart = false
     if (checkpoint.isRunning || now < this.#failures.retryAtMs('checkpoint')) return
     const used = buffer.durable.endLsn - checkpoint.lsn + this.#directs.bytes
-    const aged =
-      this.#dirtySinceMs !== undefined && now - this.#dirtySinceMs >= options.checkpointIntervalMs
-    const stopping = this.#stage === 'checkpointing' && checkpoint.isDirty
-    const isRetry = this.#failures.has('checkpoint') && checkpoint.isDirty
-    const isDue =
-      used >= options.journalBytesMax / 4 || aged || stopping || isRetry || this.#clockMs <= 0
+    const isDue = this.#times.isDue(now, used, this.#stage === 'checkpointing')
     const isHeld = ledger.needsJournalBelow(buffer.durable.endLsn) || this.#directs.isRunning
     // Running transactions and direct appends end by themselves; new ones must wait meanwhile.
     this.#queue.mayPrepare = !(isDue && isHeld)
     this.#directs.mayStart = !isDue
     if (!isDue || isHeld) return
-    this.#dirtySinceMs = undefined
+    this.#times.noteStart()
     this.#directs.reset()
-    const { producerExpirySeconds } = options
     const time = {
       timestamp: environment.nowMicros(),
       ageMicros: clock.now(),
       clockMicros: clock.reached,
     }
-    this.#parts.postJob(
-      checkpoint.start(buffer.durable, time, table.size, producerExpirySeconds, ledger),
-    )
-  }
-
-  /** Time until the clock of the last commit is so old that a commit is due for it alone, ms. */
-  get #clockMs(): number {
-    const { clock, checkpoint } = this.#parts
-    return (checkpoint.clockMicros + COMMIT_MICROS_MAX - clock.reached) / 1000
+    this.#parts.postJob(checkpoint.start(buffer.durable, time, table.size, options, ledger))
   }
 
   #wantIdleSeal(now: number): void {
@@ -354,7 +330,7 @@ export class ShardEngine {
       checkpoint.abandon()
       // The journal holds everything, so a stop need not wait until the disk is well.
       if (this.#stage === 'checkpointing') this.#mayStopDirty = true
-      this.#dirtySinceMs ??= now
+      this.#times.noteFailure(now)
     }
   }
 
@@ -392,6 +368,6 @@ const SHARD_FAILED = new StoreError('shard_failed', 'the shard stopped after a f
   outcome: 'not_applied',
 })
 
-function add(since: number | undefined, delay: number, notBefore = 0): number | undefined {
-  return since === undefined ? undefined : Math.max(since + delay, notBefore)
+function add(since: number | undefined, delay: number): number | undefined {
+  return since === undefined ? undefined : since + delay
 }

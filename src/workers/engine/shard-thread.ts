@@ -89,6 +89,7 @@ export class Shard {
     if (this.#streams === undefined) {
       if (refused === null) this.#recovery.settle()
       for (const log of state.table.all()) if (!log.isBound) this.#tellUnbound(log)
+      this.#emit({ kind: 'unwritten', damage: state.checkpoint.unwritten })
       this.#streams =
         refused === null ? new VisibleStreams(state.table) : new IncompleteStreams(state.table)
     }

@@ -1,4 +1,8 @@
-import { encodeStreamEntry, streamEntryBytesMax } from '../../shared/format/catalogue.ts'
+import {
+  encodeStreamEntry,
+  NOTHING_UNWRITTEN,
+  streamEntryBytesMax,
+} from '../../shared/format/catalogue.ts'
 import { type StoreJob, StreamFlag } from '../../shared/protocol/checkpointer.ts'
 import type { StreamLog } from '../streams/stream-log.ts'
 import { endsWithCheckpoint } from '../streams/stream-position.ts'
@@ -40,6 +44,7 @@ export function storeJobOf(
     trimPoint: stored.trimPoint,
     firstSegment: stored.firstSegment,
     producers: [],
+    unwritten: NOTHING_UNWRITTEN,
   })
   const frames = new FrameList()
   const endsSo = endsWithCheckpoint(stored.position, stored.nextOffset)

@@ -14,7 +14,7 @@ import type { StreamConfig, TransactionPart } from '../../shared/protocol/stream
 import type { StreamLog } from '../streams/stream-log.ts'
 import type { Accepted } from './accepted.ts'
 import { appendBytes, type PlannedAppend, writeAppend } from './append-operation.ts'
-import { checkExpected, newStream, streamClosed } from './appender.ts'
+import { checkExpected, checkWritable, newStream, streamClosed } from './appender.ts'
 import { compressBatch, planBatch } from './batch-encoder.ts'
 import type { EngineParts } from './engine-parts.ts'
 import { assignTransaction, type StagedTransaction } from './staged-transaction.ts'
@@ -160,8 +160,8 @@ export class TransactionFrames {
   }
 
   /**
-   * @throws StoreError stream_not_found, too_many_requests, stream_closed, offset_mismatch of the
-   * first append that cannot be, with the field `stream`
+   * @throws StoreError stream_not_found, too_many_requests, stream_closed, offset_mismatch,
+   * stream_unwritable, disk_full of the first append that cannot be, with the field `stream`
    */
   #check(shares: readonly TransactionShare[]): Target[] {
     const { table, options } = this.#parts
@@ -172,6 +172,7 @@ export class TransactionFrames {
         if (log === undefined) table.checkMayCreate(options, created)
         if (log?.state === 'closed') throw streamClosed(log)
         checkExpected(log?.nextOffset ?? 0, share.expectedOffset)
+        if (log !== undefined) checkWritable(log)
       } catch (error) {
         if (!(error instanceof StoreError)) throw error
         const fields = { ...error.fields, stream: share.stream }

@@ -50,7 +50,7 @@ function describeEntry(entry: CatalogueEntry, at: number): string {
     case EntryType.Stream: {
       const { name, config, streamId, chainHead, createdAt, lastTimestamp, closed, ...rest } =
         entry.stream
-      const { trimPoint, producers, segmentSince, recordHash, ...fields } = rest
+      const { trimPoint, producers, segmentSince, recordHash, unwritten, ...fields } = rest
       return describe('stream', at, {
         name: quote(name),
         id: latin1ToHex(streamId),
@@ -60,6 +60,7 @@ function describeEntry(entry: CatalogueEntry, at: number): string {
         trimHash: latin1ToHex(trimPoint.hash),
         trimRecordHash: latin1ToHex(trimPoint.recordHash),
         producers: producers.length,
+        unwrittenBytes: unwritten.length,
         segmentSince: time(segmentSince),
         createdAt: time(createdAt),
         lastTimestamp: time(lastTimestamp),

@@ -7,7 +7,7 @@ import { decodeFrame, type Frame, FrameFlag, type Witness } from '../../shared/f
 import { GENESIS_HASH } from '../../shared/format/chain.ts'
 import type { TrimPoint } from '../../shared/format/checkpoint.ts'
 import { decodeOperation, type Operation, OperationType } from '../../shared/format/operation.ts'
-import { journalPath, newestPath } from '../../shared/format/paths.ts'
+import { cataloguePath, journalPath, newestPath } from '../../shared/format/paths.ts'
 import { decodeRecord } from '../../shared/format/record.ts'
 import { isStreamIdOf } from '../../shared/format/stream-id.ts'
 import { PAGE_BYTES, SLOT_BYTES } from '../../shared/limits.ts'
@@ -22,7 +22,7 @@ import {
   type WalkEnd,
   type WalkStart,
 } from '../recovery/journal-walk.ts'
-import type { CatalogueContent } from '../streams/catalogue-file.ts'
+import type { CatalogueContent, LiveEntry } from '../streams/catalogue-file.ts'
 import { ChainCheck, type ChainOf, type Trust } from './chain-check.ts'
 import type { Draft } from './draft.ts'
 import { withWindow } from './file-window.ts'
@@ -33,8 +33,14 @@ type Append = Extract<Operation, { type: typeof OperationType.Append }>
 type Refer = Extract<Operation, { type: typeof OperationType.Reference }>
 type Trim = Extract<Operation, { type: typeof OperationType.Trim }>
 
+/** Bytes that frames lie in: of a block, or of a catalogue entry. */
+type Source = Pick<Block, 'body' | 'file' | 'position'>
+
+/** In place of a journal file's number. */
+const IN_CATALOGUE = -1
+
 /** A frame that is not decided yet. */
-type Waiting = { readonly block: Block; readonly frame: Frame }
+type Waiting = { readonly block: Source; readonly frame: Frame }
 
 const GENESIS: TrimPoint = { offset: 0, hash: GENESIS_HASH }
 
@@ -57,6 +63,7 @@ export class JournalCheck {
   readonly #draft: Draft
   readonly #streams = new Map<string, Followed>()
   readonly #start: WalkStart
+  readonly #live: readonly LiveEntry[]
   readonly #trust: Trust
   /** Transactions that wait for their decision, by id. */
   readonly #pending = new Map<number, Waiting>()
@@ -89,10 +96,12 @@ export class JournalCheck {
       const chain = this.#follow(stream, { offset: nextOffset, hash: chainHead })
       this.#streams.set(streamId, { name, chain, isNew: false })
     }
+    this.#live = live
   }
 
   /** @throws DiskError */
   run(): void {
+    for (const entry of this.#live) this.#checkUnwritten(entry)
     if (!this.#checkFiles()) return
     let start: WalkStart | undefined = this.#start
     try {
@@ -101,6 +110,23 @@ export class JournalCheck {
     } catch (error) {
       if (!(error instanceof JournalDamage)) throw error
       this.#draft.damage({ file: this.#pathOf(this.#start.journalFile), reason: error.message })
+    }
+  }
+
+  /** Checks the frames that the catalogue keeps of a stream whose files could not be written. */
+  #checkUnwritten({ stream, end }: LiveEntry): void {
+    const body = Buffer.from(stream.unwritten)
+    const source = { file: IN_CATALOGUE, position: end - body.length - BLOCK_HEADER_BYTES, body }
+    for (let at = 0; at < body.length; ) {
+      const frame = decodeFrame(body, at, body.length)
+      if (frame?.flags !== FrameFlag.Committed) {
+        return this.#damage(source, at, body.length, 'a frame does not check', {
+          stream: stream.name,
+        })
+      }
+      this.#draft.counts.journalFrames += 1
+      this.#checkOperations(source, frame)
+      at = frame.end
     }
   }
 
@@ -198,7 +224,7 @@ export class JournalCheck {
     }
   }
 
-  #checkFrame(block: Block, frame: Frame): void {
+  #checkFrame(block: Source, frame: Frame): void {
     if (frame.witness !== undefined) this.witnesses.push(frame.witness)
     const id = frame.transaction?.id ?? 0
     const isEmpty = frame.payloadAt === frame.end
@@ -212,7 +238,7 @@ export class JournalCheck {
   }
 
   /** What a pending frame does counts from where it is decided; its records come before that. */
-  #keepPending(block: Block, frame: Frame, id: number): void {
+  #keepPending(block: Source, frame: Frame, id: number): void {
     if (this.#pending.has(id)) {
       return this.#damage(block, frame.payloadAt, frame.end, 'a transaction is pending twice')
     }
@@ -230,7 +256,7 @@ export class JournalCheck {
     }
   }
 
-  #checkOperations(block: Block, frame: Frame): void {
+  #checkOperations(block: Source, frame: Frame): void {
     for (let at = frame.payloadAt; at < frame.end; ) {
       const operation = decodeOperation(block.body, at, frame.end)
       if (operation === undefined) {
@@ -241,7 +267,7 @@ export class JournalCheck {
     }
   }
 
-  #checkOperation(block: Block, operation: Operation, at: number): void {
+  #checkOperation(block: Source, operation: Operation, at: number): void {
     const { streamId } = operation
     const stream = this.#streams.get(streamId)
     const isKnown = stream !== undefined || operation.type === OperationType.Create
@@ -275,11 +301,11 @@ export class JournalCheck {
     }
   }
 
-  #checkConfig(block: Block, config: string, at: number, end: number): void {
+  #checkConfig(block: Source, config: string, at: number, end: number): void {
     if (!isJson(config)) this.#damage(block, at, end, 'a configuration is not JSON')
   }
 
-  #checkAppend(block: Block, append: Append, { name, chain }: Followed): void {
+  #checkAppend(block: Source, append: Append, { name, chain }: Followed): void {
     const { body } = block
     const end = append.firstOffset + append.count
     if (append.firstOffset !== chain.nextOffset) {
@@ -310,7 +336,7 @@ export class JournalCheck {
   }
 
   /** Its records, and what is in front of them, are checked where they lie. */
-  #checkReference(block: Block, operation: Refer, { name, chain }: Followed, at: number): void {
+  #checkReference(block: Source, operation: Refer, { name, chain }: Followed, at: number): void {
     const { reference, streamId, end } = operation
     const { firstOffset, count, chainHead } = reference
     const isNext = firstOffset === chain.nextOffset
@@ -325,7 +351,7 @@ export class JournalCheck {
     chain.pass(firstOffset + count, chainHead)
   }
 
-  #checkTrim(block: Block, { before, end }: Trim, { name, chain }: Followed, at: number): void {
+  #checkTrim(block: Source, { before, end }: Trim, { name, chain }: Followed, at: number): void {
     if (before <= chain.nextOffset) return
     const reason = `a trim to ${before}, past the end at ${chain.nextOffset}`
     this.#damage(block, at, end, reason, { stream: name })
@@ -342,13 +368,13 @@ export class JournalCheck {
     return new ChainCheck(of, start, this.#trust, this.#draft)
   }
 
-  #place(block: Block, at: number, end: number): { file: string; at: number; end: number } {
+  #place(block: Source, at: number, end: number): { file: string; at: number; end: number } {
     const base = block.position + BLOCK_HEADER_BYTES
     return { file: this.#pathOf(block.file), at: base + at, end: base + end }
   }
 
   #damage(
-    block: Block,
+    block: Source,
     at: number,
     end: number,
     reason: string,
@@ -359,6 +385,7 @@ export class JournalCheck {
   }
 
   #pathOf(number: number): string {
+    if (number === IN_CATALOGUE) return cataloguePath(this.#shard)
     return journalPath(this.#shard, number)
   }
 }

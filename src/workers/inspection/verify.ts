@@ -268,7 +268,7 @@ function checkEntry({ stream, at, end }: LiveEntry, file: string, draft: Draft):
   const { nextOffset, segmentFirstOffset, firstOffset, trimPoint, name, config } = stream
   const isSound =
     nextOffset >= segmentFirstOffset &&
-    nextOffset >= firstOffset &&
+    (nextOffset >= firstOffset || stream.unwritten.length > 0) &&
     segmentFirstOffset >= trimPoint.offset &&
     firstOffset >= trimPoint.offset &&
     stream.segment >= stream.firstSegment &&

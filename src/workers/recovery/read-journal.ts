@@ -7,7 +7,8 @@ import type { CatalogueContent } from '../streams/catalogue-file.ts'
 import { StreamLog } from '../streams/stream-log.ts'
 import { StreamTable } from '../streams/stream-table.ts'
 import { TailArena } from '../streams/tail-arena.ts'
-import { type Block, JournalWalk, type WalkEnd } from './journal-walk.ts'
+import { keepUnwritten } from '../streams/unwritten-records.ts'
+import { type Block, JournalDamage, JournalWalk, type WalkEnd } from './journal-walk.ts'
 import type { Replay, ReplayedState } from './replay.ts'
 
 /** What a shard is loaded from: its catalogue, or what was rebuilt in its place. */
@@ -24,21 +25,27 @@ export type WalkedJournal = {
   readonly unvouched: readonly Block[]
 }
 
-/** Returns a shard's state as of its catalogue's last commit. */
+/** Returns a shard's state as of its catalogue's last commit. @throws JournalDamage */
 export function loadCatalogue(catalogue: ShardContent): ReplayedState {
+  const { checkpointLsn: lsn, clockMicros } = catalogue.commit
+  const { bytes: catalogueBytes, salt: catalogueSalt } = catalogue
+  const checkpoint = new JournalCheckpoint({ lsn, catalogueBytes, catalogueSalt, clockMicros })
   const table = new StreamTable()
   for (const { stream } of catalogue.live) {
     const log = StreamLog.fromEntry(stream)
     table.assign(log)
     table.makeDurable(log)
+    if (stream.unwritten.length === 0) continue
+    if (!keepUnwritten(log, stream.unwritten, lsn)) {
+      const name = JSON.stringify(stream.name)
+      throw new JournalDamage(`the catalogue's records of stream ${name} do not follow its others`)
+    }
+    checkpoint.noteUnwritten(log)
   }
-  const { checkpointLsn: lsn, clockMicros } = catalogue.commit
-  const { bytes: catalogueBytes, salt: catalogueSalt } = catalogue
-  const mark = { lsn, catalogueBytes, catalogueSalt, clockMicros }
   return {
     table,
     arena: new TailArena(),
-    checkpoint: new JournalCheckpoint(mark),
+    checkpoint,
     ledger: new TransactionLedger(catalogue),
   }
 }

@@ -1,5 +1,9 @@
 import { latin1ToHex } from '../../shared/format/bytes.ts'
-import type { CommitEntry, StreamEntry } from '../../shared/format/catalogue.ts'
+import {
+  type CommitEntry,
+  NOTHING_UNWRITTEN,
+  type StreamEntry,
+} from '../../shared/format/catalogue.ts'
 import { GENESIS_HASH } from '../../shared/format/chain.ts'
 import { decodeManifest, type Manifest } from '../../shared/format/manifest.ts'
 import {
@@ -14,6 +18,7 @@ import { isDirectory } from '../disk/aside.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
 import { readIfReadable } from '../disk/files.ts'
 import type { CatalogueDamage } from '../streams/catalogue-file.ts'
+import { endWithUnwritten } from '../streams/unwritten-records.ts'
 import type { Block } from './journal-walk.ts'
 import {
   appendsBelow,
@@ -154,8 +159,8 @@ class Rebuild {
     const known = this.#known.get(streamId)
     const journaled = this.#journaled.appendsTo(streamId)
     const extent = findExtent(this.#disk, directory, streamId, manifest, journaled)
-    if (known !== undefined && known.nextOffset > (extent?.nextOffset ?? 0)) {
-      return this.#takeEntry(known) // records at the end of the segments are lost
+    if (known !== undefined && endWithUnwritten(known).nextOffset > (extent?.nextOffset ?? 0)) {
+      return this.#takeEntry(known) // records at the end of the segments are lost, or unwritten
     }
     if (extent === undefined) return
     const { appends, isProved, ...stored } = extent
@@ -169,6 +174,7 @@ class Rebuild {
       closed: (manifest?.closed ?? false) || (known?.closed ?? false),
       firstOffset: Math.max(stored.trimPoint.offset, known?.firstOffset ?? 0),
       producers: known?.producers ?? [],
+      unwritten: NOTHING_UNWRITTEN,
       ...stored,
     })
   }
@@ -194,7 +200,8 @@ class Rebuild {
   }
 
   #takeEntry(entry: StreamEntry): void {
-    const { streamId, nextOffset, chainHead } = entry
+    const { streamId } = entry
+    const { nextOffset, chainHead } = endWithUnwritten(entry)
     const journaled = this.#journaled.appendsTo(streamId)
     const appends = journaled?.chain.get(chainHead) ?? appendsBelow(journaled, nextOffset)
     this.entries.set(streamId, entry)

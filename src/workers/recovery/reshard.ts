@@ -129,11 +129,10 @@ function* storeAll(
   const { checkpoint, table, ledger } = state
   if (!checkpoint.isDirty) return
   const now = environment.nowMicros()
-  const { producerExpirySeconds } = options
   const mark = markOf(state)
   const clockMicros = resumed(now, checkpoint.clockMicros)
   const time = { timestamp: now, ageMicros: Math.min(now, clockMicros), clockMicros }
-  const job = checkpoint.start(mark, time, table.size, producerExpirySeconds, ledger)
+  const job = checkpoint.start(mark, time, table.size, options, ledger)
   const done = yield* jobSteps(disk, shard, job)
   if (done.kind === 'failed') throw new DiskError('EIO', 'checkpoint', done.reason)
   assert(done.kind === 'checkpoint', 'a checkpoint answers as one')

@@ -122,15 +122,26 @@ class ShardStore {
     const time = { timestamp: this.#environment.nowMicros(), ageMicros: clockMicros, clockMicros }
     // What it says of the old journals does not hold for the new ones.
     const carried = { decisions: state.ledger.decisions, witnesses: [] }
-    const never = Number.POSITIVE_INFINITY // no producer is forgotten by a repair
-    const job = checkpoint.start(mark, time, logs.length, never, carried)
+    // No producer is forgotten by a repair.
+    const limits = { producerExpirySeconds: Number.POSITIVE_INFINITY, diskReserveBytes: 0 }
+    const job = checkpoint.start(mark, time, logs.length, limits, carried)
     const done = runJob(this.#next, shard, job)
-    if (done.kind !== 'failed') return undefined
+    assert(done.kind === 'failed' || done.kind === 'checkpoint', 'a checkpoint answers as one')
+    if (done.kind === 'checkpoint') {
+      // Their records are in the new catalogue, and the next start tries to store them.
+      for (const [at, { reason }] of done.unwritten) {
+        this.#unmended.push(`the files of stream ${JSON.stringify(logs[at]?.name)}: ${reason}`)
+      }
+      return undefined
+    }
     if (done.final || done.isForSpace) throw new DiskError('EIO', 'repair', done.reason)
     return done.reason
   }
 
-  /** Keeps a stream that cannot be written as its catalogue entry has it; gives up the rest. */
+  /**
+   * Keeps a stream with more unwritten records than a catalogue takes as its entry has it; gives up
+   * the rest.
+   */
   #forgo(log: StreamLog, reason: string): Buffer[] {
     const { shard, catalogue } = this.#salvaged
     const known = catalogue.live.find(({ stream }) => stream.streamId === log.id)?.stream
@@ -143,7 +154,8 @@ class ShardStore {
       this.#losses.push({ shard, stream, streamId: latin1ToHex(log.id), ...range })
     }
     if (known === undefined) return []
-    const bytes = Buffer.alloc(streamEntryBytesMax(known.name, known.config, known.producers))
+    const { name, config, producers, unwritten } = known
+    const bytes = Buffer.alloc(streamEntryBytesMax(name, config, producers, unwritten))
     return [bytes.subarray(0, encodeStreamEntry(bytes, 0, known))]
   }
 }

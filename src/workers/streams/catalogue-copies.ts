@@ -258,9 +258,9 @@ export function* compactCatalogue(
   disk: Disk,
   shard: number,
   bytes: number,
-  streams: number,
+  { streams, unwrittenBytes }: { readonly streams: number; readonly unwrittenBytes: number },
 ): Steps<Compacted> {
-  const liveGuess = streams * 256
+  const liveGuess = streams * 256 + unwrittenBytes
   if (bytes < COMPACT_FROM_BYTES || bytes < 2 * liveGuess) return { bytes, notes: [] }
   const [path, copyPath] = cataloguePaths(shard)
   const paths = [copyPath, path] // a crash between leaves the one that counts as it was

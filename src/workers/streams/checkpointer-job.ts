@@ -1,15 +1,15 @@
-import { StoreError } from '../../shared/errors.ts'
 import type {
   CheckpointerJob,
   CheckpointerResult,
   FailedJob,
 } from '../../shared/protocol/checkpointer.ts'
 import type { StreamDamage } from '../../shared/protocol/streams.ts'
-import { type Disk, DiskError } from '../disk/disk.ts'
+import type { Disk, DiskError } from '../disk/disk.ts'
 import { runSteps, type Steps } from '../disk/sync-steps.ts'
 import { prepareJournalFile } from '../journal/journal-files.ts'
 import { CheckpointWriter } from './checkpoint-writer.ts'
 import { rebuildIndex } from './offset-index.ts'
+import { diskErrorOf, StreamWriter } from './stream-writer.ts'
 import { planRetention } from './retention-job.ts'
 import { releaseSegments } from './trimmed-segments.ts'
 
@@ -33,7 +33,10 @@ export function* jobSteps(
         return { kind: 'store', id: job.id, extent, damage, notes }
       }
       case 'index':
-        return { kind: 'index', notes: asNotes(() => writer.index(job.of)) }
+        return {
+          kind: 'index',
+          notes: asNotes(() => new StreamWriter(disk, 'index').index(job.of)),
+        }
       case 'prepare':
         return { ...job, isReused: prepareJournalFile(disk, job.file) }
       case 'retention':
@@ -81,10 +84,4 @@ function asNotes(act: () => void): string[] {
     if (diskError === undefined) throw error
     return [diskError.message]
   }
-}
-
-/** Returns the disk's failure, also where the segment reader has wrapped it in a StoreError. */
-function diskErrorOf(error: unknown): DiskError | undefined {
-  const cause = error instanceof StoreError ? error.cause : error
-  return cause instanceof DiskError ? cause : undefined
 }

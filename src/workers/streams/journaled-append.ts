@@ -12,7 +12,7 @@ export type AppendOperation = Extract<Operation, { type: typeof OperationType.Ap
 export function keepAppend(
   append: AppendOperation,
   log: StreamLog,
-  arena: TailArena,
+  arena: Pick<TailArena, 'keep'>,
   bytes: Buffer,
   timestamp: number,
   endLsn: number,

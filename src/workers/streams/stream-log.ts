@@ -12,6 +12,7 @@ import type {
 import { isStreamIdOf } from '../../shared/format/stream-id.ts'
 import type { Reference } from '../../shared/format/reference.ts'
 import { ProducerTable } from './producer-table.ts'
+import type { WriteFault } from '../../shared/protocol/checkpointer.ts'
 import { STREAM_START, type StreamPosition } from './stream-position.ts'
 import { readConfig } from './stream-config.ts'
 import type { Chunk } from './tail-arena.ts'
@@ -119,6 +120,10 @@ export class StreamLog {
   catalogued: boolean
   /** Frames beyond `stored`, in order; those at the end may not be durable yet. */
   tail: TailFrame[] | undefined
+  /** Frames up to this LSN are in memory that is the stream's own. */
+  keptLsn = 0
+  /** Why its records cannot be written to segments; appends are refused until they are. */
+  writeFault: WriteFault | undefined
   /** Made at the first append that names a producer. */
   producers: ProducerTable | undefined
   /** The last checkpoint that a client asked for, while nothing came after it. */
@@ -142,6 +147,7 @@ export class StreamLog {
     this.manifestStale = true
     this.catalogued = false
     this.tail = undefined
+    this.writeFault = undefined
     this.producers = undefined
     this.requested = undefined
   }
@@ -252,6 +258,23 @@ export class StreamLog {
     this.#durableBytes -= freedBytes
     const rest = this.tail?.filter(frame => frame.endLsn > lsn)
     this.tail = rest === undefined || rest.length === 0 ? undefined : rest
+  }
+
+  /** Moves the frames up to `lsn` to memory of their own: a write-back frees the shared chunks. */
+  keepFrames(lsn: number): void {
+    const { keptLsn } = this
+    const isMoved = ({ endLsn }: TailFrame) => endLsn > keptLsn && endLsn <= lsn
+    const length = (this.tail ?? []).reduce((sum, one) => sum + (isMoved(one) ? one.length : 0), 0)
+    this.keptLsn = lsn
+    if (length === 0) return
+    const memory = new SharedArrayBuffer(length)
+    const chunk: Chunk = { memory, bytes: Buffer.from(memory), used: 0, endLsn: lsn }
+    this.tail = this.tail?.map(frame => {
+      if (!isMoved(frame)) return frame
+      const at = chunk.used
+      chunk.used += frame.chunk.bytes.copy(chunk.bytes, at, frame.at, frame.at + frame.length)
+      return { ...frame, chunk, at }
+    })
   }
 
   /**

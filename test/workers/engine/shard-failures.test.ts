@@ -78,10 +78,10 @@ failures('a write-back that cannot open a file is tried again, and appends go on
   assert.equal(shard.read('s'), ['one', 'two'])
 })
 
-failures('a write-back that fails for a stream takes the journal no room that it has', () => {
+failures('a write-back that fails takes the journal no room that it has', () => {
   const { shard, disk, clock } = open()
   disk.refused = 'EIO'
-  disk.refusedIn = 'streams/'
+  disk.refusedIn = 'journals/shard-00/catalogue'
   const results: MutationResult[] = []
   // Four journal files, and less than the journal may have.
   const sent = Array.from({ length: 28 }, (_, number) => `${number} `.padEnd(4000, 'x'))

@@ -61,6 +61,16 @@ shardThread('a watch that begins while there is no room hears of records once th
   }),
 )
 
+type State = Extract<ShardEvent, { kind: 'state' }>
+
+function untilState(events: MessageChannel['port1']): Promise<State> {
+  return new Promise(resolve => {
+    events.on('message', (event: ShardEvent) => {
+      if (event.kind === 'state') resolve(event)
+    })
+  })
+}
+
 type Records = Extract<ShardEvent, { kind: 'records' }>
 
 function untilRecords(events: MessageChannel['port1']): Promise<Records> {
@@ -77,11 +87,11 @@ function mutate(shard: Shard, mutation: Mutation, bytes = Buffer.alloc(0)) {
 
 function killed(at: number, reason: RegExp): Promise<void> {
   return withShard(async ({ events, failure, threads }) => {
-    const said = once(events, 'message') as Promise<[ShardEvent]>
+    const said = untilState(events)
     await threads[at]?.terminate()
-    const [event] = await said
-    assert.ok(event.kind === 'state' && event.state === 'failed')
-    assert.match(event.detail, reason)
+    const { state, detail } = await said
+    assert.is(state, 'failed')
+    assert.match(detail, reason)
     assert.is(failure(), FailureCode.Thread)
   })
 }

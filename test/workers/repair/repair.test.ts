@@ -13,6 +13,7 @@ import {
   segmentOf,
   SMALL_OPTIONS,
   StoreMaker,
+  unwrittenStore,
   verifyStore,
 } from '../../support/inspected-store.ts'
 import { Random } from '../../support/random.ts'
@@ -29,6 +30,15 @@ repair('a sound directory is left as it is', () => {
   const report = run(disk, true)
   assert.equal([report.reasons, report.losses, report.quarantine], [[], [], null])
   assert.equal(contents(disk), before)
+})
+
+repair('records that could not be written to a segment come out of a repair stored', () => {
+  const disk = unwrittenStore()
+  for (const path of [newestPath(0), newestCopyPath(0)]) disk.put(path, Buffer.from('?'))
+  run(disk, true)
+  const { report, damages } = verifyStore(disk)
+  assert.equal([report?.ok, damages], [true, []])
+  assert.equal(ends(disk), { orders: 4, others: 4 })
 })
 
 repair('without --apply it says what it would do, and writes nothing', () => {

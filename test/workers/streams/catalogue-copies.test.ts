@@ -15,13 +15,14 @@ const SEEDS = 40
 /** More than making a catalogue smaller takes. */
 const OPERATIONS_MAX = 12
 const LARGE = largeCatalogue()
+const NOTHING = { streams: 0, unwrittenBytes: 0 }
 const PATHS = [cataloguePath(0), catalogueCopyPath(0)]
 
 const copies = suite('workers/streams/catalogue-copies')
 
 copies('a catalogue that holds mostly what counts no more is made smaller', () => {
   const disk = diskWith(LARGE.bytes, 1)
-  const { bytes, notes } = runSteps(disk, compactCatalogue(disk, 0, LARGE.bytes.length, 0))
+  const { bytes, notes } = runSteps(disk, compactCatalogue(disk, 0, LARGE.bytes.length, NOTHING))
   assert.ok(bytes < 1000 && notes.length === 0, `${bytes} bytes, ${notes.join()}`)
   for (const path of PATHS) assert.is(disk.content(path).length, bytes)
   assert.is(lastLsn(disk), LARGE.commits)
@@ -32,7 +33,7 @@ copies('a crash at any operation of making it smaller leaves its last commit', (
     const disk = diskWith(LARGE.bytes, seed)
     disk.crashAt = disk.operations + (seed % OPERATIONS_MAX)
     try {
-      runSteps(disk, compactCatalogue(disk, 0, LARGE.bytes.length, 0))
+      runSteps(disk, compactCatalogue(disk, 0, LARGE.bytes.length, NOTHING))
     } catch (error) {
       if (!(error instanceof Crash)) throw error
     }

@@ -8,6 +8,7 @@ import {
   ENTRY_HEADER_BYTES,
   EntryType,
   placeEntries,
+  NOTHING_UNWRITTEN,
   type StreamEntry,
 } from '../../../src/shared/format/catalogue.ts'
 import { GENESIS_HASH } from '../../../src/shared/format/chain.ts'
@@ -179,6 +180,7 @@ function entry(name: string, nextOffset: number, producers: StreamEntry['produce
     trimPoint: { offset: 0, hash: GENESIS_HASH, recordHash: GENESIS_HASH },
     firstSegment: 0,
     producers,
+    unwritten: NOTHING_UNWRITTEN,
   }
   const bytes = Buffer.alloc(1000)
   return bytes.subarray(0, encodeStreamEntry(bytes, 0, stream))

@@ -1,0 +1,382 @@
+import { assert } from '../../shared/assert.ts'
+import { StoreError } from '../../shared/errors.ts'
+import { hexToLatin1, latin1ToHex } from '../../shared/format/bytes.ts'
+import {
+  decodeEntry,
+  EntryType,
+  type StreamEntry,
+  UNWRITTEN_BYTES_MAX,
+} from '../../shared/format/catalogue.ts'
+import { encodeManifest, MANIFEST_FORMAT, type SegmentRange } from '../../shared/format/manifest.ts'
+import { manifestPath, parentPath, streamPath } from '../../shared/format/paths.ts'
+import { viewRecord } from '../../shared/format/record.ts'
+import {
+  type CheckpointJob,
+  type Findings,
+  STORED_END_NUMBERS,
+  type StoreJob,
+  type StoredEndNumbers,
+  StreamFlag,
+  type TrimmedStream,
+  type WriteFault,
+} from '../../shared/protocol/checkpointer.ts'
+import type { StreamDamage } from '../../shared/protocol/streams.ts'
+import { isDirectory, setAside } from '../disk/aside.ts'
+import { type Disk, DiskError } from '../disk/disk.ts'
+import { removeTree, writeFully } from '../disk/files.ts'
+import { OpenFiles } from '../disk/open-files.ts'
+import type { Steps } from '../disk/sync-steps.ts'
+import { rebuildSealed } from './manifest-rebuild.ts'
+import { createFile, makeStreamDirectory } from './missing-files.ts'
+import { readSealed } from './sealed-segments.ts'
+import { type LostRange, type SegmentTarget, SegmentWriter } from './segment-writer.ts'
+import { encodeUnwritten, unwrittenBytes } from './unwritten-records.ts'
+
+// Writes the records of a job to the segments and manifests of their streams, and makes them
+// durable. It does not touch the catalogue.
+//
+// Damage to one stream's files stays with that stream. A missing segment is created again, a
+// damaged manifest is rebuilt, an index that cannot be written is skipped. A stream of a write-back
+// whose files cannot be written is left as it was, with its frames in its entry. Invariants:
+// - nothing of a stream that is left counts: its extent stays, none of its segments are trimmed
+// - no file of it is synced after the failed call, so it cannot fail the shard by a sync
+// - a failed sync, a full disk and a lack of file descriptors are nobody's fault: they fail the job
+
+/** A stream of a job, and what has become of it. */
+export type StoredStream = {
+  /** As it will be, but the extent says how far its segments reach now. */
+  readonly entry: StreamEntry
+  readonly frames: readonly Buffer[]
+  /** StreamFlag, added. */
+  readonly flags: number
+  readonly storedEnd: StoredEndNumbers
+  readonly directory: string
+  /** Its new entry. */
+  stored: StreamEntry
+  /** Bytes of the segments that were trimmed from it. */
+  freedBytes: number
+  trimmed: TrimmedStream | undefined
+  /** Why it was left as it was. */
+  fault: WriteFault | undefined
+}
+
+type StreamJob = Pick<StoreJob, 'entries' | 'frames' | 'chunks'> &
+  Partial<Pick<CheckpointJob, 'storedEnds' | 'reserveBytes'>>
+
+export class StreamWriter implements Findings {
+  readonly #disk: Disk
+  readonly #files: OpenFiles
+  readonly #target: SegmentTarget
+  /** Directories to sync, with the streams that need each. */
+  readonly #directories = new Map<string, Set<StoredStream>>()
+  /** Final path of each manifest that is still a temporary file. */
+  readonly #manifests = new Map<string, StoredStream>()
+  readonly damage: StreamDamage[] = []
+  readonly notes: string[] = []
+  /** Bytes of the frames that could not be written. */
+  unwrittenBytes = 0
+
+  constructor(disk: Disk, target: SegmentTarget = 'records and index') {
+    this.#disk = disk
+    this.#files = new OpenFiles(disk)
+    this.#target = target
+  }
+
+  /** Stores the records of every stream of a job, and makes them durable. @throws DiskError */
+  *store(job: StreamJob): Steps<StoredStream[]> {
+    const streams = streamsOf(job)
+    try {
+      for (const stream of streams) {
+        try {
+          yield* this.#store(stream)
+        } catch (error) {
+          this.#leave(stream, error, job.reserveBytes)
+        }
+      }
+      yield* this.#files.sync()
+      for (const [path, stream] of this.#manifests) {
+        if (stream.fault !== undefined) continue
+        try {
+          this.#replaceManifest(path, stream)
+        } catch (error) {
+          this.#leave(stream, error, job.reserveBytes)
+        }
+      }
+      yield* this.#syncDirectories(job.reserveBytes)
+    } finally {
+      this.#files.close()
+    }
+    return streams
+  }
+
+  /** Indexes the records of a store job, once the journal refers to them. @throws DiskError */
+  index(job: StoreJob): void {
+    const [stream] = streamsOf(job)
+    assert(stream !== undefined, 'a store job is about a stream')
+    const writer = this.#writerFor(stream)
+    for (const frame of stream.frames) writer.append(frame)
+    writer.flush()
+    this.#files.close()
+  }
+
+  #writerFor({ entry, frames, flags, directory }: StoredStream): SegmentWriter {
+    const start = {
+      id: entry.streamId,
+      nextOffset: firstOffsetOf(frames) ?? entry.nextOffset,
+      recordHash: entry.recordHash,
+      endsWithCheckpoint: (flags & StreamFlag.EndsWithCheckpoint) !== 0,
+    }
+    return new SegmentWriter(this.#disk, this.#files, directory, start, entry, this.#target)
+  }
+
+  *#store(stream: StoredStream): Steps<void> {
+    const { entry, frames, flags, directory } = stream
+    const isNew = isUnstored(entry)
+    if (isNew && frames.length === 0) return // no directory yet
+    const writer = this.#writerFor(stream)
+    if (isNew) this.#makeDirectory(stream)
+    for (const frame of frames) {
+      if (this.#files.areMany) yield* this.#files.sync()
+      writer.append(frame)
+    }
+    writer.flush()
+    assert(
+      writer.nextOffset === entry.nextOffset,
+      'the frames of a job reach the end that it names',
+    )
+    // An empty active segment was just started, so the name of its file is new.
+    if (entry.segmentBytes === 0) this.#syncLater(directory, stream)
+    for (const path of writer.directories) this.#syncLater(path, stream)
+    for (const range of writer.lost) this.#noteLost(entry, range)
+    this.notes.push(...writer.notes)
+    const added = frames.reduce((sum, frame) => sum + frame.length, 0)
+    const recordHash = writer.recordHash(entry.chainHead)
+    const recordBytes = entry.recordBytes + added
+    stream.stored = { ...entry, ...writer.end, recordHash, recordBytes }
+    const isStale = (flags & StreamFlag.ManifestStale) !== 0 || writer.directories.length > 0
+    if (!isNew && !isStale && writer.rolled.length === 0) return
+    const sealed = isNew ? [] : this.#sealedBefore(directory, entry)
+    this.#list(stream, [...sealed, ...writer.rolled])
+  }
+
+  /** Writes the manifest, and drops the segments that are trimmed whole from the entry. */
+  #list(stream: StoredStream, segments: readonly SegmentRange[]): void {
+    const { stored: entry, directory } = stream
+    const trimmed = segments.filter(({ nextOffset }) => nextOffset <= entry.firstOffset)
+    const last = trimmed.at(-1)
+    if (last !== undefined) {
+      const freedBytes = trimmed.reduce((sum, { bytes }) => sum + bytes, 0)
+      const firstSegment = last.number + 1
+      const trimPoint = {
+        offset: last.nextOffset,
+        hash: hexToLatin1(last.chainHead),
+        recordHash: hexToLatin1(last.recordHash),
+      }
+      const recordBytes = entry.recordBytes - freedBytes
+      stream.stored = { ...entry, recordBytes, firstSegment, trimPoint }
+      stream.freedBytes = freedBytes
+      stream.trimmed = { directory, firstSegment }
+    }
+    this.#writeManifest(stream, segments)
+  }
+
+  #makeDirectory(stream: StoredStream): void {
+    const { directory } = stream
+    // An existing directory was left by a write-back that failed before its commit.
+    if (isDirectory(this.#disk, directory)) removeTree(this.#disk, directory)
+    for (const path of makeStreamDirectory(this.#disk, directory)) this.#syncLater(path, stream)
+  }
+
+  /** Returns the kept sealed segments from the manifest, or from the segments if it is damaged. */
+  #sealedBefore(directory: string, entry: StreamEntry): readonly SegmentRange[] {
+    const { firstSegment, segment } = entry
+    const isKept = ({ number }: SegmentRange) => number >= firstSegment && number < segment
+    const known = readSealed(this.#disk, directory, entry.streamId)?.filter(isKept)
+    if (known?.length === segment - firstSegment) return known
+    const { sealed, lost } = rebuildSealed(this.#disk, directory, entry)
+    const missing = lost.length === 0 ? '' : `, ${lost.length} of them lost`
+    const path = manifestPath(directory)
+    if (isDirectory(this.#disk, path)) setAside(this.#disk, path)
+    this.notes.push(`${path} is missing, damaged or behind: rebuilt from the segments${missing}`)
+    for (const range of lost) this.#noteLost(entry, range)
+    return sealed
+  }
+
+  #writeManifest(stream: StoredStream, sealed: readonly SegmentRange[]): void {
+    const { stored: entry, directory } = stream
+    const path = manifestPath(directory)
+    const { trimPoint } = entry
+    const content = encodeManifest({
+      format: MANIFEST_FORMAT,
+      stream: entry.name,
+      streamId: latin1ToHex(entry.streamId),
+      createdAt: entry.createdAt,
+      closed: entry.closed,
+      config: JSON.parse(entry.config),
+      trimPoint: {
+        offset: trimPoint.offset,
+        chainHead: latin1ToHex(trimPoint.hash),
+        recordHash: latin1ToHex(trimPoint.recordHash),
+      },
+      sealed,
+      active: { number: entry.segment, firstOffset: entry.segmentFirstOffset },
+    })
+    try {
+      const { file, made } = createFile(this.#disk, this.#files, directory, `${path}.tmp`)
+      for (const parent of made) this.#syncLater(parent, stream)
+      writeFully(this.#disk, file, content, 0)
+      this.#manifests.set(path, stream)
+    } catch (error) {
+      this.#forgoManifest(path, stream, error)
+    }
+  }
+
+  #replaceManifest(path: string, stream: StoredStream): void {
+    try {
+      this.#disk.rename(`${path}.tmp`, path)
+      this.#syncLater(parentPath(path), stream)
+    } catch (error) {
+      this.#forgoManifest(path, stream, error)
+    }
+  }
+
+  /**
+   * Removes a manifest that cannot be replaced: what it says does not hold any more. Whoever misses
+   * it rebuilds it from the segments. @throws DiskError if it can be neither
+   */
+  #forgoManifest(path: string, stream: StoredStream, error: unknown): void {
+    if (!(error instanceof DiskError) || error.isSync || error.isForSpace) throw error
+    try {
+      if (this.#disk.exists(path)) this.#disk.remove(path)
+    } catch (removal) {
+      throw removal instanceof DiskError ? error : removal
+    }
+    this.#syncLater(parentPath(path), stream)
+    this.notes.push(`a manifest cannot be replaced, so it was removed: ${error.message}`)
+  }
+
+  #syncLater(directory: string, stream: StoredStream): void {
+    const streams = this.#directories.get(directory)
+    if (streams === undefined) this.#directories.set(directory, new Set([stream]))
+    else streams.add(stream)
+  }
+
+  /** Syncs the directories; one that cannot be opened for it costs the streams that need it. */
+  *#syncDirectories(reserveBytes: number | undefined): Steps<void> {
+    while (this.#directories.size > 0) {
+      try {
+        yield { files: [], directories: [...this.#directories.keys()] }
+        return
+      } catch (error) {
+        const path = error instanceof DiskError && !error.isSync ? error.path : ''
+        const streams = this.#directories.get(path)
+        if (streams === undefined) throw error
+        for (const stream of streams) this.#leave(stream, error, reserveBytes)
+        this.#directories.delete(path)
+      }
+    }
+  }
+
+  #noteLost(entry: StreamEntry, range: LostRange): void {
+    const { name: stream, streamId, firstOffset: kept } = entry
+    const { nextOffset, reason } = range
+    const firstOffset = Math.max(kept, range.firstOffset)
+    if (firstOffset >= nextOffset) return
+    this.damage.push({ stream, streamId: latin1ToHex(streamId), firstOffset, nextOffset, reason })
+  }
+
+  /**
+   * Leaves a stream as it was, with its frames in its entry.
+   * @throws the error, if it is not the fault of the stream's files, or if the frames take too much
+   */
+  #leave(stream: StoredStream, error: unknown, reserveBytes: number | undefined): void {
+    if (stream.fault !== undefined) return
+    const failure = diskErrorOf(error)
+    if (reserveBytes === undefined || failure === undefined) throw error
+    const bytes = unwrittenBytes(stream.frames)
+    if (!this.#isOfOneStream(failure, reserveBytes + 2 * bytes)) throw error
+    if (this.unwrittenBytes + bytes > UNWRITTEN_BYTES_MAX) throw error
+    this.unwrittenBytes += bytes
+    this.#files.abandon(stream.directory)
+    stream.stored = unwrittenEntry(stream)
+    stream.freedBytes = 0
+    stream.trimmed = undefined
+    stream.fault = { reason: failure.message, isForSpace: failure.isForSpace }
+  }
+
+  /** Whether a failure says nothing of other streams, and there is room for its frames. */
+  #isOfOneStream({ isSync, isForFiles, code }: DiskError, roomBytes: number): boolean {
+    if (isSync || isForFiles) return false
+    if (code !== 'ENOSPC') return true
+    try {
+      return this.#disk.freeBytes() > roomBytes
+    } catch (error) {
+      if (error instanceof DiskError) return false
+      throw error
+    }
+  }
+}
+
+/** Returns the disk's failure, also where the segment reader has wrapped it in a StoreError. */
+export function diskErrorOf(error: unknown): DiskError | undefined {
+  const cause = error instanceof StoreError ? error.cause : error
+  return cause instanceof DiskError ? cause : undefined
+}
+
+/** Whether the stream has no segment yet. */
+function isUnstored({ segment, segmentBytes }: StreamEntry): boolean {
+  return segment === 0 && segmentBytes === 0
+}
+
+/** The entry of a stream as its segments are now, with the frames that go on from there. */
+function unwrittenEntry({ entry, frames, storedEnd }: StoredStream): StreamEntry {
+  const first = frames[0] && viewRecord(frames[0], 0)
+  if (first === undefined) return entry
+  const { offset: nextOffset, previousHash } = first
+  const [lastTimestamp, lastCheckpoint, segmentSince] = storedEnd
+  const end = { nextOffset, chainHead: previousHash, lastTimestamp, lastCheckpoint, segmentSince }
+  return { ...entry, ...end, unwritten: encodeUnwritten(entry.streamId, frames, entry.chainHead) }
+}
+
+function streamsOf({ entries, frames, chunks, storedEnds }: StreamJob): StoredStream[] {
+  const bytes = Buffer.from(entries.buffer, entries.byteOffset, entries.length)
+  const memory = chunks.map(chunk => Buffer.from(chunk))
+  const streams: StoredStream[] = []
+  let frameAt = 0
+  for (let at = 0; at < bytes.length; ) {
+    const decoded = decodeEntry(bytes, at)
+    assert(decoded?.type === EntryType.Stream, 'a job carries stream entries')
+    const { stream: entry } = decoded
+    const flags = frames[frameAt] as number
+    const framesEnd = frameAt + 2 + 3 * (frames[frameAt + 1] as number)
+    const endAt = STORED_END_NUMBERS * streams.length
+    const storedEnd = storedEnds?.subarray(endAt, endAt + STORED_END_NUMBERS) ?? []
+    streams.push({
+      entry,
+      frames: sliceFrames(memory, frames.subarray(frameAt + 2, framesEnd)),
+      flags,
+      storedEnd: storedEnd as unknown as StoredEndNumbers,
+      directory: streamPath(entry.name, entry.streamId),
+      stored: entry,
+      freedBytes: 0,
+      trimmed: undefined,
+      fault: undefined,
+    })
+    frameAt = framesEnd
+    at = decoded.end
+  }
+  return streams
+}
+
+function sliceFrames(chunks: readonly Buffer[], frames: Uint32Array): Buffer[] {
+  const slices: Buffer[] = []
+  for (let at = 0; at < frames.length; at += 3) {
+    const [chunk, from, length] = frames.subarray(at, at + 3) as unknown as [number, number, number]
+    slices.push((chunks[chunk] as Buffer).subarray(from, from + length))
+  }
+  return slices
+}
+
+function firstOffsetOf(frames: readonly Buffer[]): number | undefined {
+  return frames[0] === undefined ? undefined : viewRecord(frames[0], 0)?.offset
+}
