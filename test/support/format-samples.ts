@@ -333,7 +333,6 @@ export const STREAM_ENTRY: StreamEntry = {
   unwritten: NOTHING_UNWRITTEN,
 }
 const streamEntry = encodeEntry(STREAM_ENTRY)
-
 export const COMMIT: CommitEntry = {
   checkpointLsn: 4 * PAGE_BYTES,
   journalFile: 1,

@@ -59,7 +59,8 @@ const CONCURRENT_TASKS = 1_000_000
 /**
  * The front end's side of one shard. Mutations of one event-loop turn travel as one task; each is
  * answered when the durable LSN has passed it. When a thread of the shard dies, the shard is
- * started again, which is a recovery. After a failed write or sync it is not.
+ * started again, which is a recovery. After a failed write or sync it is not, not even if a thread
+ * dies then: only a new start of the process ends that failure (faults.md, rule 3).
  */
 export class ShardClient {
   readonly #options: ShardClientOptions
@@ -208,7 +209,8 @@ export class ShardClient {
     }
     let reply: ShardReply<ShardOpened>
     try {
-      reply = await this.#open(pool, request, channel.port2)
+      // The pool would start another thread in place of one that dies, which knows of no shard.
+      reply = await Promise.race([this.#open(pool, request, channel.port2), died(this.#gone)])
     } catch (error) {
       return this.#onThreadDied(pool, String(error))
     }
@@ -315,23 +317,30 @@ export class ShardClient {
     this.#onThreadDied(pool, reason).catch(crash)
   }
 
-  /** Restarts the shard after a thread died of a defect, unless that happens too often. */
+  /**
+   * Restarts the shard after a thread died of a defect, unless that happens too often, or a write,
+   * a sync or the flusher had failed before.
+   */
   async #onThreadDied(pool: Piscina, reason: string): Promise<void> {
     if (this.#isClosing || pool !== this.#pool) return
     const { shard } = this.#options
+    const failure = this.#waits?.failure ?? FailureCode.None
+    const isFinal = failure !== FailureCode.None && failure !== FailureCode.Thread
+    const failedBefore = this.#status.detail ?? 'a write or sync failed'
     this.#pool = undefined
     this.#waits?.abandon()
     this.#waits = undefined
     this.#later?.abandon(inFlight())
     this.#later = undefined
-    this.#setStatus({ shard, state: 'recovering', detail: 'a thread died' })
+    const detail = isFinal ? `${failedBefore}; then a thread died` : 'a thread died'
+    this.#setStatus({ shard, state: isFinal ? 'failed' : 'recovering', detail })
     this.#logDeath(reason)
     this.#events?.close()
     this.#events = undefined
     // The old flusher may be in the middle of a write, so recovery waits until all old threads are
     // gone. `destroy` waits for the threads that the pool still knows, `#gone` for one that died.
     await Promise.all([pool.destroy(), this.#gone])
-    if (this.#isClosing) return
+    if (this.#isClosing || isFinal) return
     const now = performance.now()
     this.#restartsMs = this.#restartsMs.filter(at => now - at < RESTART_WINDOW_MS)
     if (this.#restartsMs.push(now) > RESTARTS_MAX) {
@@ -367,6 +376,12 @@ export class ShardClient {
     this.#status = status
     this.#listener.onState(status)
   }
+}
+
+/** Rejects once the thread is gone. */
+async function died(gone: Promise<void>): Promise<never> {
+  await gone
+  throw new Error('the thread exited before its shard was open')
 }
 
 function startThread(): Piscina {

@@ -11,10 +11,16 @@ const client = suite('main/shards/shard-client')
 client(
   'a thread that dies of a defect is started again, and nothing answered is lost',
   async () => {
-    const store = await openStore(1)
+    let starts = 0
+    const store = await openStore(1, {
+      onOpened: () => {
+        starts += 1
+      },
+    })
     await append(store, 'kept')
     const refused = await meetDefect(store)
     assert.equal([refused.code, refused.fields['outcome']], ['shard_failed', 'unknown'])
+    while (starts < 2) await new Promise(setImmediate) // the refusal may come before the death
     await untilReady(store)
     await append(store, 'after')
     assert.equal(await texts(store), ['kept', 'after'])

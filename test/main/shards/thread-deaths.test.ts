@@ -1,17 +1,31 @@
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Worker } from 'node:worker_threads'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { JournalComparison } from '../../../src/main/shards/journal-comparison.ts'
+import { ShardClient } from '../../../src/main/shards/shard-client.ts'
 import type { ShardedStore } from '../../../src/main/shards/sharded-store.ts'
+import type { ShardedStoreOptions } from '../../../src/main/shards/store-options.ts'
 import { Hub } from '../../../src/main/tail/hub.ts'
 import type { StoreError } from '../../../src/shared/errors.ts'
 import { ring } from '../../../src/shared/memory/doorbell.ts'
-import { viewJournalMemory, Word } from '../../../src/shared/memory/journal-memory.ts'
+import { FailureCode, viewJournalMemory, Word } from '../../../src/shared/memory/journal-memory.ts'
 import { SlotState } from '../../../src/shared/memory/slot-state.ts'
+import type { JournalEnds } from '../../../src/shared/format/journal-ends.ts'
 import type { Durability } from '../../../src/shared/protocol/streams.ts'
+import { Signer } from '../../../src/shared/signing.ts'
+import { NodeDisk } from '../../../src/workers/disk/node-disk.ts'
+import { systemEnvironment } from '../../../src/workers/environment.ts'
+import { openDataDirectory } from '../../../src/workers/recovery/data-directory.ts'
 import { ENGINE, openStore } from '../../support/open-store.ts'
 import { encodeTexts } from '../../support/simulated-shard.ts'
 import { failureOf, READ } from '../../support/store-helpers.ts'
 import { withThreads } from '../../support/threads.ts'
+
+const SIGNING_KEY = Signer.fromSeed('s'.repeat(32)).toPem()
 
 const deaths = suite('main/shards/thread-deaths')
 
@@ -115,6 +129,47 @@ deaths('a shard whose flusher dies is recovered, and what it had in hand is unkn
   await store.close()
 })
 
+deaths('a shard that failed a sync is not opened again by the death of its thread', async () => {
+  const opened: WebAssembly.Memory[] = []
+  const onOpened: OpenedListener = (_, { memory }) => opened.push(memory)
+  await withShard(
+    async (store, shard) => {
+      await append(store, 'kept')
+      const { words } = viewJournalMemory(opened[0] as WebAssembly.Memory, ENGINE.slotBytes)
+      Atomics.store(words, Word.failure, FailureCode.Sync)
+      ring(words, Word.flushed)
+      await until(() => store.status()[0]?.state === 'failed')
+      const gone = once(shard, 'exit')
+      await shard.terminate()
+      await gone
+      for (let turns = 0; turns < 20; turns += 1) await turn()
+      assert.equal([store.status()[0]?.state, opened.length], ['failed', 1])
+      assert.match(store.status()[0]?.detail ?? '', /then a thread died/)
+    },
+    { onOpened },
+  )
+})
+
+deaths('a shard whose thread dies while it waits for other shards is opened again', () =>
+  withThreads(async threads => {
+    const data = mkdtempSync(join(tmpdir(), 'varve-'))
+    openDataDirectory(new NodeDisk(data), systemEnvironment, 2)
+    const comparison = new WatchedComparison(2)
+    const ignored = () => undefined
+    const listener = { onEvent: ignored, onOpened: ignored, onState: ignored }
+    const options = { shard: 0, data, engine: ENGINE, signingKey: SIGNING_KEY, comparison }
+    const opening = ShardClient.open({ ...options, inFlightBytesMax: 1000 }, listener)
+    await until(() => comparison.joined === 1)
+    await threads[0]?.terminate()
+    await until(() => comparison.joined === 2)
+    comparison.leave(1)
+    const client = await opening
+    assert.is(client.status.state, 'ready')
+    await client.close()
+    rmSync(data, { recursive: true })
+  }),
+)
+
 deaths('a shard whose threads keep dying fails, and closes', () =>
   withShard(async (store, _, threads) => {
     for (let death = 0; death < 4; death += 1) {
@@ -127,6 +182,17 @@ deaths('a shard whose threads keep dying fails, and closes', () =>
     assert.is(code, 'shard_failed')
   }),
 )
+
+type OpenedListener = ShardedStoreOptions['onOpened']
+
+class WatchedComparison extends JournalComparison {
+  joined = 0
+
+  override join(shard: number, ends: JournalEnds | null): Promise<string | null> {
+    this.joined += 1
+    return super.join(shard, ends)
+  }
+}
 
 /** @param run is given the store, the thread of its shard, and all threads as they come */
 function withShard(
