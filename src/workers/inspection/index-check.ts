@@ -6,6 +6,7 @@ import {
   indexEntry,
 } from '../../shared/format/index-page.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
+import { DiskError } from '../disk/disk.ts'
 import type { Draft } from './draft.ts'
 import type { FileWindow } from './file-window.ts'
 
@@ -19,12 +20,13 @@ export class IndexCheck {
   #notedPage = -1
   #soundPage = -1
 
-  /** @param file undefined where the index is missing */
+  /** @param file undefined where the index is missing, or cannot be opened */
   constructor(path: string, file: FileWindow | undefined, draft: Draft) {
     this.#path = path
     this.#file = file
     this.#draft = draft
-    if (file === undefined) draft.note({ file: path, reason: `the index is missing${REBUILT}` })
+    const reason = `the index is missing or cannot be read${REBUILT}`
+    if (file === undefined) draft.note({ file: path, reason })
   }
 
   /** Where record number `ordinal` of the segment starts, as far as the index can be trusted. */
@@ -43,10 +45,20 @@ export class IndexCheck {
     const page = Math.floor(ordinal / INDEX_PAGE_ENTRIES)
     if (page !== this.#page) {
       this.#page = page
-      const bytes = this.#file?.read(page * PAGE_BYTES, PAGE_BYTES)
+      const bytes = this.#read(page)
       this.#entries = bytes && decodeIndexPage(bytes, page)
     }
     return this.#entries?.[ordinal % INDEX_PAGE_ENTRIES]
+  }
+
+  /** A page that the disk cannot read counts as one that does not check. */
+  #read(page: number): Buffer | undefined {
+    try {
+      return this.#file?.read(page * PAGE_BYTES, PAGE_BYTES)
+    } catch (error) {
+      if (error instanceof DiskError) return undefined
+      throw error
+    }
   }
 
   /**

@@ -2,10 +2,10 @@ import { CHECKPOINT_RECORD_BYTES } from '../../shared/format/checkpoint.ts'
 import { indexPath, segmentPath } from '../../shared/format/paths.ts'
 import { RecordKind, type RecordView } from '../../shared/format/record.ts'
 import { isDirectory } from '../disk/aside.ts'
-import type { Disk } from '../disk/disk.ts'
+import { type Disk, DiskError } from '../disk/disk.ts'
 import type { ChainCheck } from './chain-check.ts'
 import type { Draft } from './draft.ts'
-import { type FileWindow, type FoundRecord, withWindow } from './file-window.ts'
+import { FileWindow, type FoundRecord, withWindow } from './file-window.ts'
 import { IndexCheck } from './index-check.ts'
 import type { Mark } from './stored-appends.ts'
 
@@ -51,7 +51,7 @@ export class SegmentCheck {
     this.#index = index
   }
 
-  /** @throws DiskError when the segment or its index cannot be read */
+  /** @throws DiskError when the segment cannot be read */
   static run(
     disk: Disk,
     directory: string,
@@ -62,15 +62,12 @@ export class SegmentCheck {
   ): void {
     const path = segmentPath(directory, extent.number)
     const besides = indexPath(directory, extent.number)
-    withWindow(disk, path, file => {
-      const check = (window: FileWindow | undefined) => {
+    withWindow(disk, path, file =>
+      withIndex(disk, besides, window => {
         const index = new IndexCheck(besides, window, draft)
         new SegmentCheck(path, stream, extent, chain, draft, file, index).#walk()
-      }
-      const isThere = disk.exists(besides) && !isDirectory(disk, besides)
-      if (isThere) withWindow(disk, besides, check)
-      else check(undefined)
-    })
+      }),
+    )
   }
 
   #walk(): void {
@@ -140,7 +137,9 @@ export class SegmentCheck {
     const { nextOffset } = this.#chain
     const isShort = at >= this.#file.size
     if (behind.offset === nextOffset) {
-      this.#damage([at, behind.at], undefined, 'no checkpoint or record checks here')
+      // No record is lost: the offset says where it is, so that a repair can state it.
+      const offsets = [nextOffset, nextOffset] as const
+      this.#damage([at, behind.at], offsets, 'no checkpoint or record checks here')
       return this.#chain.lose(nextOffset)
     }
     const reason = isShort ? 'the segment ends before it' : 'a record does not check'
@@ -208,5 +207,26 @@ export class SegmentCheck {
   ): void {
     const finding = { file: this.#path, stream: this.#stream, bytes, reason }
     this.#draft.damage(offsets === undefined ? finding : { ...finding, offsets })
+  }
+}
+
+/** Runs `use` with an index; undefined where it is missing or cannot be opened: it is a cache. */
+function withIndex(disk: Disk, path: string, use: (window: FileWindow | undefined) => void): void {
+  const file = openIndex(disk, path)
+  if (file === undefined) return use(undefined)
+  try {
+    use(new FileWindow(disk, file))
+  } finally {
+    disk.close(file)
+  }
+}
+
+function openIndex(disk: Disk, path: string): number | undefined {
+  if (!disk.exists(path) || isDirectory(disk, path)) return undefined
+  try {
+    return disk.open(path, 'read')
+  } catch (error) {
+    if (error instanceof DiskError && !error.isForSpace) return undefined
+    throw error
   }
 }

@@ -59,6 +59,7 @@ export class TamperRun {
     }
     const losses = await this.#repair()
     if (losses !== undefined) await this.#checkRepaired(losses)
+    else if (!this.#mayRefuseAll) await this.#checkUnmended()
   }
 
   /** Starts; where that is refused, who may suffer says whether it may be. */
@@ -182,9 +183,19 @@ export class TamperRun {
       outcome = await this.#command('repair', '--apply', '--json', ...commits)
     }
     if (outcome.code === 0) return Losses.parse(outcome.stdout)
-    if (this.#mayRefuseAll) this.#trial.note('repairs refused by name', 1)
+    const mayFail = this.#mayRefuseAll || this.#case.isOutOfReach
+    if (mayFail) this.#trial.note('repairs refused by name', 1)
     else this.#trial.find('refused', `varve repair: ${outcome.text.slice(-300)}`)
     return undefined
+  }
+
+  /** What a repair could not reach stays damaged, and nothing else. */
+  async #checkUnmended(): Promise<void> {
+    const server = await this.#start()
+    if (server === undefined) return
+    await this.#look(server, ['links'])
+    await this.#append(server)
+    await this.#stop(server)
   }
 
   /** After a repair the store verifies, serves all but what is stated, and takes appends. */

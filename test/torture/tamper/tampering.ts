@@ -32,8 +32,8 @@ const RECORD_TRAILER_BYTES = 8
 
 const EXCHANGED = 'exchanged with another'
 const LINKED = 'a symlink to another'
-/** Those that put a file where another stream or shard looks for its own. */
-export const TWO_SIDED: readonly string[] = [EXCHANGED]
+/** Those after which two streams or shards have files of each other, or one file for both. */
+export const TWO_SIDED: readonly string[] = [EXCHANGED, LINKED]
 
 /** Ways that fit any file. */
 export const TAMPERINGS: readonly Tampering[] = [

@@ -80,6 +80,8 @@ export type TamperCase = {
   readonly variant: Variant
   /** Whether what is needed by more than one stream is out of reach, and may be refused by name. */
   readonly isAway: boolean
+  /** Whether a repair cannot reach what was tampered with either; it says so. */
+  readonly isOutOfReach: boolean
 }
 
 export function tamperCases(isLong: boolean): TamperCase[] {
@@ -88,7 +90,11 @@ export function tamperCases(isLong: boolean): TamperCase[] {
       const variants: Variant[] = isLong ? ['killed', 'stopped'] : [VARIANT_OF[kind.scope]]
       return variants
         .filter(variant => isPromised(kind.name, tampering.name, variant))
-        .map(variant => ({ kind, tampering, variant, isAway: isAway(kind.name, tampering.name) }))
+        .map(variant => {
+          const isOutOfReach = AWAY.includes(tampering.name)
+          const isAway = isOutOfReach && SHARED.includes(kind.name)
+          return { kind, tampering, variant, isAway, isOutOfReach }
+        })
     }),
   )
 }
@@ -106,10 +112,6 @@ function isPromised(target: string, tampering: string, variant: Variant): boolea
   return !NOT_PROMISED.some(
     row => row[0] === target && row[1] === tampering && (row[2] ?? variant) === variant,
   )
-}
-
-function isAway(target: string, tampering: string): boolean {
-  return SHARED.includes(target) && AWAY.includes(tampering)
 }
 
 type Found = readonly [path: string | undefined, twin?: string | undefined]

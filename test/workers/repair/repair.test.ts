@@ -9,6 +9,7 @@ import { recoverShard } from '../../../src/workers/recovery/open-shard.ts'
 import { repairDirectory } from '../../../src/workers/repair/repair.ts'
 import type { FlatDisk } from '../../support/flat-disk.ts'
 import {
+  checkpointsIn,
   recordsIn,
   segmentOf,
   SMALL_OPTIONS,
@@ -84,6 +85,24 @@ repair('a journal without its notes is rebuilt without a loss of records', () =>
   for (const path of [newestPath(0), newestCopyPath(0)]) disk.remove(path)
   run(disk, true)
   assert.equal(ends(disk), { a: 8, b: 2 })
+})
+
+repair('a damaged checkpoint is stated without a record, and verify accepts it', () => {
+  const maker = new StoreMaker(OPTIONS)
+  maker.append('a', 4)
+  maker.checkpoint('a')
+  maker.append('a', 2)
+  maker.store()
+  const { disk } = maker.copy()
+  disk.change(segmentOf(disk, 'a', 0), bytes => {
+    const { at } = checkpointsIn(bytes).find(({ offset }) => offset === 4) ?? { at: 0 }
+    bytes[at + 100] = (bytes[at + 100] as number) ^ 1
+  })
+  assert.is(verifyStore(disk).report?.ok, false)
+  const { losses } = run(disk, true)
+  assert.equal([losses[0]?.stream, losses[0]?.firstOffset, losses[0]?.nextOffset], ['a', 4, 4])
+  assert.is(verifyStore(disk).report?.ok, true)
+  assert.equal(ends(disk), { a: 6 })
 })
 
 repair('a lost journal file costs what was in it alone', () => {
