@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path'
 export const ENTRY = resolve(import.meta.dirname, '../../src/main/index.js')
 
 /** Longest to wait for a server to say its address. */
-const START_MS = 20_000
+const START_MS = 60_000
 
 export type RunningServer = {
   readonly url: string

@@ -10,7 +10,7 @@ import { sleep, type Trial } from './trial.ts'
 const ENTRY = resolve(import.meta.dirname, '../../src/main/index.js')
 
 /** Longest to wait for a server to listen or to leave. */
-const START_MS = 30_000
+const START_MS = 60_000
 const STOP_MS = 40_000
 /** Longest that a command may take before it counts as failed. */
 const COMMAND_MS = 60_000

@@ -1,6 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { jsonBody, type TestServer, withServer } from '../../support/http-server.ts'
+import { batchOf } from '../../support/store-helpers.ts'
 
 const cursor = suite('main/http/cursor')
 
@@ -51,6 +52,25 @@ cursor('a reader goes on with the cursor of any page, of an append, and from the
     assert.is((await go(server, back.nextOffset ?? 0, back.lastHash)).status, 200)
   }),
 )
+
+for (const [kind, code] of [
+  ['without a cursor', 'stream_deleted'],
+  ['with a cursor', 'history_mismatch'],
+] as const) {
+  cursor(`a wait ${kind} that meets another stream is answered ${code}`, () =>
+    withServer(async server => {
+      const { body } = await fill(server, 2)
+      const query = kind === 'with a cursor' ? `from=2&after=${body.recordHash}` : 'from=end'
+      const waiting = server.send('GET', `${RECORDS}?${query}&wait=60000`)
+      await server.store.whenWatched()
+      // In one turn, so that the read after the wait finds the other stream.
+      const removed = server.store.remove('a')
+      const append = server.store.append({ stream: 'a', ...batchOf('x', 'y', 'z') })
+      await Promise.all([removed, append])
+      assert.is((await waiting).body.code, code)
+    }),
+  )
+}
 
 cursor('another hash is refused with the one there is', () =>
   withServer(async server => {

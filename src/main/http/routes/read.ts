@@ -128,7 +128,29 @@ async function readOrWait(
   }
   if (hub.isClosed) reply.header('connection', 'close')
   // From where the first read stood: `end` would be past the record that was waited for.
-  return hub.isClosed ? page : reads.page(reply.raw, stream, continued(request, page))
+  const next = continued(request, page)
+  return hub.isClosed ? page : readOn(() => reads.page(reply.raw, stream, next), request, page)
+}
+
+/**
+ * Reads after a wait. A client that gave no cursor cannot be told that its cursor is another
+ * stream's, nor be given records of another stream from the middle on.
+ * @throws StoreError stream_deleted, and what `read` throws
+ */
+async function readOn(
+  read: () => Promise<ReadPage>,
+  { after }: ReadRequest,
+  before: ReadPage,
+): Promise<ReadPage> {
+  try {
+    const page = await read()
+    if (page.streamId === before.streamId || before.nextOffset === 0) return page
+  } catch (error) {
+    const isOther = error instanceof StoreError && error.code === 'history_mismatch'
+    if (!isOther || after !== undefined) throw error
+  }
+  const detail = 'the stream was deleted during the wait; another has its name now'
+  throw new StoreError('stream_deleted', detail)
 }
 
 function continued(request: ReadRequest, { nextOffset: from, lastHash }: ReadPage): ReadRequest {
