@@ -156,7 +156,7 @@ function chainFrames(
 }
 
 function firstOfChain(
-  { stored }: StreamLog,
+  { durableFirstOffset }: StreamLog,
   frames: readonly TailFrame[],
   low: number,
   { wholeTail, fromCheckpoint }: ReadRange,
@@ -164,7 +164,7 @@ function firstOfChain(
   const first = lastIndexAtOrBelow(frames, low)
   if (!wholeTail) return first
   // The reader starts at the trim point then: see `anchorOf` in read-stream.ts.
-  if (!fromCheckpoint || low <= stored.trimPoint.offset) return 0
+  if (!fromCheckpoint || low <= durableFirstOffset) return 0
   const anchor = frames.findLastIndex(
     (frame, index) => index <= first && frame.hasCheckpoint && frame.position.lastCheckpoint <= low,
   )

@@ -182,10 +182,10 @@ type Anchor = {
 
 function anchorOf(reader: SegmentReader, plan: ReadPlan, from: number): Anchor {
   const tail = [...tailRecords(plan)]
-  const { trimPoint, stored } = plan
-  // A trim that is not stored yet has not moved the trim point, and the plan's tail may begin at
-  // the checkpoint below `from`: a walk from the trim point would miss what is between them.
-  const isInside = from > trimPoint.offset
+  const { firstOffset, trimPoint, stored } = plan
+  // The plan carries the whole tail exactly where the walk begins at the trim point, which may be
+  // far below `firstOffset`: a trim that is not stored yet has not moved it.
+  const isInside = from > firstOffset
   const at = tail.findLastIndex(
     ({ record }) => record.kind === RecordKind.Checkpoint && record.offset <= from,
   )
