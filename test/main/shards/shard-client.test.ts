@@ -4,7 +4,7 @@ import type { ShardedStore } from '../../../src/main/shards/sharded-store.ts'
 import type { StoreError } from '../../../src/shared/errors.ts'
 import { openStore } from '../../support/open-store.ts'
 import { encodeTexts } from '../../support/simulated-shard.ts'
-import { failureOf, READ } from '../../support/store-helpers.ts'
+import { eventually, failureOf, READ } from '../../support/store-helpers.ts'
 
 const client = suite('main/shards/shard-client')
 
@@ -20,7 +20,7 @@ client(
     await append(store, 'kept')
     const refused = await meetDefect(store)
     assert.equal([refused.code, refused.fields['outcome']], ['shard_failed', 'unknown'])
-    while (starts < 2) await new Promise(setImmediate) // the refusal may come before the death
+    await eventually(async () => starts >= 2) // the refusal may come before the death
     await untilReady(store)
     await append(store, 'after')
     assert.equal(await texts(store), ['kept', 'after'])
