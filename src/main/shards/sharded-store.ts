@@ -41,6 +41,7 @@ import { rangeOf, rangeToVerify, wasTrimmed, WHOLE_STREAM } from './read-ranges.
 import { Readers } from './readers.ts'
 import { type HeardEvent, ShardClient } from './shard-client.ts'
 import type { ShardedStoreOptions } from './store-options.ts'
+import { haveRebuilt } from './stale-files.ts'
 import { appendResult } from './turn.ts'
 import { randomTransactionId, startTimer, Transactions } from './transactions.ts'
 import { WaitingLine } from './waiting-line.ts'
@@ -220,18 +221,12 @@ export class ShardedStore implements StreamStore {
       const lastHash = lastHashOf(plan, selection, request, () => undefined)
       return pageOf(plan, selection, request, { lastHash })
     }
-    const { page, staleIndex, isManifestStale } = await this.#whileTrimmed(
-      stream,
-      range,
-      plan,
-      current => this.#readers.read(current, request, signal),
-    )
-    const { streamId } = plan
-    const owner = this.#owner(stream)
-    if (isManifestStale) await owner.query({ kind: 'relist', stream, streamId })
-    if (staleIndex !== undefined) {
-      await owner.query({ kind: 'reindex', stream, streamId, ...staleIndex })
-    }
+    let last = plan
+    const { page, ...stale } = await this.#whileTrimmed(stream, range, plan, current => {
+      last = current // of another stream, if this one was deleted and created again meanwhile
+      return this.#readers.read(current, request, signal)
+    })
+    await haveRebuilt(this.#owner(stream), last, stale)
     return page
   }
 

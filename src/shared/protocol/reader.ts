@@ -52,7 +52,7 @@ export type ReshardReport = {
 }
 
 /** A segment whose index was wrong, to be rebuilt by its owner. */
-type StaleIndex = {
+export type StaleIndex = {
   readonly segment: number
   readonly firstOffset: number
   readonly bytes: number

@@ -180,7 +180,8 @@ export class ShardEngine {
     // The end of a flush under way is an event; the stall deadline covers one that never ends.
     if (!buffer.isFlusherIdle) times.push(this.#stall.deadline)
     else if (buffer.hasFrames) times.push(this.#seals.deadline)
-    else times.push(add(this.#unsealedSinceMs, IDLE_SEAL_MS))
+    // Without room for an idle seal, the next journal file is the event to wait for.
+    else if (!buffer.awaitsFile) times.push(add(this.#unsealedSinceMs, IDLE_SEAL_MS))
     const known = times.filter(time => time !== undefined)
     return known.length === 0 ? undefined : Math.min(...known)
   }

@@ -99,6 +99,17 @@ failures('a write-back that fails takes the journal no room that it has', () => 
   assert.ok(sent.every((body, at) => shard.read('s')[at] === body))
 })
 
+failures('a journal file that is full to its last page keeps nobody busy', () => {
+  const { shard, disk, clock } = open()
+  disk.refused = 'EIO'
+  for (let turn = 0; turn < 20; turn += 1) {
+    append(shard, 'x'.repeat(4000))
+    turnOf(shard, clock, 1)
+    for (let idle = 0; idle < 3; idle += 1) turnOf(shard, clock, 60)
+    assert.ok(shard.quietMs > 0, `${shard.quietMs} ms after ${turn} appends`)
+  }
+})
+
 failures('a write-back that is being tried again keeps nobody busy meanwhile', () => {
   const { shard, disk, clock } = open()
   append(shard, 'one')
