@@ -178,9 +178,14 @@ function readSome(run: Run, shard: SimulatedShard): void {
   ledger.read(readBack(run, shard, name))
 }
 
-/** Holds a freshly opened shard against what the outside knows. */
+/**
+ * Holds a freshly opened shard against what the outside knows.
+ * @throws DiskError when the disk failed under the start, which then serves reads alone
+ */
 function check(run: Run, shard: SimulatedShard): void {
-  assert.is(shard.recovered.refused, null, 'no journal is refused without damage')
+  const { refused } = shard.recovered
+  if (refused !== null && run.disk.faultHits > 0) throw new DiskError('EIO', 'read', refused)
+  assert.is(refused, null, 'no journal is refused without damage')
   const { ledgers } = run.client
   for (const [name, ledger] of ledgers) {
     ledger.reopened(readBack(run, shard, name))

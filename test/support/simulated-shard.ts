@@ -129,11 +129,11 @@ export class SimulatedShard {
     this.disk = disk
     this.#random = random
     this.#clock = clock
-    this.#writeBack = new SimulatedWriteBack(disk, shard, random)
     const environment = clock.environment(random)
     openDataDirectory(disk, environment, shards)
     if (shard === 0 && signer !== STUB_SIGNER) loadSigningKey(disk, environment, signer.toPem())
     this.recovered = recoverShard(disk, environment, shard, options)
+    this.#writeBack = new SimulatedWriteBack(disk, shard, random, this.recovered.copyFaults)
     this.#memory = createJournalMemory(options.slotBytes)
     if (options.directIo && this.recovered.journal !== null) tryDirectIo(disk, shard, this.#memory)
     this.#writer = new BlockWriter(this.#memory, disk, environment, shard, () =>

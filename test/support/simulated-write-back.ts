@@ -1,6 +1,8 @@
 import type { CheckpointerJob, CheckpointerResult } from '../../src/shared/protocol/checkpointer.ts'
+import { CopyFaults } from '../../src/workers/disk/copy-faults.ts'
 import { type Disk, DiskError } from '../../src/workers/disk/disk.ts'
 import type { Steps, SyncStep } from '../../src/workers/disk/sync-steps.ts'
+import type { RecoveredShard } from '../../src/workers/recovery/open-shard.ts'
 import { jobSteps } from '../../src/workers/streams/checkpointer-job.ts'
 import type { Random } from './random.ts'
 
@@ -24,8 +26,10 @@ export class SimulatedWriteBack {
   readonly #random: Random
   readonly #jobs: CheckpointerJob[] = []
   #running: Running | undefined
+  readonly #faults: CopyFaults
 
-  constructor(disk: Disk, shard: number, random: Random) {
+  constructor(disk: Disk, shard: number, random: Random, copyFaults: RecoveredShard['copyFaults']) {
+    this.#faults = new CopyFaults(copyFaults)
     this.#disk = disk
     this.#shard = shard
     this.#random = random
@@ -63,7 +67,11 @@ export class SimulatedWriteBack {
   #begin(): Running | undefined {
     const job = this.#jobs.shift()
     if (job === undefined) return undefined
-    return { kind: job.kind, steps: jobSteps(this.#disk, this.#shard, job), step: undefined }
+    return {
+      kind: job.kind,
+      steps: jobSteps(this.#disk, this.#shard, job, this.#faults),
+      step: undefined,
+    }
   }
 
   #advance({ steps, step }: Running): IteratorResult<SyncStep, CheckpointerResult> {

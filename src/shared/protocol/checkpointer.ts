@@ -158,6 +158,8 @@ export type CheckpointerResult =
   | { readonly kind: 'prepare'; readonly file: JournalHeader; readonly isReused: boolean }
   | ({ readonly kind: 'store'; readonly id: number; readonly extent: ExtentNumbers } & Findings)
   | { readonly kind: 'reindex' | 'index'; readonly notes: readonly string[] }
+  /** Why second copies cannot be written; empty when all are whole again. */
+  | { readonly kind: 'copies'; readonly reasons: readonly string[] }
   | ReleaseDone
   | RetentionDone
   | FailedJob

@@ -7,6 +7,9 @@ export class Announcements {
   readonly #emit: (event: ShardEvent) => void
   #announced = 'ready'
   #unwritten: readonly StreamDamage[] = []
+  #isFull = false
+  #isFailing = false
+  #hasLostCopies = false
 
   constructor(emit: (event: ShardEvent) => void) {
     this.#emit = emit
@@ -14,8 +17,11 @@ export class Announcements {
 
   /** Says when appends begin or cease to be refused, and that jobs fail. */
   announce(isFull: boolean, isFailing: boolean): void {
+    this.#isFull = isFull
+    this.#isFailing = isFailing
     const state = isFull ? 'disk_full' : 'ready'
-    const failing = isFailing ? WRITE_BACK_FAILING : ''
+    const alone = this.#hasLostCopies ? ONE_COPY : ''
+    const failing = isFailing ? WRITE_BACK_FAILING : alone
     const detail = isFull ? 'no room on the disk, or no file can be opened' : failing
     if (this.#announced === state + detail) return
     this.#announced = state + detail
@@ -37,6 +43,14 @@ export class Announcements {
     }
   }
 
+  /** Says that second copies cannot be written, or that all of them are whole again. */
+  tellCopies(reasons: readonly string[]): void {
+    this.#hasLostCopies = reasons.length > 0
+    for (const reason of reasons) this.log('error', ONE_COPY, { reason })
+    if (reasons.length === 0) this.log('warn', TWO_COPIES, {})
+    this.announce(this.#isFull, this.#isFailing)
+  }
+
   /** Says what a job met and went on with. */
   tell({ damage = [], notes = [] }: Partial<Findings>): void {
     for (const one of damage) this.#emit({ kind: 'damage', damage: one })
@@ -50,5 +64,8 @@ export class Announcements {
 
 const UNWRITABLE = 'the files of a stream cannot be written: its appends are refused until they can'
 const WRITABLE = 'the files of a stream can be written again, or it was deleted'
+const ONE_COPY =
+  'a second copy of the catalogue or of the journal note cannot be written: one is kept'
+const TWO_COPIES = 'all second copies are whole again'
 const WENT_ON = 'the write-back met a fault and went on'
 const WRITE_BACK_FAILING = 'the write-back fails and is tried again'

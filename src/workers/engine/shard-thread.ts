@@ -111,7 +111,7 @@ export class Shard {
     const { shard, options } = this.#request
     if (options.directIo) this.#tryDirectIo(this.#disk)
     const flusher = this.#startFlusher()
-    this.#checkpointer = this.#startCheckpointer()
+    this.#checkpointer = this.#startCheckpointer(begun)
     const capacity = options.journalFileBytes - PAGE_BYTES
     const buffer = new LogBuffer(
       this.#memory,
@@ -242,9 +242,9 @@ export class Shard {
     this.#log('warn', NO_DIRECT_IO, { errno: error.code, reason: explainDirectIo(error) })
   }
 
-  #startCheckpointer(): Worker {
+  #startCheckpointer({ copyFaults }: BegunShard): Worker {
     const { data, shard } = this.#request
-    const workerData: CheckpointerData = { data, shard }
+    const workerData: CheckpointerData = { data, shard, copyFaults }
     const checkpointer = new Worker(new URL('../checkpointer.js', import.meta.url), { workerData })
     checkpointer.on('message', (result: CheckpointerResult) => {
       this.#engine?.onResult(result)

@@ -13,6 +13,7 @@ import {
 } from '../../shared/format/paths.ts'
 import { decodeSealedJson, encodeSealedJson } from '../../shared/format/sealed-json.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
+import type { CopyFaults } from '../disk/copy-faults.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
 import {
   readFully,
@@ -40,9 +41,10 @@ const SPARES_MAX = 2
 
 /**
  * Makes a journal file durable and ready for blocks. An empty file of the same number is replaced.
+ * @param faults takes the second copy of newest.json, if it cannot be written
  * @returns whether a freed file was reused
  */
-export function prepareJournalFile(disk: Disk, header: JournalHeader): boolean {
+export function prepareJournalFile(disk: Disk, header: JournalHeader, faults: CopyFaults): boolean {
   const directory = shardPath(header.shard)
   const spare = takeSpare(disk, header)
   const path = spare ?? `${directory}/prepared.tmp`
@@ -57,7 +59,13 @@ export function prepareJournalFile(disk: Disk, header: JournalHeader): boolean {
   disk.rename(path, journalPath(header.shard, header.number))
   disk.syncDirectory(directory)
   const note = encodeSealedJson({ format: NEWEST_FORMAT, shard: header.shard, file: header.number })
-  for (const path of newestPaths(header.shard)) replaceFile(disk, path, note)
+  const [copyPath, newest] = newestPaths(header.shard)
+  const isWritten = faults.attempt(copyPath, () => {
+    replaceFile(disk, copyPath, note)
+    return true
+  })
+  if (isWritten === true) faults.noteWhole(copyPath)
+  replaceFile(disk, newest, note)
   return spare !== undefined
 }
 
@@ -92,7 +100,7 @@ function readNote(disk: Disk, path: string, shard: number): number | undefined {
   return note?.format === NEWEST_FORMAT && note.shard === shard ? note.file : undefined
 }
 
-function newestPaths(shard: number): string[] {
+function newestPaths(shard: number): [copyPath: string, path: string] {
   return [newestCopyPath(shard), newestPath(shard)]
 }
 

@@ -11,6 +11,7 @@ import {
   shardPath,
 } from '../../shared/format/paths.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
+import { CopyFaults } from '../disk/copy-faults.ts'
 import type { Disk } from '../disk/disk.ts'
 import { makeDirectories, removeTree, replaceFile } from '../disk/files.ts'
 import type { Environment } from '../environment.ts'
@@ -132,14 +133,15 @@ export function layOutShard(
 ): void {
   makeDirectories(disk, shardPath(shard))
   makeDirectories(disk, COPIES_PATH)
-  prepareJournalFile(disk, {
+  const file = {
     shard,
     epoch,
     number: 0,
     firstLsn: 0,
     capacity: PAGE_BYTES, // no block ever goes here: the first start opens file 1
     salt: environment.randomBytes(16),
-  })
+  }
+  prepareJournalFile(disk, file, new CopyFaults())
   const start = { checkpointLsn: 0, journalFile: 0, blockNumber: 0, blockHash: GENESIS_HASH }
   const commit = { ...start, timestamp: environment.nowMicros(), clockMicros }
   const salt = environment.randomBytes(CATALOGUE_SALT_BYTES)

@@ -2,7 +2,7 @@ import { StoreError } from '../../shared/errors.ts'
 import { HEADER_COPY_PATH, HEADER_PATH } from '../../shared/format/paths.ts'
 import { decodeSealedJson, encodeSealedJson } from '../../shared/format/sealed-json.ts'
 import type { Disk } from '../disk/disk.ts'
-import { readIfReadable, replaceFile } from '../disk/files.ts'
+import { readIfReadable, readWhole, replaceFile } from '../disk/files.ts'
 
 // varve.json says how many shards a directory has, so no shard can be found without it. It is kept
 // twice. A change is written to varve.json first and to the copy second, each durable before the
@@ -41,6 +41,7 @@ export function hasHeader(disk: Disk): boolean {
 /**
  * Reads the header from the better of its two files.
  * @throws StoreError invalid_request when both are damaged, or one is of another format
+ * @throws DiskError when neither is sound, and one cannot be read
  */
 export function readStoredHeader(disk: Disk): StoredHeader {
   const found = PATHS.map(path => ({ path, header: readOne(disk, path) }))
@@ -49,6 +50,8 @@ export function readStoredHeader(disk: Disk): StoredHeader {
     undefined,
   )
   if (header === undefined) {
+    // One that cannot be read may be sound, so it is not called damaged.
+    for (const path of PATHS) if (disk.exists(path)) readWhole(disk, path)
     throw refusal(
       `${HEADER_PATH} and ${HEADER_COPY_PATH} are damaged or missing; ` +
         'restore one of them from a backup of this directory',

@@ -1,7 +1,7 @@
 import { assert } from '../../shared/assert.ts'
 import type { JournalEnds } from '../../shared/format/journal-ends.ts'
 import type { JournalHeader } from '../../shared/format/journal-header.ts'
-import { COPIES_PATH, journalPath, QUARANTINE_PATH, shardPath } from '../../shared/format/paths.ts'
+import { journalPath, QUARANTINE_PATH, shardPath } from '../../shared/format/paths.ts'
 import { blockBytes } from '../../shared/format/block.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
 import type {
@@ -10,6 +10,7 @@ import type {
   ShardOptions,
 } from '../../shared/protocol/shard.ts'
 import type { StreamDamage } from '../../shared/protocol/streams.ts'
+import { CopyFaults } from '../disk/copy-faults.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
 import { makeDirectories, readFully, replaceFile, withFile, writeFully } from '../disk/files.ts'
 import { runSteps } from '../disk/sync-steps.ts'
@@ -65,6 +66,8 @@ export type BegunShard = {
   readonly transactions: FoundTransactions
   /** Damage at the ends of segments, found without a read of the stream. */
   readonly damage: readonly StreamDamage[]
+  /** Second copies that cannot be written, and why. */
+  readonly copyFaults: readonly (readonly [path: string, reason: string])[]
 }
 
 /** A shard's state as recovery found or made it. */
@@ -77,6 +80,7 @@ export type RecoveredShard = ReplayedState &
         readonly refused: string
         readonly transactions: null
         readonly damage: readonly []
+        readonly copyFaults: readonly []
       }
   )
 
@@ -183,10 +187,10 @@ export class ShardRecovery {
     const { walk, end, counts } = this.#found
     const notes = readNewest(this.#disk, this.#shard)?.damaged ?? []
     const rebuilt = [...staleCopies(this.#known), ...notes]
-    if (!this.#disk.exists(COPIES_PATH)) makeDirectories(this.#disk, COPIES_PATH)
-    copyCatalogue(this.#disk, this.#known)
+    const faults = new CopyFaults()
+    copyCatalogue(this.#disk, this.#known, faults)
     if (end.decision === 'cut') quarantine(this.#disk, this.#shard, end)
-    const journal = openEpoch(this.#disk, this.#environment, walk.file, end, this.#options)
+    const journal = openEpoch(this.#disk, this.#environment, walk.file, end, this.#options, faults)
     const { ledger, table, checkpoint } = this.state
     const damage = checkTails(this.#disk, checkpoint.changed)
     const report: RecoveryReport = {
@@ -195,10 +199,11 @@ export class ShardRecovery {
       cutBytes: end.cutBytes,
       inDoubt: ledger.stagedCount,
       epoch: journal.file.epoch,
-      rebuilt,
+      rebuilt: rebuilt.filter(path => !faults.has(path)),
       milliseconds: Math.round(this.#environment.monotonicMs() - this.#startedMs),
     }
-    return { journal, report, transactions: { ...ledger.found(), endLsn: walk.endLsn }, damage }
+    const transactions = { ...ledger.found(), endLsn: walk.endLsn }
+    return { journal, report, transactions, damage, copyFaults: faults.all }
   }
 
   get #known(): StoredCatalogue {
@@ -215,6 +220,14 @@ export class ShardRecovery {
 /** A journal that was read to its end, and what its replay applied. */
 type Walked = WalkedJournal & { readonly counts: ReplayCounts }
 
+const NOT_BEGUN = {
+  journal: null,
+  report: null,
+  transactions: null,
+  damage: [],
+  copyFaults: [],
+} as const
+
 /** Opens a shard from disk. @throws DiskError */
 export function recoverShard(
   disk: Disk,
@@ -225,7 +238,7 @@ export function recoverShard(
   const recovery = ShardRecovery.read(disk, environment, shard, options)
   const { state, refused } = recovery
   if (refused !== null) {
-    return { ...state, journal: null, report: null, refused, transactions: null, damage: [] }
+    return { ...state, refused, ...NOT_BEGUN }
   }
   recovery.settle()
   return { ...state, ...recovery.begin(), refused: null }
@@ -278,6 +291,7 @@ function openEpoch(
   last: JournalHeader,
   end: WalkEnd,
   options: ShardOptions,
+  faults: CopyFaults,
 ): JournalEnd {
   const file: JournalHeader = {
     shard: last.shard,
@@ -287,7 +301,7 @@ function openEpoch(
     capacity: options.journalFileBytes - PAGE_BYTES,
     salt: environment.randomBytes(16),
   }
-  prepareJournalFile(disk, file)
+  prepareJournalFile(disk, file, faults)
   removeFilesAbove(disk, file)
   return {
     file,

@@ -6,6 +6,7 @@ import { shardOf } from '../../shared/format/shard-of.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
 import type { ReshardReport } from '../../shared/protocol/reader.ts'
 import type { ShardOptions } from '../../shared/protocol/shard.ts'
+import { CopyFaults } from '../disk/copy-faults.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
 import { makeDirectories } from '../disk/files.ts'
 import { RedirectedDisk } from '../disk/redirected-disk.ts'
@@ -133,10 +134,11 @@ function* storeAll(
   const clockMicros = resumed(now, checkpoint.clockMicros)
   const time = { timestamp: now, ageMicros: Math.min(now, clockMicros), clockMicros }
   const job = checkpoint.start(mark, time, table.size, options, ledger)
-  const done = yield* jobSteps(disk, shard, job)
+  const faults = new CopyFaults()
+  const done = yield* jobSteps(disk, shard, job, faults)
   if (done.kind === 'failed') throw new DiskError('EIO', 'checkpoint', done.reason)
   assert(done.kind === 'checkpoint', 'a checkpoint answers as one')
-  yield* jobSteps(disk, shard, { kind: 'release', trimmed: done.trimmed })
+  yield* jobSteps(disk, shard, { kind: 'release', trimmed: done.trimmed }, faults)
 }
 
 /** Journals in which nothing has happened yet, each durable with all of its streams. */

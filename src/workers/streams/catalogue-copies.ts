@@ -5,11 +5,18 @@ import {
   encodeCommitEntry,
   placeEntries,
 } from '../../shared/format/catalogue.ts'
-import { catalogueCopyPath, cataloguePath, parentPath } from '../../shared/format/paths.ts'
+import {
+  catalogueCopyPath,
+  cataloguePath,
+  COPIES_PATH,
+  parentPath,
+} from '../../shared/format/paths.ts'
 import { MIB } from '../../shared/limits.ts'
 import { isMissing } from '../disk/aside.ts'
+import type { CopyFaults } from '../disk/copy-faults.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
 import {
+  makeDirectories,
   readFully,
   readIfReadable,
   readWhole,
@@ -149,27 +156,60 @@ export function readEntries(disk: Disk, shard: number): { name: string; bytes: B
 
 /**
  * Appends a write-back's entries to both copies, its commit last, and makes them durable. Syncs the
- * directories too, because a copy may have been renamed into place recently. Returns the new length
- * of a copy.
+ * directories too, because a copy may have been renamed into place recently. Where only the second
+ * copy cannot be written, the first one alone counts. Returns the new length of a copy.
  */
 export function* appendToCatalogue(
   disk: Disk,
   shard: number,
   place: EntryPlace,
   entries: readonly Buffer[],
+  faults: CopyFaults,
 ): Steps<number> {
   const [path, copyPath] = cataloguePaths(shard)
   const files: number[] = []
   const { position } = place
   const addition = placeEntries(entries, place)
+  const write = (file: number) => {
+    files.push(file)
+    writeFully(disk, file, addition, position)
+  }
   try {
-    files.push(openAt(disk, path, position, copyPath))
-    files.push(openAt(disk, copyPath, position, path))
-    for (const file of files) writeFully(disk, file, addition, position)
-    yield { files, directories: [parentPath(path), parentPath(copyPath)] }
+    write(openAt(disk, path, position, copyPath))
+    const [first] = files as [number]
+    faults.noteUnsettled(copyPath)
+    const isWritten = faults.attempt(copyPath, () => {
+      if (faults.has(copyPath)) copyTo(disk, path, copyPath, position)
+      write(openAt(disk, copyPath, position, path))
+      return true
+    })
+    const alone = { files: [first], directories: [parentPath(path)] }
+    if (isWritten !== true) yield alone
+    else {
+      const isDurable = yield* syncBoth(files, [path, copyPath], faults)
+      if (isDurable) faults.noteWhole(copyPath)
+      else yield alone
+    }
+    faults.noteCut(copyPath) // the first copy has the commit, so what this one has holds
     return position + addition.length
   } finally {
     for (const file of files) disk.close(file)
+  }
+}
+
+/** Syncs both copies. Returns false where the directory of the second one cannot be opened. */
+function* syncBoth(
+  files: readonly number[],
+  [path, copyPath]: readonly [string, string],
+  faults: CopyFaults,
+): Steps<boolean> {
+  try {
+    yield { files, directories: [parentPath(path), parentPath(copyPath)] }
+    return true
+  } catch (error) {
+    if (!(error instanceof DiskError) || error.path !== parentPath(copyPath)) throw error
+    faults.note(copyPath, error)
+    return false
   }
 }
 
@@ -178,19 +218,30 @@ export function* appendToCatalogue(
  * copies leaves a whole commit in one of them, and a start would believe it. So it goes before the
  * segments that it names are written again.
  */
-export function* cutUncommitted(disk: Disk, shard: number, position: number): Steps<void> {
+export function* cutUncommitted(
+  disk: Disk,
+  shard: number,
+  position: number,
+  faults: CopyFaults,
+): Steps<void> {
+  const [path, copyPath] = cataloguePaths(shard)
   const open: number[] = []
   const cut: number[] = []
+  const cutFile = (target: string) => {
+    const file = openIfThere(disk, target)
+    if (file === undefined) return
+    open.push(file)
+    if (disk.size(file) <= position) return
+    disk.truncate(file, position)
+    cut.push(file)
+  }
   try {
-    for (const path of cataloguePaths(shard)) {
-      const file = openIfThere(disk, path)
-      if (file === undefined) continue
-      open.push(file)
-      if (disk.size(file) <= position) continue
-      disk.truncate(file, position)
-      cut.push(file)
-    }
+    cutFile(path)
+    // One that holds nothing of a failed try is left as it is, where it cannot be opened.
+    if (faults.isUnsettled(copyPath)) cutFile(copyPath)
+    else faults.attempt(copyPath, () => cutFile(copyPath))
     if (cut.length > 0) yield { files: cut, directories: [] }
+    faults.noteCut(copyPath)
   } finally {
     for (const file of open) disk.close(file)
   }
@@ -204,8 +255,15 @@ function openAt(disk: Disk, path: string, position: number, other: string): numb
     return known
   }
   if (known !== undefined) disk.close(known)
-  replaceFile(disk, path, readWhole(disk, other).subarray(0, position))
+  copyTo(disk, other, path, position)
   return disk.open(path, 'update')
+}
+
+/** Makes a copy anew from the first `bytes` of the other one. @throws DiskError if it has fewer */
+function copyTo(disk: Disk, path: string, target: string, bytes: number): void {
+  const content = readWhole(disk, path)
+  if (content.length < bytes) throw new DiskError('EIO', 'read', path)
+  replaceFile(disk, target, content.subarray(0, bytes))
 }
 
 /** Opens a copy to write; undefined if it is missing, or something else is in its place. */
@@ -234,10 +292,19 @@ export function settleCatalogue(disk: Disk, content: StoredCatalogue): void {
   })
 }
 
-/** Makes both copies of a catalogue that was settled the same. */
-export function copyCatalogue(disk: Disk, { path, stale, bytes }: StoredCatalogue): void {
+/** Makes both copies of a catalogue that was settled the same, if the second can be written. */
+export function copyCatalogue(
+  disk: Disk,
+  { path, stale, bytes }: StoredCatalogue,
+  faults: CopyFaults,
+): void {
   if (stale === undefined) return
-  replaceFile(disk, stale, readWhole(disk, path).subarray(0, bytes))
+  const copy = () => {
+    if (!disk.exists(COPIES_PATH)) makeDirectories(disk, COPIES_PATH)
+    copyTo(disk, path, stale, bytes)
+  }
+  if (parentPath(stale) === COPIES_PATH) faults.attempt(stale, copy)
+  else copy()
 }
 
 /** The copies that the next start writes again. */
@@ -259,10 +326,12 @@ export function* compactCatalogue(
   shard: number,
   bytes: number,
   { streams, unwrittenBytes }: { readonly streams: number; readonly unwrittenBytes: number },
+  faults: CopyFaults,
 ): Steps<Compacted> {
   const liveGuess = streams * 256 + unwrittenBytes
   if (bytes < COMPACT_FROM_BYTES || bytes < 2 * liveGuess) return { bytes, notes: [] }
   const [path, copyPath] = cataloguePaths(shard)
+  if (faults.has(copyPath)) return { bytes, notes: [] } // until both can be written
   const paths = [copyPath, path] // a crash between leaves the one that counts as it was
   let length = bytes
   const files: number[] = []

@@ -20,6 +20,7 @@ import {
   type WriteFault,
 } from '../../shared/protocol/checkpointer.ts'
 import type { StreamDamage } from '../../shared/protocol/streams.ts'
+import type { CopyFaults } from '../disk/copy-faults.ts'
 import type { Disk } from '../disk/disk.ts'
 import type { Steps } from '../disk/sync-steps.ts'
 import { freeJournalFiles } from '../journal/journal-files.ts'
@@ -58,10 +59,12 @@ function extentNumbers({ entry, stored, fault, freedBytes }: StoredStream): Exte
 export class CheckpointWriter implements Findings {
   readonly #disk: Disk
   readonly #shard: number
+  readonly #faults: CopyFaults
   readonly damage: StreamDamage[] = []
   readonly notes: string[] = []
 
-  constructor(disk: Disk, shard: number) {
+  constructor(disk: Disk, shard: number, faults: CopyFaults) {
+    this.#faults = faults
     this.#disk = disk
     this.#shard = shard
   }
@@ -71,7 +74,7 @@ export class CheckpointWriter implements Findings {
    * @throws DiskError: nothing is committed then, unless a sync failed
    */
   *run(job: CheckpointJob): Steps<CheckpointDone> {
-    yield* cutUncommitted(this.#disk, this.#shard, job.catalogueBytes)
+    yield* cutUncommitted(this.#disk, this.#shard, job.catalogueBytes, this.#faults)
     const writer = new StreamWriter(this.#disk)
     const streams = yield* this.#storeAll(writer, job)
     const trimPoints = new Map<number, StoredTrimPoint>()
@@ -89,7 +92,7 @@ export class CheckpointWriter implements Findings {
     const commit = encodeCommitEntry({ ...job.commit, ...own })
     const place = { salt: job.catalogueSalt, position: job.catalogueBytes }
     const all = [...entries, commit]
-    const end = yield* appendToCatalogue(this.#disk, this.#shard, place, all)
+    const end = yield* appendToCatalogue(this.#disk, this.#shard, place, all, this.#faults)
     const catalogueBytes = yield* this.#tidyUp(job, end, writer.unwrittenBytes)
     const extents = Float64Array.from(streams.flatMap(extentNumbers))
     assert(
@@ -134,7 +137,7 @@ export class CheckpointWriter implements Findings {
     yield* removal.settle()
     removal.attempt(() => freeJournalFiles(this.#disk, this.#shard, job.commit.journalFile))
     const kept = { streams: job.streams, unwrittenBytes }
-    const compacted = yield* compactCatalogue(this.#disk, this.#shard, bytes, kept)
+    const compacted = yield* compactCatalogue(this.#disk, this.#shard, bytes, kept, this.#faults)
     this.notes.push(...removal.notes, ...compacted.notes)
     return compacted.bytes
   }

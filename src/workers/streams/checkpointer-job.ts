@@ -4,6 +4,7 @@ import type {
   FailedJob,
 } from '../../shared/protocol/checkpointer.ts'
 import type { StreamDamage } from '../../shared/protocol/streams.ts'
+import { CopyFaults } from '../disk/copy-faults.ts'
 import type { Disk, DiskError } from '../disk/disk.ts'
 import { runSteps, type Steps } from '../disk/sync-steps.ts'
 import { prepareJournalFile } from '../journal/journal-files.ts'
@@ -16,13 +17,15 @@ import { releaseSegments } from './trimmed-segments.ts'
 /**
  * Returns the steps of one job of a shard's write-back thread. A failed disk call becomes a
  * `failed` result, not an exception.
+ * @param faults the second copies that cannot be written; kept from job to job
  */
 export function* jobSteps(
   disk: Disk,
   shard: number,
   job: CheckpointerJob,
+  faults: CopyFaults,
 ): Steps<CheckpointerResult> {
-  const writer = new CheckpointWriter(disk, shard)
+  const writer = new CheckpointWriter(disk, shard, faults)
   try {
     switch (job.kind) {
       case 'checkpoint':
@@ -38,7 +41,7 @@ export function* jobSteps(
           notes: asNotes(() => new StreamWriter(disk, 'index').index(job.of)),
         }
       case 'prepare':
-        return { ...job, isReused: prepareJournalFile(disk, job.file) }
+        return { ...job, isReused: prepareJournalFile(disk, job.file, faults) }
       case 'retention':
         return planRetention(disk, job.streams, job.nowMicros)
       case 'release':
@@ -58,7 +61,7 @@ export function* jobSteps(
 
 /** Carries out one job, one sync after the other. */
 export function runJob(disk: Disk, shard: number, job: CheckpointerJob): CheckpointerResult {
-  return runSteps(disk, jobSteps(disk, shard, job))
+  return runSteps(disk, jobSteps(disk, shard, job, new CopyFaults()))
 }
 
 function failure(

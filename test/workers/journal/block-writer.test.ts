@@ -12,6 +12,7 @@ import {
   Word,
 } from '../../../src/shared/memory/journal-memory.ts'
 import { SlotState } from '../../../src/shared/memory/slot-state.ts'
+import { CopyFaults } from '../../../src/workers/disk/copy-faults.ts'
 import { makeDirectories } from '../../../src/workers/disk/files.ts'
 import { BlockWriter } from '../../../src/workers/journal/block-writer.ts'
 import { prepareJournalFile } from '../../../src/workers/journal/journal-files.ts'
@@ -112,7 +113,7 @@ function open(kind?: 'open' | 'write' | 'sync', code: DiskFault['code'] = 'EIO')
   const disk = new SimulatedDisk(random)
   const environment = new Clock().environment(random)
   makeDirectories(disk, shardPath(0))
-  prepareJournalFile(disk, FILE)
+  prepareJournalFile(disk, FILE, new CopyFaults())
   const memory = createJournalMemory(2 * PAGE_BYTES)
   const end = { file: FILE, position: PAGE_BYTES, blockNumber: 0, blockHash: GENESIS_HASH }
   const buffer = new LogBuffer(

@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert'
 import type { JournalHeader } from '../../../src/shared/format/journal-header.ts'
 import { newestPath, shardPath } from '../../../src/shared/format/paths.ts'
 import { PAGE_BYTES } from '../../../src/shared/limits.ts'
+import { CopyFaults } from '../../../src/workers/disk/copy-faults.ts'
 import { replaceFile } from '../../../src/workers/disk/files.ts'
 import { DiskError } from '../../../src/workers/disk/disk.ts'
 import {
@@ -96,7 +97,7 @@ function prepare(disk: CountingDisk, number: number, pages = 4, shard = 0): bool
     capacity: pages * PAGE_BYTES,
     salt: 's'.repeat(16),
   }
-  return prepareJournalFile(disk, header)
+  return prepareJournalFile(disk, header, new CopyFaults())
 }
 
 /** Appends one after the other, the checkpointer doing its work in between. */

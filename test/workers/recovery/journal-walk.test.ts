@@ -10,6 +10,7 @@ import { GENESIS_HASH } from '../../../src/shared/format/chain.ts'
 import type { JournalHeader } from '../../../src/shared/format/journal-header.ts'
 import { journalPath, shardPath } from '../../../src/shared/format/paths.ts'
 import { PAGE_BYTES } from '../../../src/shared/limits.ts'
+import { CopyFaults } from '../../../src/workers/disk/copy-faults.ts'
 import { makeDirectories } from '../../../src/workers/disk/files.ts'
 import { prepareJournalFile } from '../../../src/workers/journal/journal-files.ts'
 import { JournalWalk } from '../../../src/workers/recovery/journal-walk.ts'
@@ -85,7 +86,7 @@ walks('what a sound block says of itself vouches for it, though it does not foll
 function written(headers: readonly Partial<BlockHeader>[]) {
   const disk = new FlatDisk()
   makeDirectories(disk, shardPath(0))
-  prepareJournalFile(disk, FILE)
+  prepareJournalFile(disk, FILE, new CopyFaults())
   const positions: number[] = []
   let previousHash = GENESIS_HASH
   disk.change(journalPath(0, 0), bytes => {

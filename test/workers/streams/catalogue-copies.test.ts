@@ -4,6 +4,7 @@ import { encodeCommitEntry, placeEntries } from '../../../src/shared/format/cata
 import { GENESIS_HASH } from '../../../src/shared/format/chain.ts'
 import { catalogueCopyPath, cataloguePath, parentPath } from '../../../src/shared/format/paths.ts'
 import { MIB } from '../../../src/shared/limits.ts'
+import { CopyFaults } from '../../../src/workers/disk/copy-faults.ts'
 import { makeDirectories, replaceFile } from '../../../src/workers/disk/files.ts'
 import { runSteps } from '../../../src/workers/disk/sync-steps.ts'
 import { compactCatalogue, readCatalogue } from '../../../src/workers/streams/catalogue-copies.ts'
@@ -22,7 +23,10 @@ const copies = suite('workers/streams/catalogue-copies')
 
 copies('a catalogue that holds mostly what counts no more is made smaller', () => {
   const disk = diskWith(LARGE.bytes, 1)
-  const { bytes, notes } = runSteps(disk, compactCatalogue(disk, 0, LARGE.bytes.length, NOTHING))
+  const { bytes, notes } = runSteps(
+    disk,
+    compactCatalogue(disk, 0, LARGE.bytes.length, NOTHING, new CopyFaults()),
+  )
   assert.ok(bytes < 1000 && notes.length === 0, `${bytes} bytes, ${notes.join()}`)
   for (const path of PATHS) assert.is(disk.content(path).length, bytes)
   assert.is(lastLsn(disk), LARGE.commits)
@@ -33,7 +37,7 @@ copies('a crash at any operation of making it smaller leaves its last commit', (
     const disk = diskWith(LARGE.bytes, seed)
     disk.crashAt = disk.operations + (seed % OPERATIONS_MAX)
     try {
-      runSteps(disk, compactCatalogue(disk, 0, LARGE.bytes.length, NOTHING))
+      runSteps(disk, compactCatalogue(disk, 0, LARGE.bytes.length, NOTHING, new CopyFaults()))
     } catch (error) {
       if (!(error instanceof Crash)) throw error
     }

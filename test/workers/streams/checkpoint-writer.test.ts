@@ -123,7 +123,7 @@ checkpoint('a commit that only one catalogue took names no segments that are wri
   }
 })
 
-/** Fails a write to the second catalogue, once. */
+/** Has no room for a write to the second catalogue, once: the try fails and is sent again. */
 class HalfCatalogueDisk extends SimulatedDisk {
   isFailing = false
   #copy: number | undefined
@@ -137,7 +137,7 @@ class HalfCatalogueDisk extends SimulatedDisk {
   override write(file: number, source: Buffer, position: number): number {
     if (!this.isFailing || file !== this.#copy) return super.write(file, source, position)
     this.isFailing = false
-    throw new DiskError('EIO', 'write', catalogueCopyPath(0))
+    throw new DiskError('ENOSPC', 'write', catalogueCopyPath(0))
   }
 }
 
