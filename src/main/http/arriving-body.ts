@@ -43,9 +43,9 @@ export class ArrivingBody {
     return this.#arrived
   }
 
-  /** Whether all bytes have been received; some may still be decoded. */
-  get hasArrived(): boolean {
-    return this.#hasArrived
+  /** Whether nothing is expected of the sender now: all has arrived, or some is still decoded. */
+  get isDecoding(): boolean {
+    return this.#hasArrived || (this.#decoder?.writableLength ?? 0) > 0
   }
 
   /** Collects the body, then calls `done` once with it or with a failure. */

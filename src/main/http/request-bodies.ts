@@ -71,7 +71,7 @@ export class RequestBodies {
     const nowMs = this.#clock.ms
     for (const arrival of this.#arriving.values()) {
       const { body, seen, seenAtMs } = arrival
-      if (body.arrived !== seen || body.hasArrived) {
+      if (body.arrived !== seen || body.isDecoding) {
         arrival.seen = body.arrived
         arrival.seenAtMs = nowMs
       } else if (nowMs - seenAtMs >= this.#idleMs) {
