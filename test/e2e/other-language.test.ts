@@ -15,7 +15,8 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { compressBody, CompressionCode } from '../../src/shared/format/compression.ts'
 import type { FlatDisk } from '../support/flat-disk.ts'
-import { swapNames } from '../support/forger.ts'
+import { changedStore } from '../support/changed-store.ts'
+import { forgeEntry, forgeState, swapFields, swapNames } from '../support/forger.ts'
 import {
   recordsIn,
   referencedStore,
@@ -173,8 +174,24 @@ withPython('names of two streams that were swapped are found', () => {
   assert.ok(verifyCopy(disk).report.ok)
   swapNames(disk, 'orders', 'invoices')
   const { findings } = verifyCopy(disk).report
-  const reason = 'its id is of another name'
+  const reason = 'its id is of another name or state at creation'
   assert.equal(findings.toSorted(), [`stream invoices: ${reason}`, `stream orders: ${reason}`])
+})
+
+withPython('a state that was altered is found, and changes that were signed are none', () => {
+  const { disk } = changedStore().copy()
+  assert.equal(verifyCopy(disk).report.findings, [])
+  swapFields(disk, 'created', 'configured', ['config'])
+  forgeEntry(disk, 'closed', entry => forgeState(entry, { closed: false }))
+  forgeEntry(disk, 'other', () => ({ createdAt: 1 }))
+  const notSigned = 'its state is not what was signed'
+  const found = verifyCopy(disk).report.findings.map(finding => finding.slice('stream '.length))
+  assert.equal(found.toSorted(), [
+    "closed: the state's checkpoint has a wrong signature",
+    `configured: ${notSigned}`,
+    `created: ${notSigned}`,
+    `other: ${notSigned}`,
+  ])
 })
 
 withPython('records that the journal only refers to are verified where they lie', () => {

@@ -21,8 +21,10 @@ import {
   type RecordView,
 } from '../../src/shared/format/record.ts'
 import { decodeSealedJson } from '../../src/shared/format/sealed-json.ts'
+import { stateHashOf } from '../../src/shared/format/stream-state.ts'
 import type { Signer } from '../../src/shared/signing.ts'
 import { readCatalogue } from '../../src/workers/streams/catalogue-copies.ts'
+import { claimOf } from '../../src/workers/streams/stream-binding.ts'
 import type { FlatDisk } from './flat-disk.ts'
 import { forgeChecksum } from './inspected-store.ts'
 
@@ -30,7 +32,7 @@ import { forgeChecksum } from './inspected-store.ts'
 // private key. What they leave has checksums that fit.
 
 /** Gives the catalogue another entry for a stream; the checkpoint that it is of stays. */
-function forgeEntry(
+export function forgeEntry(
   disk: FlatDisk,
   stream: string,
   change: (entry: StreamEntry) => Partial<StreamEntry>,
@@ -52,6 +54,41 @@ function forgeEntries(disk: FlatDisk, change: (entry: StreamEntry) => Partial<St
   const { salt } = catalogue
   const forged = placeEntries([...entries, commit], { salt, position: 0 })
   for (const path of [cataloguePath(0), catalogueCopyPath(0)]) disk.put(path, forged)
+}
+
+/** Gives each of two streams what the catalogue says of the other in these fields. */
+export function swapFields(
+  disk: FlatDisk,
+  one: string,
+  other: string,
+  fields: readonly (keyof StreamEntry)[],
+): void {
+  const entries = entriesOf(disk)
+  const of = (name: string) => entries.find(entry => entry.name === name) ?? {}
+  const part = (name: string) =>
+    Object.fromEntries(
+      Object.entries(of(name)).filter(([field]) => fields.some(it => it === field)),
+    )
+  forgeEntries(disk, ({ name }) => (name === one ? part(other) : name === other ? part(one) : {}))
+}
+
+/** The streams that the catalogue has. */
+export function entriesOf(disk: FlatDisk): StreamEntry[] {
+  const catalogue = readCatalogue(disk, 0)
+  if (!('live' in catalogue)) throw new Error('the catalogue is damaged')
+  return catalogue.live.map(({ stream }) => stream)
+}
+
+/** Makes a state checkpoint say another state; its checksum fits, its signature cannot. */
+export function forgeState(entry: StreamEntry, change: Partial<StreamEntry>): Partial<StreamEntry> {
+  const bytes = Buffer.from(entry.stateCheckpoint, 'latin1')
+  const record = decodeRecord(bytes, 0)
+  const body = record && decodeCheckpointBody(bytes, record)
+  if (body === undefined) throw new Error('the stream was never changed')
+  const stateHash = stateHashOf(claimOf({ ...entry, ...change }).state)
+  encodeCheckpointBody({ ...body, stateHash }).copy(bytes, record?.bodyAt)
+  forgeChecksum(bytes, 0)
+  return { ...change, stateCheckpoint: bytes.toString('latin1') }
 }
 
 /** Gives each of two streams the other's name, wherever that is written. */

@@ -7,24 +7,20 @@ import {
 } from '../../src/shared/format/block.ts'
 import { hexToLatin1, latin1ToHex, viewOf } from '../../src/shared/format/bytes.ts'
 import {
-  type CommitEntry,
   encodeCommitEntry,
   encodeDecisionEntry,
   encodeRemovedEntry,
   NOTHING_UNWRITTEN,
   type StreamEntry,
 } from '../../src/shared/format/catalogue.ts'
-import {
-  CHAIN_DOMAIN,
-  CHAIN_PREFIX_BYTES,
-  chainHashOf,
-  GENESIS_HASH,
-} from '../../src/shared/format/chain.ts'
+import type { CommitEntry } from '../../src/shared/format/commit-entry.ts'
+import { chainHashOf, GENESIS_HASH } from '../../src/shared/format/chain.ts'
 import {
   CHECKPOINT_RECORD_BYTES,
   type CheckpointFields,
   encodeCheckpointBody,
   signedBytes,
+  StateChange,
 } from '../../src/shared/format/checkpoint.ts'
 import {
   FRAME_HEADER_BYTES,
@@ -35,16 +31,7 @@ import {
 import { encodeIndexPage, indexEntry } from '../../src/shared/format/index-page.ts'
 import { encodeJournalHeader, type JournalHeader } from '../../src/shared/format/journal-header.ts'
 import { encodeManifest, type Manifest, MANIFEST_FORMAT } from '../../src/shared/format/manifest.ts'
-import {
-  appendPrefixBytes,
-  createBytes,
-  encodeAppendPrefix,
-  encodeChange,
-  encodeCreate,
-  encodeTrim,
-  type OperationType,
-  TRIM_BYTES,
-} from '../../src/shared/format/operation.ts'
+import { appendPrefixBytes, encodeAppendPrefix } from '../../src/shared/format/operation.ts'
 import { CompressionCode } from '../../src/shared/format/compression.ts'
 import {
   encodeCheckpointRecord,
@@ -54,7 +41,7 @@ import {
   RecordFormat,
   viewRecord,
 } from '../../src/shared/format/record.ts'
-import { streamIdOf } from '../../src/shared/format/stream-id.ts'
+import { stateBytes, stateHashOf } from '../../src/shared/format/stream-state.ts'
 import { encodeSealedJson } from '../../src/shared/format/sealed-json.ts'
 import { MIB, PAGE_BYTES } from '../../src/shared/limits.ts'
 import type { Producer } from '../../src/shared/protocol/streams.ts'
@@ -67,19 +54,28 @@ import {
 } from './wire-samples.ts'
 import { encodeEntry, placed } from './entry-samples.ts'
 import { encodeReferenceSample } from './reference-sample.ts'
+import {
+  CONFIG,
+  CREATED_AT,
+  CREATION_HASH,
+  encodeChainInput,
+  encodeCreateOperation,
+  encodeTrimOperation,
+  STATE,
+  STREAM,
+  STREAM_ID,
+  TRIM_BEFORE,
+  TRIMMED_STATE,
+} from './state-samples.ts'
 
 // One small store, told once in every structure: a new directory, one append of two records to the
 // stream `orders`, a checkpoint that was asked for, the append of a producer, which ends the
-// segment, a trim, a journal checkpoint; then a transaction that another shard decides. These bytes
-// are the golden files and the worked examples of src/shared/format/README.md.
+// segment, a trim with its checkpoint, a journal checkpoint; then a transaction that another shard
+// decides. These bytes are the golden files and the worked examples of src/shared/format/README.md.
 
-export const STREAM = 'orders'
-export const STREAM_ID = streamIdOf(hexToLatin1('3d1c7a52e09b4f66'), STREAM)
 export const SALT = hexToLatin1('a0a1a2a3a4a5a6a7a8a9aaabacadaeaf')
-export const CREATED_AT = 1_760_000_000_000_000
 export const DIRECTORY_HEADER = { format: 3, shards: 2, createdAt: CREATED_AT, revision: 0 }
 export const TIMESTAMP = 1_760_000_000_250_000
-export const CONFIG = '{"durability":"group","maxSegmentBytes":67108864}'
 
 export const RECORDS = [
   { format: RecordFormat.Json, headers: '{"type":"placed"}', body: '{"id":1}' },
@@ -105,7 +101,6 @@ const DECIDED_AT = TIMESTAMP + 61_000
 /** Of bytes 0 to 31. */
 export const SIGNER = Signer.fromSeed(String.fromCharCode(...Array(32).keys()))
 export const PRODUCER: Producer = { id: 'till-4', epoch: 1, seq: 0 }
-export const TRIM_BEFORE = 2
 export const TRANSACTION: FrameTransaction = { id: 0x2a_0000_0007, coordinator: 1 }
 
 /** Chain hash after each record, and after each checkpoint among them. */
@@ -128,17 +123,25 @@ function link(bytes: Buffer): void {
 }
 
 /** What a checkpoint says that is written now. */
-function fieldsAt(offset: number, timestamp: number): CheckpointFields {
+function fieldsAt(
+  offset: number,
+  timestamp: number,
+  state = STATE,
+  change: StateChange = StateChange.None,
+): CheckpointFields {
   const trimPoint = { offset: 0, hash: GENESIS_HASH }
   const chainHead = heads.at(-1) ?? GENESIS_HASH
-  return { streamId: STREAM_ID, offset, recordCount: offset, timestamp, chainHead, trimPoint }
+  const signed = { chainHead, trimPoint, stateHash: stateHashOf(state), change }
+  return { streamId: STREAM_ID, offset, recordCount: offset, timestamp, ...signed }
 }
 
 function encodeCheckpoint(fields: CheckpointFields, isLastOfSegment: boolean): Buffer {
-  const { recordCount, trimPoint, offset, timestamp, chainHead: previousHash } = fields
+  const { recordCount, trimPoint, stateHash, change, offset, timestamp } = fields
+  const previousHash = fields.chainHead
   const signature = SIGNER.sign(signedBytes(fields))
   const { keyId } = SIGNER
-  const body = encodeCheckpointBody({ recordCount, trimPoint, keyId, isLastOfSegment, signature })
+  const signed = { recordCount, trimPoint, stateHash, change }
+  const body = encodeCheckpointBody({ ...signed, keyId, isLastOfSegment, signature })
   const bytes = Buffer.alloc(CHECKPOINT_RECORD_BYTES)
   encodeCheckpointRecord(bytes, viewOf(bytes), 0, { offset, timestamp, previousHash }, body)
   link(bytes)
@@ -163,27 +166,6 @@ function encodeCompressed(): Buffer {
   return bytes
 }
 
-/** What is hashed for the first record, put together by hand: the code has it in no one piece. */
-function encodeChainInput(): Buffer {
-  const { format, headers, body } = RECORDS[0]
-  const bytes = Buffer.alloc(CHAIN_PREFIX_BYTES + headers.length + body.length)
-  bytes.latin1Write(CHAIN_DOMAIN + STREAM_ID + GENESIS_HASH)
-  bytes.writeBigUInt64LE(0n, 64)
-  bytes.writeBigUInt64LE(BigInt(TIMESTAMP), 72)
-  bytes.writeUInt8(0, 80)
-  bytes.writeUInt8(format, 81)
-  bytes.writeUInt32LE(headers.length, 82)
-  bytes.writeUInt32LE(body.length, 86)
-  bytes.write(headers + body, CHAIN_PREFIX_BYTES)
-  return bytes
-}
-
-function encodeCreateOperation(): Buffer {
-  const bytes = Buffer.alloc(createBytes(STREAM, CONFIG))
-  encodeCreate(bytes, 0, STREAM_ID, { createdAt: CREATED_AT, name: STREAM, config: CONFIG })
-  return bytes
-}
-
 /** An append of what was encoded last: `count` records and the checkpoints among them. */
 function encodeAppend(
   records: Buffer,
@@ -195,20 +177,6 @@ function encodeAppend(
   const fields = { firstOffset, count, chainHead: heads.at(-1) ?? '' }
   encodeAppendPrefix(bytes, 0, STREAM_ID, fields, records.length, producer)
   return bytes
-}
-
-function encodeTrimOperation(): Buffer {
-  const bytes = Buffer.alloc(TRIM_BYTES)
-  encodeTrim(bytes, 0, STREAM_ID, TRIM_BEFORE)
-  return bytes
-}
-
-export function encodeChangeOperation(
-  type: typeof OperationType.Configure | typeof OperationType.Close | typeof OperationType.Delete,
-  config = '',
-): Buffer {
-  const bytes = Buffer.alloc(256)
-  return bytes.subarray(0, encodeChange(bytes, 0, type, STREAM_ID, config))
 }
 
 export function encodeFrame(
@@ -262,6 +230,13 @@ const producerAppend = encodeAppend(Buffer.concat([third, last]), 2, 1, PRODUCER
 const segment = Buffer.concat([...records, checkpoint, third, last])
 const segmentHead = heads.at(-1) ?? ''
 const trimOperation = encodeTrimOperation()
+/** The one that signs the trim, behind it in its frame. */
+const trimCheckpoint = encodeCheckpoint(
+  fieldsAt(3, TRIMMED_AT, TRIMMED_STATE, StateChange.Trimmed),
+  false,
+)
+const trimSigned = Buffer.concat([trimOperation, encodeAppend(trimCheckpoint, 3, 0)])
+const storedHead = heads.at(-1) ?? ''
 
 const frame = encodeFrame(Buffer.concat([createOperation, appendOperation]), FrameFlag.Committed)
 const first = encodeBlock(Buffer.alloc(0), {
@@ -279,7 +254,7 @@ const second = encodeBlock(frame, {
 const laterFrames = [
   encodeFrame(checkpointAppend, FrameFlag.Committed, CHECKPOINT_AT),
   encodeFrame(producerAppend, FrameFlag.Committed, PRODUCED_AT),
-  encodeFrame(trimOperation, FrameFlag.Committed, TRIMMED_AT),
+  encodeFrame(trimSigned, FrameFlag.Committed, TRIMMED_AT),
 ]
 const thirdBlock = encodeBlock(Buffer.concat(laterFrames), {
   flags: BlockFlag.Data,
@@ -295,11 +270,12 @@ const NOTHING = Buffer.alloc(0)
 const ZEROS = latin1ToHex(GENESIS_HASH)
 const recordHash = HEADS[3] ?? '' // a checkpoint follows it
 
+const RECORDS_BYTES = Buffer.concat(records).length
 /** Of the segment's index: where its records begin, the third one behind a checkpoint. */
 export const INDEX_ENTRIES: readonly number[] = [
   indexEntry(0, false),
   indexEntry(101, false),
-  indexEntry(392, true),
+  indexEntry(RECORDS_BYTES + CHECKPOINT_RECORD_BYTES, true),
 ]
 
 const PRODUCED = { firstOffset: 2, nextOffset: 3, timestamp: PRODUCED_AT }
@@ -314,16 +290,16 @@ export const STREAM_ENTRY: StreamEntry = {
   name: STREAM,
   config: CONFIG,
   streamId: STREAM_ID,
-  chainHead: segmentHead,
+  chainHead: storedHead,
   recordHash,
   createdAt: CREATED_AT,
-  lastTimestamp: PRODUCED_AT,
+  lastTimestamp: TRIMMED_AT,
   firstOffset: TRIM_BEFORE,
   nextOffset: 3,
-  recordBytes: segment.length,
+  recordBytes: segment.length + trimCheckpoint.length,
   segment: 1,
   segmentFirstOffset: 3,
-  segmentBytes: 0,
+  segmentBytes: trimCheckpoint.length,
   closed: false,
   lastCheckpoint: 3,
   segmentSince: 0,
@@ -331,6 +307,8 @@ export const STREAM_ENTRY: StreamEntry = {
   firstSegment: 0,
   producers: [PRODUCER_STATE],
   unwritten: NOTHING_UNWRITTEN,
+  creationHash: CREATION_HASH,
+  stateCheckpoint: trimCheckpoint.toString('latin1'),
 }
 const streamEntry = encodeEntry(STREAM_ENTRY)
 export const COMMIT: CommitEntry = {
@@ -348,9 +326,12 @@ export const MANIFEST: Manifest = {
   format: MANIFEST_FORMAT,
   stream: STREAM,
   streamId: latin1ToHex(STREAM_ID),
+  creationHash: latin1ToHex(CREATION_HASH),
   createdAt: CREATED_AT,
   closed: false,
   config: JSON.parse(CONFIG),
+  firstOffset: TRIM_BEFORE,
+  stateCheckpoint: trimCheckpoint.toString('hex'),
   trimPoint: { offset: 0, chainHead: ZEROS, recordHash: ZEROS },
   sealed: [
     {
@@ -372,9 +353,10 @@ export const SAMPLES = {
   'compressed-record': compressed,
   'checkpoint-record': checkpoint,
   'checkpoint-signed': signedBytes(CHECKPOINT),
+  'stream-state': stateBytes(STATE),
   'public-key': Buffer.from(publicKeyToPem(SIGNER.publicKey)),
   segment: segment,
-  'chain-input': encodeChainInput(),
+  'chain-input': encodeChainInput(RECORDS[0], TIMESTAMP),
   batch: encodeBatch(RECORDS),
   'create-operation': createOperation,
   'append-operation': appendOperation,

@@ -9,8 +9,8 @@ import {
 } from '../../src/shared/format/record.ts'
 import { KIB } from '../../src/shared/limits.ts'
 import type { Finding, InspectionMessage } from '../../src/shared/protocol/inspection.ts'
-import type { Checkpoint } from '../../src/shared/protocol/streams.ts'
-import type { ShardOptions } from '../../src/shared/protocol/shard.ts'
+import type { Checkpoint, StreamConfig } from '../../src/shared/protocol/streams.ts'
+import type { Mutation, ShardOptions } from '../../src/shared/protocol/shard.ts'
 import type { Disk } from '../../src/workers/disk/disk.ts'
 import { inspectFile } from '../../src/workers/inspection/inspect.ts'
 import { KeptHeads } from '../../src/workers/inspection/kept-heads.ts'
@@ -84,6 +84,24 @@ export class StoreMaker {
 
   trim(stream: string, before: number): void {
     this.#shard.mutate({ kind: 'trim', stream, before }, Buffer.alloc(0), () => undefined)
+  }
+
+  create(stream: string, config: Partial<StreamConfig>): void {
+    this.#change({ kind: 'create', stream, config: { ...SMALL_OPTIONS.defaultConfig, ...config } })
+  }
+
+  configure(stream: string, change: Partial<StreamConfig>): void {
+    this.#change({ kind: 'configure', stream, change })
+  }
+
+  close(stream: string): void {
+    this.#change({ kind: 'close', stream })
+  }
+
+  #change(mutation: Mutation): void {
+    this.#shard.mutate(mutation, Buffer.alloc(0), result => {
+      if ('error' in result) throw new Error(result.error.detail)
+    })
   }
 
   /** Everything is durable and in segments. */

@@ -4,9 +4,11 @@ import { chainHashOf, GENESIS_HASH } from '../../src/shared/format/chain.ts'
 import {
   CHECKPOINT_RECORD_BYTES,
   checkpointFields,
+  CHANGE_NAMES,
   decodeCheckpointBody,
   encodeCheckpointBody,
   signedBytes,
+  StateChange,
   type TrimPoint,
 } from '../../src/shared/format/checkpoint.ts'
 import type { LinkedRecord, LocatedRecord } from '../../src/shared/format/read-page.ts'
@@ -18,6 +20,7 @@ import {
   recordBytes,
   viewRecord,
 } from '../../src/shared/format/record.ts'
+import { stateHashOf, type StreamState } from '../../src/shared/format/stream-state.ts'
 import type { Checkpoint } from '../../src/shared/protocol/streams.ts'
 import { type Signer, verifySignature } from '../../src/shared/signing.ts'
 
@@ -36,6 +39,7 @@ export class MemoryChain {
   readonly #stream: string
   readonly #streamId: string
   readonly #signer: Signer
+  readonly #stateOf: () => StreamState
   #segments: Segment[] = [{ firstOffset: 0, previousHash: GENESIS_HASH, bytes: 0, records: [] }]
   /** latin1 */
   head = GENESIS_HASH
@@ -47,8 +51,9 @@ export class MemoryChain {
   /** The last checkpoint that was asked for, and the head after it. */
   #requested: { readonly head: string; readonly checkpoint: Checkpoint } | undefined
 
-  /** @param streamId latin1 */
-  constructor(stream: string, streamId: string, signer: Signer) {
+  /** @param streamId latin1 @param stateOf the stream's state as it is now */
+  constructor(stream: string, streamId: string, signer: Signer, stateOf: () => StreamState) {
+    this.#stateOf = stateOf
     this.#stream = stream
     this.#streamId = streamId
     this.#signer = signer
@@ -106,12 +111,19 @@ export class MemoryChain {
     return checkpoint
   }
 
+  /** Signs a change of the stream's state, which is made already. */
+  signChange(nowMicros: number, change: StateChange): void {
+    this.lastTimestamp = Math.max(this.lastTimestamp, nowMicros)
+    this.#sign(false, change)
+  }
+
   /** Drops what lies below, whole segments of it at once; where nothing is left, all of them. */
-  trim(before: number): void {
+  trim(before: number, nowMicros: number): void {
     if (before <= this.firstOffset) return
     this.firstOffset = before
-    const isEmptied = before === this.nextOffset && this.#segments.at(-1)?.records.length !== 0
-    if (isEmptied) this.#endSegment()
+    this.lastTimestamp = Math.max(this.lastTimestamp, nowMicros)
+    if (before === this.nextOffset && this.#hasData) this.#endSegment(StateChange.Trimmed)
+    else this.#sign(false, StateChange.Trimmed)
     const first = this.#segments.findLast(({ firstOffset }) => firstOffset <= before)
     this.#trimRecordHash = this.hashBefore(first?.firstOffset ?? 0)
     this.#segments = this.#segments.filter(
@@ -184,23 +196,30 @@ export class MemoryChain {
 
   #makeRoom(bytes: number, { maxSegmentBytes }: ChainBounds): void {
     const used = this.#segments.at(-1)?.bytes ?? 0
-    if (used > 0 && used + bytes + CHECKPOINT_RECORD_BYTES > maxSegmentBytes) this.#endSegment()
+    if (this.#hasData && used + bytes + CHECKPOINT_RECORD_BYTES > maxSegmentBytes)
+      this.#endSegment()
   }
 
-  #endSegment(): void {
-    this.#sign(true)
+  /** Whether the active segment has a data record. */
+  get #hasData(): boolean {
+    return this.nextOffset > (this.#segments.at(-1)?.firstOffset ?? 0)
+  }
+
+  #endSegment(change: StateChange = StateChange.None): void {
+    this.#sign(true, change)
     const { nextOffset: firstOffset, head: previousHash } = this
     this.#segments.push({ firstOffset, previousHash, bytes: 0, records: [] })
   }
 
-  #sign(isLastOfSegment: boolean): LocatedRecord {
+  #sign(isLastOfSegment: boolean, change: StateChange = StateChange.None): LocatedRecord {
     const { nextOffset: offset, lastTimestamp: timestamp, head: previousHash, trimPoint } = this
     const streamId = this.#streamId
     const recordCount = offset
-    const fields = { streamId, offset, recordCount, timestamp, chainHead: previousHash, trimPoint }
+    const signed = { recordCount, trimPoint, stateHash: stateHashOf(this.#stateOf()), change }
+    const fields = { streamId, offset, timestamp, chainHead: previousHash, ...signed }
     const signature = this.#signer.sign(signedBytes(fields))
     const { keyId } = this.#signer
-    const body = encodeCheckpointBody({ recordCount, trimPoint, keyId, isLastOfSegment, signature })
+    const body = encodeCheckpointBody({ ...signed, keyId, isLastOfSegment, signature })
     const bytes = Buffer.alloc(CHECKPOINT_RECORD_BYTES)
     encodeCheckpointRecord(bytes, viewOf(bytes), 0, { offset, timestamp, previousHash }, body)
     this.#lastCheckpoint = offset
@@ -221,7 +240,7 @@ export class MemoryChain {
     const body = decodeCheckpointBody(bytes, record)
     if (body === undefined) throw new Error('a checkpoint that was written can be read')
     const fields = checkpointFields(this.#streamId, record, body)
-    const { offset, timestamp, recordCount, trimPoint } = fields
+    const { offset, timestamp, recordCount, trimPoint, stateHash, change } = fields
     return {
       stream: this.#stream,
       streamId: latin1ToHex(fields.streamId),
@@ -230,6 +249,8 @@ export class MemoryChain {
       recordCount,
       timestamp,
       trimPoint: { offset: trimPoint.offset, chainHead: latin1ToHex(trimPoint.hash) },
+      stateHash: latin1ToHex(stateHash),
+      change: CHANGE_NAMES[change],
       signature: latin1ToHex(body.signature),
       keyId: latin1ToHex(body.keyId),
     }

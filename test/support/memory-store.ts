@@ -100,12 +100,12 @@ export class MemoryStore implements StreamStore {
 
   async configure(name: string, change: Partial<StreamConfig>): Promise<StreamInfo> {
     this.#checkOpen()
-    return this.#find(name).configure(change)
+    return this.#find(name).configure(change, this.#now())
   }
 
   async closeStream(name: string): Promise<StreamInfo> {
     this.#checkOpen()
-    return this.#find(name).close()
+    return this.#find(name).close(this.#now())
   }
 
   async remove(name: string): Promise<void> {
@@ -142,7 +142,7 @@ export class MemoryStore implements StreamStore {
 
   async trim(name: string, before: number): Promise<StreamInfo> {
     this.#checkOpen()
-    return this.#find(name).trim(before)
+    return this.#find(name).trim(before, this.#now())
   }
 
   async checkpoint(name: string): Promise<Checkpoint> {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { StoreError } from '../../src/shared/errors.ts'
 import { latin1ToHex } from '../../src/shared/format/bytes.ts'
+import { StateChange } from '../../src/shared/format/checkpoint.ts'
 import { dataRecords, type PageSelection, selectPage } from '../../src/shared/format/read-page.ts'
 import { historyMismatch } from '../../src/shared/format/cursor.ts'
 import type {
@@ -42,7 +43,12 @@ export class MemoryStream {
     this.#name = name
     this.#config = config
     this.#createdAt = createdAt
-    this.#chain = new MemoryChain(name, this.#streamId, signer)
+    this.#chain = new MemoryChain(name, this.#streamId, signer, () => ({
+      createdAt,
+      config: this.#config,
+      closed: this.#isClosed,
+      firstOffset: this.#chain.firstOffset,
+    }))
   }
 
   get watches(): number {
@@ -69,13 +75,18 @@ export class MemoryStream {
     }
   }
 
-  configure(change: Partial<StreamConfig>): StreamInfo {
-    this.#config = { ...this.#config, ...change }
+  configure(change: Partial<StreamConfig>, nowMicros: number): StreamInfo {
+    const config = { ...this.#config, ...change }
+    if (this.hasConfig(config)) return this.info()
+    this.#config = config
+    this.#chain.signChange(nowMicros, StateChange.Configured)
     return this.info()
   }
 
-  close(): StreamInfo {
+  close(nowMicros: number): StreamInfo {
+    if (this.#isClosed) return this.info()
     this.#isClosed = true
+    this.#chain.signChange(nowMicros, StateChange.Closed)
     this.end('closed')
     return this.info()
   }
@@ -118,12 +129,12 @@ export class MemoryStream {
     return result
   }
 
-  trim(before: number): StreamInfo {
+  trim(before: number, nowMicros: number): StreamInfo {
     const { nextOffset } = this.#chain
     if (before > nextOffset) {
       throw new StoreError('beyond_end', `the stream ends at ${nextOffset}`, { nextOffset })
     }
-    this.#chain.trim(before)
+    this.#chain.trim(before, nowMicros)
     return this.info()
   }
 

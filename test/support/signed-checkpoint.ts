@@ -20,6 +20,7 @@ function idOf({ publicKey }: PublicKey): string {
 
 function messageOf(checkpoint: SignedCheckpoint): Buffer {
   const { streamId, offset, recordCount, timestampMicros, chainHead, trimPoint } = checkpoint
+  const { stateHash, change } = checkpoint
   return Buffer.concat([
     Buffer.from('varve.checkpoint.v1\0'),
     Buffer.from(streamId, 'hex'),
@@ -27,6 +28,8 @@ function messageOf(checkpoint: SignedCheckpoint): Buffer {
     Buffer.from(chainHead, 'hex'),
     u64(trimPoint.offset),
     Buffer.from(trimPoint.chainHead, 'hex'),
+    Buffer.from(stateHash, 'hex'),
+    Buffer.of(['none', 'configure', 'close', 'trim'].indexOf(change)),
   ])
 }
 

@@ -111,7 +111,47 @@ function testAutomatic(test: Define): void {
     await append(store, 'a', 'x', 'y')
     await store.configure('a', { checkpointEvery: 1 })
     for (const text of ['x', 'y']) await append(store, 'a', text)
-    assert.equal(await offsetsOf(store), [3, 4])
+    assert.equal(await offsetsOf(store), [2, 3, 4])
+  })
+
+  test('a configuration, a trim and a close are each signed as they are answered', async store => {
+    await append(store, 'a', 'x', 'y')
+    const { stateHash: created } = await store.checkpoint('a')
+    await store.configure('a', { checkpointEvery: 7 })
+    await store.trim('a', 1)
+    await store.closeStream('a')
+    const page = await store.checkpoints('a', { from: 0, limit: 10 })
+    const changes = page.checkpoints.map(({ change }) => change)
+    assert.equal(changes, ['none', 'configure', 'trim', 'close'])
+    const hashes = page.checkpoints.map(({ stateHash }) => stateHash)
+    assert.equal([hashes[0], new Set(hashes).size], [created, 4])
+    const keys = await store.keys()
+    for (const { timestamp: timestampMicros, ...checkpoint } of page.checkpoints) {
+      assert.ok(isSigned({ ...checkpoint, timestampMicros }, keys))
+    }
+    assert.is((await store.verify('a', {})).ok, true)
+  })
+
+  test('a stream verifies to its head behind several checkpoints of one offset', async store => {
+    await store.create('a', { ...CONFIG, checkpointEvery: 2 })
+    await append(store, 'a', 'x', 'y')
+    await store.configure('a', { checkpointEvery: 3 })
+    await store.closeStream('a')
+    const { chainHead } = await store.info('a')
+    const report = await store.verify('a', {})
+    assert.equal([report.ok, report.chainHead], [true, chainHead])
+    for (const verify of ['links', 'checkpoint', 'genesis'] as const) {
+      assert.equal(textsOf(await readJson(store, 'a', { verify })), ['x', 'y'])
+    }
+  })
+
+  test('a configuration that changes nothing, and a second close, sign nothing', async store => {
+    await append(store, 'a', 'x')
+    await store.configure('a', {})
+    await store.closeStream('a')
+    await store.closeStream('a')
+    const { checkpoints } = await store.checkpoints('a', { from: 0, limit: 10 })
+    assert.is(checkpoints.length, 1)
   })
 
   test('subscribers and readers of every kind see records alone', async store => {

@@ -30,13 +30,14 @@ NO_HASH = bytes(32)
 CHAIN_DOMAIN = b"varve.record.v1\0"
 STREAM_DOMAIN = b"varve.stream.v1\0"
 CHECKPOINT_DOMAIN = b"varve.checkpoint.v1\0"
+STATE_DOMAIN = b"varve.state.v1\0"
 BODY_MAX = 32 * 1024 * 1024
 
 RECORD = struct.Struct("<IIQQBBBBHHI32s")
 CHAIN = struct.Struct("<16s16s32sQQBBII")
 INDEX_PAGE = struct.Struct("<IIII")
 ENTRY = struct.Struct("<IBBHII8sQ")
-STREAM_ENTRY = struct.Struct("<16s32sQQQQQQIIB3sHHIIQQQ32s32s32sI")
+STREAM_ENTRY = struct.Struct("<16s32sQQQQQQIIBBHHHIIQQQ32s32s32sI32s")
 PRODUCER_STATE = struct.Struct("<QQHH")
 PRODUCER_RESULT = struct.Struct("<QQQ32s32s")
 COMMIT_ENTRY = struct.Struct("<QQQ32sQQII")
@@ -48,8 +49,9 @@ APPEND = struct.Struct("<QII32s")
 CREATE = struct.Struct("<QHHI")
 PRODUCER = struct.Struct("<QQHH")
 REFERENCE = struct.Struct("<QIIII32sQQQQII32s16s")
-CHECKPOINT = struct.Struct("<QQ32s16sB7s64s")
-SIGNED = struct.Struct("<20s16sQQQ32sQ32s")
+CHECKPOINT = struct.Struct("<QQ32s32s16sBB6s64s")
+SIGNED = struct.Struct("<20s16sQQQ32sQ32s32sB")
+STATE = struct.Struct("<15sQQBBBQQQQQ")
 
 ENTRY_STREAM, ENTRY_REMOVED, ENTRY_COMMIT, ENTRY_DECISION, ENTRY_WITNESS = 1, 2, 3, 4, 5
 OP_CREATE, OP_CONFIGURE, OP_APPEND, OP_CLOSE, OP_DELETE, OP_TRIM = 1, 2, 3, 4, 5, 6
@@ -57,6 +59,11 @@ OP_REFERENCE = 7
 COMMITTED, ABORTED, PENDING, BARRIER, WITNESS = 1, 2, 4, 8, 16
 DATA, CHECKPOINT_KIND = 0, 1
 BEHIND_CHECKPOINT = 1 << 31
+DURABILITIES, COMPRESSIONS = ["immediate", "group", "relaxed"], ["none", "lz4", "zstd"]
+BOUNDS = "maxAgeSeconds", "maxBytes", "maxRecords"
+DEFAULTS = {"durability": "group", "compression": "none", "maxSegmentBytes": 67108864,
+            "checkpointEvery": 1000, "retention": {}}
+CHANGES = {OP_CONFIGURE: 1, OP_CLOSE: 2, OP_TRIM: 3}
 
 
 class Damage(Exception):
@@ -304,14 +311,17 @@ def stream_entry(body):
     if len(body) < fixed:
         return None
     (stream_id, head, created_at, last_timestamp, first_offset, next_offset, record_bytes,
-     segment_first, segment, segment_bytes, state, reserved, name_length, config_length,
-     producers_length, first_segment, last_checkpoint, since, trim_offset, trim_hash,
-     trim_record_hash, record_hash, unwritten_length) = STREAM_ENTRY.unpack_from(body)
-    if any(reserved) or state > 1:
+     segment_first, segment, segment_bytes, state, reserved, state_length, name_length,
+     config_length, producers_length, first_segment, last_checkpoint, since, trim_offset,
+     trim_hash, trim_record_hash, record_hash, unwritten_length, creation_hash) = (
+        STREAM_ENTRY.unpack_from(body))
+    if reserved or state > 1:
         return None
-    config_end = fixed + name_length + config_length
+    name_end = fixed + name_length
+    config_end = name_end + config_length
     unwritten_at = config_end + producers_length
-    if len(body) != unwritten_at + unwritten_length:
+    state_at = unwritten_at + unwritten_length
+    if len(body) != state_at + state_length:
         return None
     if not producers_hold(body[config_end:unwritten_at]):
         return None
@@ -319,15 +329,17 @@ def stream_entry(body):
                last_checkpoint, since, trim_offset)
     if max(numbers) > SAFE_MAX:
         return None
-    name = body[fixed:fixed + name_length]
+    name = body[fixed:name_end]
     return {
+        "state": State(created_at, body[name_end:config_end], state == 1, first_offset),
+        "creationHash": creation_hash, "stateCheckpoint": bytes(body[state_at:]),
         "streamId": stream_id, "chainHead": head, "lastTimestamp": last_timestamp,
         "firstOffset": first_offset, "nextOffset": next_offset, "recordBytes": record_bytes,
         "segmentFirstOffset": segment_first, "segment": segment, "segmentBytes": segment_bytes,
-        "closed": state == 1, "name": name.decode(errors="replace"),
+        "name": name.decode(errors="replace"),
         "firstSegment": first_segment, "lastCheckpoint": last_checkpoint,
         "trim": (trim_offset, trim_hash, trim_record_hash), "recordHash": record_hash,
-        "unwritten": body[unwritten_at:],
+        "unwritten": body[unwritten_at:state_at],
     }
 
 
@@ -455,11 +467,50 @@ def public_key(path):
     return der[12:] if whole and der[:12] == prefix and len(der) == 44 else None
 
 
+class State:
+    """What is said of a stream beside its records."""
+
+    def __init__(self, created_at, config, closed=False, first_offset=0):
+        self.created_at, self.closed, self.first_offset = created_at, closed, first_offset
+        self.configure(config)
+
+    def configure(self, config):
+        try:
+            found = json.loads(bytes(config))
+        except ValueError:
+            found = None
+        merged = {**DEFAULTS, **found} if isinstance(found, dict) else DEFAULTS
+        self.config = merged if is_config(merged) else DEFAULTS
+
+    def hash(self):
+        config, retention = self.config, self.config["retention"]
+        return sha256(STATE.pack(
+            STATE_DOMAIN, self.created_at, self.first_offset, self.closed,
+            DURABILITIES.index(config["durability"]), COMPRESSIONS.index(config["compression"]),
+            config["maxSegmentBytes"], config["checkpointEvery"],
+            *(retention.get(bound, 0) for bound in BOUNDS),
+        )).digest()
+
+
+def is_config(config):
+    retention = config["retention"]
+    numbers = [config["maxSegmentBytes"], config["checkpointEvery"]]
+    if not isinstance(retention, dict):
+        return False
+    numbers += [retention[bound] for bound in BOUNDS if bound in retention]
+    return (config["durability"] in DURABILITIES and config["compression"] in COMPRESSIONS
+            and all(type(number) is int and 0 < number <= SAFE_MAX for number in numbers))
+
+
 class Stream:
-    def __init__(self, name, stream_id, trust, trim=(0, NO_HASH, NO_HASH)):
+    def __init__(self, name, stream_id, trust, trim=(0, NO_HASH, NO_HASH), signed=None):
         self.name, self.stream_id, self.trust, self.trim = name, stream_id, trust, trim
         (self.next_offset, self.head, self.record_hash), self.timestamp = trim, 0
-        self.closed, self.ends_segment, self.last_checkpoint = False, False, None
+        self.ends_segment, self.last_checkpoint = False, None
+        # The hash of the state that was signed last, where it is known; in the journal the state
+        # itself, and the change of it that the next checkpoint is to sign.
+        self.signed, self.state, self.due = signed, None, None
+        self.is_closed = False
 
     def take(self, record, where):
         need(record is not None, f"{where}: record {self.next_offset} is not sound")
@@ -474,36 +525,66 @@ class Stream:
         if record.kind == CHECKPOINT_KIND:
             self.check(record, f"{where}: the checkpoint before record {record.offset}")
         else:
+            need(not self.is_closed, f"{where}: record {record.offset} of a closed stream")
             self.next_offset += 1
             self.record_hash = self.head
         self.timestamp = record.timestamp
 
     def check(self, record, what):
         need(len(record.body) == CHECKPOINT.size, f"{what} has another size")
-        count, trim_offset, trim_hash, key_id, flags, reserved, signature = (
+        (count, trim_offset, trim_hash, state_hash, key_id, flags, change, reserved, signature) = (
             CHECKPOINT.unpack(record.body))
-        need(flags <= 1 and not any(reserved), f"{what} is not sound")
+        need(flags <= 1 and change <= 3 and not any(reserved), f"{what} is not sound")
         need(count == record.offset, f"{what} counts {count} records")
         key = self.trust.keys.get(key_id)
         need(key is not None, f"{what} is signed with key {key_id.hex()}, which is not in keys/")
         message = SIGNED.pack(
             CHECKPOINT_DOMAIN, self.stream_id, record.offset, count, record.timestamp,
-            record.previous, trim_offset, trim_hash)
+            record.previous, trim_offset, trim_hash, state_hash, change)
         need(signature_holds(key, message, signature), f"{what} has a wrong signature")
         need(trim_offset <= self.trim[0], f"{what} names a later trim point")
         need(trim_offset < self.trim[0] or trim_hash == self.trim[1],
              f"{what} names another hash before the trim point")
         self.ends_segment, self.last_checkpoint = flags == 1, record.offset
         self.trust.checkpoints += 1
+        self.check_state(state_hash, change, what)
+
+    def check_state(self, state_hash, change, what):
+        if self.state is not None:  # in the journal, which tells every change
+            need(change == (self.due or 0), f"{what} signs another change")
+            need(state_hash == self.state.hash(), f"{what} signs another state")
+        elif change == 0:
+            need(self.signed in (None, state_hash), f"{what} signs another state than before")
+        self.signed, self.due, self.is_closed = state_hash, None, self.is_closed or change == 2
 
     def report(self):
         return {"streamId": self.stream_id.hex(), "records": self.next_offset,
-                "chainHead": self.head.hex(), "closed": self.closed}
+                "chainHead": self.head.hex(), "closed": self.state.closed}
 
 
-def stream_id_fits(stream_id, name):
-    """Whether the id was made for the name, which the chain then covers."""
-    return stream_id[8:] == sha256(STREAM_DOMAIN + stream_id[:8] + name.encode()).digest()[:8]
+def stream_id_fits(stream_id, creation_hash, name):
+    """Whether the id was made for the state at creation and the name, which the chain then covers."""
+    made_for = STREAM_DOMAIN + stream_id[:6] + creation_hash + name.encode()
+    return stream_id[6:] == sha256(made_for).digest()[:10]
+
+
+def check_state(entry, trust, where):
+    """Compares the entry with what was signed of it; gives the hash of that state."""
+    need(stream_id_fits(entry["streamId"], entry["creationHash"], entry["name"]),
+         f"{where}: its id is of another name or state at creation")
+    stored, signed = entry["stateCheckpoint"], entry["creationHash"]
+    if stored:
+        record = record_at(stored, 0, len(stored))
+        need(record and record.kind == CHECKPOINT_KIND and record.end == len(stored),
+             f"{where}: the state's checkpoint is not sound")
+        # How its trim point compares with the entry's is for the chain to tell.
+        kept = Stream(entry["name"], entry["streamId"], trust, (SAFE_MAX, NO_HASH, NO_HASH))
+        checked = trust.checkpoints
+        kept.check(record, f"{where}: the state's checkpoint")
+        trust.checkpoints, signed = checked, kept.signed
+        need(CHECKPOINT.unpack(record.body)[6] > 0, f"{where}: its checkpoint signs no change")
+    need(signed == entry["state"].hash(), f"{where}: its state is not what was signed")
+    return signed
 
 
 def stream_directory(data, name, stream_id):
@@ -515,11 +596,11 @@ def stream_directory(data, name, stream_id):
 def verify_stored(data, entry, trust, findings):
     """What the segments of one stream hold."""
     trim = entry["trim"]
-    stream = Stream(entry["name"], entry["streamId"], trust, trim)
-    stream.closed = entry["closed"]
+    created = entry["creationHash"] if trim[0] == 0 else None
+    stream = Stream(entry["name"], entry["streamId"], trust, trim, created)
     directory = stream_directory(data, entry["name"], entry["streamId"])
     where = f"stream {entry['name']}"
-    need(stream_id_fits(entry["streamId"], entry["name"]), f"{where}: its id is of another name")
+    entry["signed"] = check_state(entry, trust, where)
     need(trim[0] > 0 or trim[1:] == (NO_HASH, NO_HASH), f"{where}: a hash before offset 0")
     need(trim[0] <= entry["firstOffset"], f"{where}: a wrong first offset")
     need(entry["firstOffset"] <= entry["nextOffset"] or entry["unwritten"],
@@ -743,6 +824,9 @@ class Shard:
                 take_unwritten(stream, stream_id, entry["unwritten"])
                 need(entry["firstOffset"] <= stream.next_offset,
                      f"stream {entry['name']}: a wrong first offset")
+                need(stream.signed in (None, entry["signed"]),
+                     f"stream {entry['name']}: its last checkpoint signs another state")
+                stream.signed, stream.state = entry["signed"], entry["state"]
                 self.streams[stream_id] = stream
             except Damage as damage:
                 self.broken[stream_id] = str(damage)
@@ -779,12 +863,16 @@ class Shard:
                 self.apply_payload(where, payload)
 
     def apply_payload(self, where, payload):
-        place = 0
+        place, changed = 0, set()
         while place < len(payload):
             operation = operation_at(payload, place)
             need(operation is not None, f"{where}: an operation is not sound")
             kind, stream_id, content, place = operation
             self.operate(where, kind, stream_id, content)
+            if kind in CHANGES:
+                changed.add(stream_id)
+        for stream in (self.streams.get(stream_id) for stream_id in changed):
+            need(stream is None or stream.due is None, f"{where}: a change that nothing signs")
 
     def operate(self, where, kind, stream_id, content):
         if stream_id in self.broken:
@@ -792,11 +880,13 @@ class Shard:
                 del self.broken[stream_id]
             return
         if kind == OP_CREATE:
-            name = create_name(where, content)
-            need(stream_id_fits(stream_id, name), f"{where}: stream {name}: its id is of another name")
+            name, state = created_stream(where, content)
+            need(stream_id_fits(stream_id, state.hash(), name),
+                 f"{where}: stream {name}: its id is of another name or state")
             self.check_owner(name)
             need(stream_id not in self.streams, f"{where}: a stream is created twice")
             self.streams[stream_id] = Stream(name, stream_id, self.trust)
+            self.streams[stream_id].state = state
             return
         stream = self.streams.get(stream_id)
         need(stream is not None, f"{where}: an operation on an unknown stream")
@@ -804,13 +894,17 @@ class Shard:
             append(where, stream, content)
         elif kind == OP_REFERENCE:
             refer(self.data, where, stream, content)
+        elif kind == OP_CONFIGURE:
+            stream.state.configure(content)
         elif kind == OP_CLOSE:
-            stream.closed = True
+            stream.state.closed = True
         elif kind == OP_TRIM:
             before = int.from_bytes(content, "little")
             need(before <= stream.next_offset, f"{where}: a trim past the end")
+            stream.state.first_offset = before
         elif kind == OP_DELETE:
             del self.streams[stream_id]
+        stream.due = CHANGES.get(kind, stream.due)
 
 
 def take_unwritten(stream, stream_id, data):
@@ -830,12 +924,14 @@ def take_unwritten(stream, stream_id, data):
         append(where, stream, content)
 
 
-def create_name(where, content):
+def created_stream(where, content):
     need(len(content) >= CREATE.size, f"{where}: a create is cut off")
-    _, name_length, config_length, reserved = CREATE.unpack_from(content)
+    created_at, name_length, config_length, reserved = CREATE.unpack_from(content)
     whole = len(content) == CREATE.size + name_length + config_length
     need(whole and reserved == 0, f"{where}: a create is not sound")
-    return content[CREATE.size:CREATE.size + name_length].decode(errors="replace")
+    name_end = CREATE.size + name_length
+    name = content[CREATE.size:name_end].decode(errors="replace")
+    return name, State(created_at, content[name_end:])
 
 
 def append(where, stream, content):

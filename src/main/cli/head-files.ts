@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { latin1ToHex } from '../../shared/format/bytes.ts'
+import { CHANGE_NAMES } from '../../shared/format/checkpoint.ts'
 import type { KeptHead } from '../../shared/protocol/inspection.ts'
 import { publicKeyFromPem } from '../../shared/signing.ts'
 import { readJsonFile, readTextFile } from '../files.ts'
@@ -21,6 +22,8 @@ const Head = z
     /** What was signed has µs; a time on the wire has not. */
     timestampMicros: count.optional(),
     trimPoint: z.object({ offset: count, chainHead: hex(64) }),
+    stateHash: hex(64),
+    change: z.enum(CHANGE_NAMES),
     signature: hex(128),
     keyId: hex(32),
   })

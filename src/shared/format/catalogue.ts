@@ -2,7 +2,8 @@ import { crc32 } from 'node:zlib'
 import { MIB } from '../limits.ts'
 import { isZero, readU64, writeU64 } from './bytes.ts'
 import { GENESIS_HASH } from './chain.ts'
-import type { StoredTrimPoint } from './checkpoint.ts'
+import { CHECKPOINT_RECORD_BYTES, type StoredTrimPoint } from './checkpoint.ts'
+import { COMMIT_BYTES, type CommitEntry, decodeCommit, encodeCommit } from './commit-entry.ts'
 import type { Witness } from './frame.ts'
 import { layout } from './layout.ts'
 import {
@@ -50,12 +51,12 @@ const REMOVED_BYTES = 16
 const DECISION_BYTES = 8
 /** The body of a witness entry is the shard, then the LSN. */
 const WITNESS_BYTES = 16
-const STREAM_BYTES = 244
+const STREAM_BYTES = 276
 /** Unwritten frames that a shard keeps in its catalogue; an entry must stay below its bound. */
 export const UNWRITTEN_BYTES_MAX = 48 * MIB
 
 // biome-ignore format: a layout is read as a table
-export const STREAM_ENTRY_LAYOUT = { // little-endian; name, configuration, producers, frames follow
+export const STREAM_ENTRY_LAYOUT = { // little-endian; name, configuration, producers, frames, state checkpoint follow
   //                    at width
   streamId:           [   0, 16 ], //
   chainHead:          [  16, 32 ], //      chain hash of the last stored record of either kind
@@ -68,7 +69,8 @@ export const STREAM_ENTRY_LAYOUT = { // little-endian; name, configuration, prod
   segment:            [  96,  4 ], // u32  number of the active segment
   segmentBytes:       [ 100,  4 ], // u32  bytes of the active segment that count
   state:              [ 104,  1 ], // u8   0 open, 1 closed
-  reserved:           [ 105,  3 ], //      zero
+  reserved:           [ 105,  1 ], //      zero
+  stateLength:        [ 106,  2 ], // u16  bytes of the checkpoint that signed the state; 0: it never changed
   nameLength:         [ 108,  2 ], // u16
   configLength:       [ 110,  2 ], // u16
   producersLength:    [ 112,  4 ], // u32
@@ -80,24 +82,9 @@ export const STREAM_ENTRY_LAYOUT = { // little-endian; name, configuration, prod
   trimRecordHash:     [ 176, 32 ], //      hash of the last data record before it
   recordHash:         [ 208, 32 ], //      hash of the last stored data record
   unwrittenLength:    [ 240,  4 ], // u32  bytes of the unwritten frames
+  creationHash:       [ 244, 32 ], //      of the state that the stream was created with
 } as const
 const streamAt = layout(STREAM_BYTES, STREAM_ENTRY_LAYOUT)
-
-const COMMIT_BYTES = 80
-
-// biome-ignore format: a layout is read as a table
-export const COMMIT_ENTRY_LAYOUT = { // little-endian
-  //                   at width
-  checkpointLsn:     [  0,  8 ], // u64  everything below is in segments and synced; a block starts or will start here
-  journalFile:       [  8,  8 ], // u64  number of the file that holds it
-  blockNumber:       [ 16,  8 ], // u64  of the last block below it; synced
-  blockHash:         [ 24, 32 ], //      hash of that block's header
-  timestamp:         [ 56,  8 ], // u64  µs since 1970
-  clockMicros:       [ 64,  8 ], // u64  trusted clock, µs since 1970
-  entries:           [ 72,  4 ], // u32  entries since the commit before
-  shard:             [ 76,  4 ], // u32  whose catalogue it is
-} as const
-const commitAt = layout(COMMIT_BYTES, COMMIT_ENTRY_LAYOUT)
 
 export type StreamEntry = {
   readonly name: string
@@ -126,22 +113,13 @@ export type StreamEntry = {
    * Empty for most streams.
    */
   readonly unwritten: Uint8Array
+  /** latin1: hash of the state that the stream was created with; its id commits to it */
+  readonly creationHash: string
+  /** latin1: record of the checkpoint that signed the state; empty where it never changed */
+  readonly stateCheckpoint: string
 }
 
 export const NOTHING_UNWRITTEN = new Uint8Array(0)
-
-export type CommitEntry = {
-  readonly checkpointLsn: number
-  readonly journalFile: number
-  readonly blockNumber: number
-  readonly blockHash: string
-  readonly timestamp: number
-  /** The clock that retention and producers' expiry go by, µs since 1970. */
-  readonly clockMicros: number
-  readonly entries: number
-  /** Whose catalogue it is, so that another shard's in its place is found out. */
-  readonly shard: number
-}
 
 /**
  * Where an entry belongs. Bytes that a client sent, in the id of a producer say, may be a whole
@@ -165,9 +143,8 @@ export function streamEntryBytesMax(
   unwritten: Uint8Array = NOTHING_UNWRITTEN,
 ): number {
   const text = 3 * (name.length + config.length)
-  return (
-    ENTRY_HEADER_BYTES + STREAM_BYTES + text + producerStatesBytes(producers) + unwritten.length
-  )
+  const variable = text + producerStatesBytes(producers) + unwritten.length
+  return ENTRY_HEADER_BYTES + STREAM_BYTES + variable + CHECKPOINT_RECORD_BYTES
 }
 
 /** Writes a stream's entry at `start`, without a place; returns where it ends. */
@@ -192,6 +169,7 @@ export function encodeStreamEntry(target: Buffer, start: number, entry: StreamEn
   target.latin1Write(entry.trimPoint.hash, body + streamAt.trimHash, 32)
   target.latin1Write(entry.trimPoint.recordHash, body + streamAt.trimRecordHash, 32)
   target.latin1Write(entry.recordHash, body + streamAt.recordHash, 32)
+  target.latin1Write(entry.creationHash, body + streamAt.creationHash, 32)
   const nameAt = body + STREAM_BYTES
   const nameLength = target.utf8Write(entry.name, nameAt)
   const configLength = target.utf8Write(entry.config, nameAt + nameLength)
@@ -201,8 +179,10 @@ export function encodeStreamEntry(target: Buffer, start: number, entry: StreamEn
   const unwrittenAt = encodeProducerStates(target, producersAt, entry.producers)
   target.writeUInt32LE(unwrittenAt - producersAt, body + streamAt.producersLength)
   target.set(entry.unwritten, unwrittenAt)
-  const end = unwrittenAt + entry.unwritten.length
-  target.writeUInt32LE(end - unwrittenAt, body + streamAt.unwrittenLength)
+  const stateAt = unwrittenAt + entry.unwritten.length
+  target.writeUInt32LE(stateAt - unwrittenAt, body + streamAt.unwrittenLength)
+  const end = stateAt + target.latin1Write(entry.stateCheckpoint, stateAt)
+  target.writeUInt16LE(end - stateAt, body + streamAt.stateLength)
   return sealEntry(target, start, EntryType.Stream, end - body)
 }
 
@@ -230,15 +210,7 @@ export function encodeWitnessEntry({ shard, lsn }: Witness): Buffer {
 
 export function encodeCommitEntry(commit: CommitEntry): Buffer {
   const target = Buffer.alloc(ENTRY_HEADER_BYTES + COMMIT_BYTES)
-  const body = ENTRY_HEADER_BYTES
-  writeU64(target, body + commitAt.checkpointLsn, commit.checkpointLsn)
-  writeU64(target, body + commitAt.journalFile, commit.journalFile)
-  writeU64(target, body + commitAt.blockNumber, commit.blockNumber)
-  target.latin1Write(commit.blockHash, body + commitAt.blockHash, 32)
-  writeU64(target, body + commitAt.timestamp, commit.timestamp)
-  writeU64(target, body + commitAt.clockMicros, commit.clockMicros)
-  target.writeUInt32LE(commit.entries, body + commitAt.entries)
-  target.writeUInt32LE(commit.shard, body + commitAt.shard)
+  encodeCommit(target, ENTRY_HEADER_BYTES, commit)
   sealEntry(target, 0, EntryType.Commit, COMMIT_BYTES)
   return target
 }
@@ -327,7 +299,8 @@ function decodeStream(bytes: Buffer, body: number, end: number): StreamEntry | u
   const configAt = nameAt + bytes.readUInt16LE(body + streamAt.nameLength)
   const configEnd = configAt + bytes.readUInt16LE(body + streamAt.configLength)
   const unwrittenAt = configEnd + bytes.readUInt32LE(body + streamAt.producersLength)
-  if (unwrittenAt + bytes.readUInt32LE(body + streamAt.unwrittenLength) !== end) return undefined
+  const stateAt = unwrittenAt + bytes.readUInt32LE(body + streamAt.unwrittenLength)
+  if (stateAt + bytes.readUInt16LE(body + streamAt.stateLength) !== end) return undefined
   const producers = decodeProducerStates(bytes, configEnd, unwrittenAt)
   if (producers === undefined) return undefined
   const text = (at: number, width: number) => bytes.latin1Slice(body + at, body + at + width)
@@ -352,9 +325,11 @@ function decodeStream(bytes: Buffer, body: number, end: number): StreamEntry | u
     trimPoint: decodeTrimPoint(bytes, body),
     firstSegment: bytes.readUInt32LE(body + streamAt.firstSegment),
     producers,
-    unwritten: unwrittenAt === end ? NOTHING_UNWRITTEN : bytes.subarray(unwrittenAt, end),
+    unwritten: unwrittenAt === stateAt ? NOTHING_UNWRITTEN : bytes.subarray(unwrittenAt, stateAt),
+    creationHash: text(streamAt.creationHash, 32),
+    stateCheckpoint: bytes.latin1Slice(stateAt, end),
   }
-  const known = state <= 1 && isZero(bytes, body + streamAt.reserved, body + streamAt.nameLength)
+  const known = state <= 1 && isZero(bytes, body + streamAt.reserved, body + streamAt.stateLength)
   const numbers =
     stream.createdAt +
     stream.lastTimestamp +
@@ -379,21 +354,4 @@ function decodeTrimPoint(bytes: Buffer, body: number): StoredTrimPoint {
   // Most streams are never trimmed: they share one.
   const isUntrimmed = offset === 0 && hash === GENESIS_HASH && recordHash === GENESIS_HASH
   return isUntrimmed ? UNTRIMMED : { offset, hash, recordHash }
-}
-
-function decodeCommit(bytes: Buffer, body: number): CommitEntry | undefined {
-  const blockHashAt = body + commitAt.blockHash
-  const commit = {
-    checkpointLsn: readU64(bytes, body + commitAt.checkpointLsn),
-    journalFile: readU64(bytes, body + commitAt.journalFile),
-    blockNumber: readU64(bytes, body + commitAt.blockNumber),
-    blockHash: bytes.latin1Slice(blockHashAt, blockHashAt + 32),
-    timestamp: readU64(bytes, body + commitAt.timestamp),
-    clockMicros: readU64(bytes, body + commitAt.clockMicros),
-    entries: bytes.readUInt32LE(body + commitAt.entries),
-    shard: bytes.readUInt32LE(body + commitAt.shard),
-  }
-  const { checkpointLsn, journalFile, blockNumber, timestamp, clockMicros } = commit
-  const isKnown = !Number.isNaN(checkpointLsn + journalFile + blockNumber + timestamp + clockMicros)
-  return isKnown ? commit : undefined
 }

@@ -1,4 +1,5 @@
 import { hexToLatin1 } from './bytes.ts'
+import { CHECKPOINT_RECORD_BYTES } from './checkpoint.ts'
 import { isStreamIdOf } from './stream-id.ts'
 import { decodeSealedJson, encodeSealedJson } from './sealed-json.ts'
 
@@ -29,10 +30,15 @@ export type Manifest = {
   readonly stream: string
   /** 32 hex digits */
   readonly streamId: string
+  /** 64 hex digits: hash of the state that the stream was created with */
+  readonly creationHash: string
   /** µs since 1970 */
   readonly createdAt: number
   readonly closed: boolean
   readonly config: unknown
+  readonly firstOffset: number
+  /** Hex: record of the checkpoint that signed the state; empty where it never changed */
+  readonly stateCheckpoint: string
   /**
    * Where the first segment that is kept begins, the chain hash before it and the hash of the last
    * data record before it (64 hex digits each).
@@ -57,14 +63,18 @@ export function encodeManifest(manifest: Manifest): Buffer {
 export function decodeManifest(bytes: Buffer): Manifest | undefined {
   const body = decodeSealedJson(bytes)
   if (!isObject(body) || body['format'] !== MANIFEST_FORMAT) return undefined
-  const { stream, streamId, createdAt, closed, config, trimPoint, sealed, active } = body
+  const { stream, streamId, creationHash, createdAt, closed, config, trimPoint } = body
+  const { sealed, active, firstOffset, stateCheckpoint } = body
   const isSound =
     typeof stream === 'string' &&
     isHex(streamId, 32) &&
-    isStreamIdOf(hexToLatin1(streamId), stream) &&
+    isHex(creationHash, 64) &&
+    isStreamIdOf(hexToLatin1(streamId), hexToLatin1(creationHash), stream) &&
     isCount(createdAt) &&
     typeof closed === 'boolean' &&
     isObject(config) &&
+    isCount(firstOffset) &&
+    (stateCheckpoint === '' || isHex(stateCheckpoint, 2 * CHECKPOINT_RECORD_BYTES)) &&
     isObject(trimPoint) &&
     isCount(trimPoint['offset']) &&
     areHashes(trimPoint) &&

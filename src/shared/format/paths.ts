@@ -80,7 +80,7 @@ export function journalNumber(name: string): number | undefined {
 }
 
 /**
- * Returns a stream's directory, e.g. streams/3d/orders-3d1c7a52e09b4f66b7e6ac3785c46062: a readable
+ * Returns a stream's directory, e.g. streams/3d/orders-3d1c7a52e09bfa89a5b66d167245240c: a readable
  * part of the name, then the stream id. No two streams share one, whatever their names.
  * @param streamId 16 bytes as latin1
  */

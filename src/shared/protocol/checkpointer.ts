@@ -1,5 +1,5 @@
 import type { Witness } from '../format/frame.ts'
-import type { CommitEntry } from '../format/catalogue.ts'
+import type { CommitEntry } from '../format/commit-entry.ts'
 import type { StoredTrimPoint } from '../format/checkpoint.ts'
 import type { JournalHeader } from '../format/journal-header.ts'
 import type { Retention, StreamDamage } from './streams.ts'

@@ -116,6 +116,10 @@ export type Checkpoint = {
   readonly timestamp: number
   /** Where the chain that is kept began when it was signed, and the chain hash before that. */
   readonly trimPoint: { readonly offset: number; readonly chainHead: string }
+  /** 64 hex digits: hash of the stream's configuration, closed, first offset and creation time */
+  readonly stateHash: string
+  /** The change of these that the checkpoint was written with. */
+  readonly change: 'none' | 'configure' | 'close' | 'trim'
   /** Ed25519, 128 hex digits; src/shared/format/checkpoint.ts says over what */
   readonly signature: string
   /** 32 hex digits */

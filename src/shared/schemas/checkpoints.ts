@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { CHANGE_NAMES } from '../format/checkpoint.ts'
 import { CHECKPOINTS_LIST_DEFAULT, CHECKPOINTS_LIST_MAX } from '../limits.ts'
 import { ChainHash, Id, Offset, QueryOffset, queryInteger, Timestamp } from './scalars.ts'
 
@@ -12,6 +13,12 @@ export const Checkpoint = z.object({
   timestamp: Timestamp,
   timestampMicros: Offset,
   trimPoint: z.object({ offset: Offset, chainHead: ChainHash }),
+  stateHash: ChainHash.describe(
+    "Hash of the stream's configuration, closed, first offset and creation time.",
+  ),
+  change: z
+    .enum(CHANGE_NAMES)
+    .describe('The change of these that the checkpoint was written with.'),
   signature: z.string().meta({ pattern: '^[0-9a-f]{128}$' }),
   keyId: Id,
 })

@@ -13,15 +13,21 @@ export type Commit = { readonly endLsn: number } & (
       readonly frame: TailFrame
       readonly creates: boolean
     }
-  | { readonly kind: 'create' | 'close' | 'delete'; readonly log: StreamLog }
-  | { readonly kind: 'configure'; readonly log: StreamLog; readonly config: StreamConfig }
+  | { readonly kind: 'create' | 'delete'; readonly log: StreamLog }
+  /** `frame` of these three: the checkpoint that signs the change. */
+  | { readonly kind: 'close'; readonly log: StreamLog; readonly frame: TailFrame }
+  | {
+      readonly kind: 'configure'
+      readonly log: StreamLog
+      readonly config: StreamConfig
+      readonly frame: TailFrame
+    }
   | {
       readonly kind: 'trim'
       readonly log: StreamLog
       readonly before: number
       readonly cause: TrimCause
-      /** The checkpoint that ended the segment, where nothing in it is kept. */
-      readonly frame: TailFrame | undefined
+      readonly frame: TailFrame
     }
   | {
       readonly kind: 'reference'

@@ -2,6 +2,7 @@ import { latin1ToHex } from '../../shared/format/bytes.ts'
 import { FRAME_HEADER_BYTES, FrameFlag, sealFrame } from '../../shared/format/frame.ts'
 import type { ProducerResult } from '../../shared/format/producer-state.ts'
 import { STREAM_NONCE_BYTES, streamIdOf } from '../../shared/format/stream-id.ts'
+import { creationHashOf } from '../../shared/format/stream-state.ts'
 import { StoreError } from '../../shared/errors.ts'
 import type { Mutation } from '../../shared/protocol/shard.ts'
 import type { AppendResult, StreamConfig } from '../../shared/protocol/streams.ts'
@@ -165,8 +166,12 @@ export function checkWritable({ name, writeFault, nextOffset }: StreamLog): void
 
 export function newStream(parts: EngineParts, name: string, config: StreamConfig): StreamLog {
   const { environment } = parts
-  const id = streamIdOf(environment.randomBytes(STREAM_NONCE_BYTES), name)
-  return new StreamLog(name, id, environment.nowMicros(), config)
+  const createdAt = environment.nowMicros()
+  const creationHash = creationHashOf(createdAt, config)
+  const id = streamIdOf(environment.randomBytes(STREAM_NONCE_BYTES), creationHash, name)
+  const log = new StreamLog(name, id, createdAt, config, creationHash)
+  log.fault = null // the id was just made for it
+  return log
 }
 
 /** Returns a result as it is answered. */

@@ -2,7 +2,7 @@ import { assert } from '../../shared/assert.ts'
 import { BATCH_ITEM_HEADER_BYTES, decodeBatchItem } from '../../shared/format/batch.ts'
 import { viewOf } from '../../shared/format/bytes.ts'
 import { chainHashInPlace } from '../../shared/format/chain.ts'
-import { CHECKPOINT_RECORD_BYTES } from '../../shared/format/checkpoint.ts'
+import { CHECKPOINT_RECORD_BYTES, StateChange } from '../../shared/format/checkpoint.ts'
 import { compressBody, compressionCodeOf } from '../../shared/format/compression.ts'
 import {
   type CompressedBody,
@@ -11,6 +11,7 @@ import {
   RECORD_OVERHEAD_BYTES,
   RecordKind,
 } from '../../shared/format/record.ts'
+import { stateHashOf } from '../../shared/format/stream-state.ts'
 import type { BatchBytes } from '../../shared/protocol/shard.ts'
 import type { Signer } from '../../shared/signing.ts'
 import type { StreamLog } from '../streams/stream-log.ts'
@@ -235,7 +236,16 @@ class BatchWriter implements EncodedBatch {
     const offset = this.#offset
     const { trimPoint } = stored
     const { chainHead } = this
-    const fields = { streamId, offset, recordCount: offset, timestamp, chainHead, trimPoint }
+    const fields = {
+      streamId,
+      offset,
+      recordCount: offset,
+      timestamp,
+      chainHead,
+      trimPoint,
+      stateHash: stateHashOf(this.#log.assignedState),
+      change: StateChange.None,
+    }
     const written = encodeCheckpoint(this.#block, this.end, this.#signer, fields, isLast)
     this.chainHead = written.chainHead
     this.end += CHECKPOINT_RECORD_BYTES

@@ -25,10 +25,12 @@ export function encodeCheckpoint(
   fields: CheckpointFields,
   isLastOfSegment: boolean,
 ): EncodedCheckpoint {
-  const { recordCount, trimPoint, offset, timestamp, chainHead: previousHash } = fields
+  const { recordCount, trimPoint, stateHash, change } = fields
+  const { offset, timestamp, chainHead: previousHash } = fields
   const signature = signer.sign(signedBytes(fields))
   const { keyId } = signer
-  const body = encodeCheckpointBody({ recordCount, trimPoint, keyId, isLastOfSegment, signature })
+  const signed = { recordCount, trimPoint, stateHash, change }
+  const body = encodeCheckpointBody({ ...signed, keyId, isLastOfSegment, signature })
   const record = { offset, timestamp, previousHash }
   const end = encodeCheckpointRecord(block, viewOf(block), start, record, body)
   assert(end === start + CHECKPOINT_RECORD_BYTES, 'a checkpoint is as long as it always is')

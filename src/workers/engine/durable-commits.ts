@@ -91,20 +91,19 @@ export class DurableCommits {
         this.#show(log)
         break
       case 'configure':
+        this.#sign(log, commit.frame)
         log.durableConfig = commit.config
         this.#retention.note(log)
         log.manifestStale = true
         break
       case 'trim':
-        if (commit.frame !== undefined) {
-          log.makeDurable(commit.frame)
-          this.#watchers.note(log, commit.frame)
-        }
+        this.#sign(log, commit.frame)
         this.#retention.noteTrimmed(log, commit.before - log.durableFirstOffset, commit.cause)
         log.durableFirstOffset = commit.before
         log.manifestStale = true
         break
       case 'close':
+        this.#sign(log, commit.frame)
         log.durableState = 'closed'
         log.manifestStale = true
         this.#watchers.end(log, 'closed')
@@ -119,6 +118,12 @@ export class DurableCommits {
         return unreachable(commit)
     }
     if (log.durableState !== 'deleted') checkpoint.noteChanged(log)
+  }
+
+  /** Takes the checkpoint that signs a change. */
+  #sign(log: StreamLog, frame: TailFrame): void {
+    log.makeDurable(frame)
+    this.#watchers.note(log, frame)
   }
 
   #append(log: StreamLog, frame: TailFrame, creates: boolean): void {

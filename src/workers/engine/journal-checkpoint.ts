@@ -314,6 +314,8 @@ function entryOf(log: StreamLog, config: string, producers: readonly ProducerSta
     firstSegment: log.stored.firstSegment,
     producers,
     unwritten: NOTHING_UNWRITTEN,
+    creationHash: log.creationHash,
+    stateCheckpoint: log.stateCheckpoint,
   }
 }
 

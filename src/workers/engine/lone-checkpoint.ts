@@ -1,7 +1,13 @@
 import { latin1ToHex } from '../../shared/format/bytes.ts'
-import { CHECKPOINT_RECORD_BYTES, type CheckpointFields } from '../../shared/format/checkpoint.ts'
+import {
+  CHANGE_NAMES,
+  CHECKPOINT_RECORD_BYTES,
+  type CheckpointFields,
+  StateChange,
+} from '../../shared/format/checkpoint.ts'
 import { FRAME_HEADER_BYTES, FrameFlag, sealFrame } from '../../shared/format/frame.ts'
 import { appendPrefixBytes, encodeAppendPrefix } from '../../shared/format/operation.ts'
+import { stateHashOf, type StreamState } from '../../shared/format/stream-state.ts'
 import type { Checkpoint } from '../../shared/protocol/streams.ts'
 import type { StreamLog, TailFrame } from '../streams/stream-log.ts'
 import { existing } from '../streams/stream-table.ts'
@@ -10,9 +16,11 @@ import type { Accepted } from './accepted.ts'
 import { checkWritable } from './appender.ts'
 import { type EncodedCheckpoint, encodeCheckpoint } from './checkpoint-encoder.ts'
 import type { EngineParts } from './engine-parts.ts'
+import { segmentLimits } from './segment-limits.ts'
 
-// A checkpoint that no batch brings along: one that was asked for, or the end of a segment none of
-// whose records are kept. In the journal it is an append of no records.
+// A checkpoint that no batch brings along: one that was asked for, or that signs a change of the
+// stream's state. In the journal it is an append of no records. The one of a change lies behind the
+// change in the same frame, so no change is durable without its signature.
 
 const PREFIX_BYTES = appendPrefixBytes(undefined)
 export const LONE_CHECKPOINT_BYTES = PREFIX_BYTES + CHECKPOINT_RECORD_BYTES
@@ -33,7 +41,7 @@ export function takeCheckpoint(parts: EngineParts, name: string): Accepted | und
   const room = buffer.reserve(length)
   if (room === undefined) return undefined
   const { block, at } = room
-  const fields = fieldsOf(log, environment.nowMicros())
+  const fields = fieldsOf(log, environment.nowMicros(), log.assignedState, StateChange.None)
   const written = writeLoneCheckpoint(block, at + FRAME_HEADER_BYTES, parts, fields, false)
   sealFrame(block, at, FrameFlag.Committed, fields.timestamp, LONE_CHECKPOINT_BYTES)
   const endLsn = buffer.commit(length)
@@ -52,12 +60,32 @@ export function takeCheckpoint(parts: EngineParts, name: string): Accepted | und
   }
 }
 
-/** What a checkpoint at the stream's head vouches for. */
-export function fieldsOf(log: StreamLog, now: number): CheckpointFields {
+/**
+ * Returns whether the checkpoint of a change ends the active segment, because there would be no
+ * room behind it for one that does. A segment without a data record never ends.
+ */
+export function isSegmentFull({ position, nextOffset, config }: StreamLog): boolean {
+  const { segmentBytes, segmentFirstOffset } = position
+  const limit = segmentLimits(config).bytes
+  return nextOffset > segmentFirstOffset && segmentBytes + 2 * CHECKPOINT_RECORD_BYTES > limit
+}
+
+/**
+ * What a checkpoint at the stream's head vouches for.
+ * @param state that the stream has behind it
+ */
+export function fieldsOf(
+  log: StreamLog,
+  now: number,
+  state: StreamState,
+  change: StateChange,
+): CheckpointFields {
   const { id: streamId, nextOffset: offset, chainHead, stored } = log
   const timestamp = Math.max(now, log.lastTimestamp)
   const { trimPoint } = stored
-  return { streamId, offset, recordCount: offset, timestamp, chainHead, trimPoint }
+  const stateHash = stateHashOf(state)
+  const signed = { chainHead, trimPoint, stateHash, change }
+  return { streamId, offset, recordCount: offset, timestamp, ...signed }
 }
 
 /** Writes the operation at `start`. */
@@ -107,7 +135,7 @@ function view(
   signature: string,
   keyId: string,
 ): Checkpoint {
-  const { offset, recordCount, timestamp, trimPoint } = fields
+  const { offset, recordCount, timestamp, trimPoint, change } = fields
   return {
     stream,
     streamId: latin1ToHex(fields.streamId),
@@ -116,6 +144,8 @@ function view(
     recordCount,
     timestamp,
     trimPoint: { offset: trimPoint.offset, chainHead: latin1ToHex(trimPoint.hash) },
+    stateHash: latin1ToHex(fields.stateHash),
+    change: CHANGE_NAMES[change],
     signature: latin1ToHex(signature),
     keyId: latin1ToHex(keyId),
   }

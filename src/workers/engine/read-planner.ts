@@ -145,14 +145,16 @@ function chainFrames(
   const { stored } = log
   const { lastCheckpoint } = stored.position
   if (low === high && !range.wholeTail) return undefined
+  // Several checkpoints may lie behind the last record: a read to the end needs all of them.
+  const isToEnd = high === log.durableNextOffset
   const isSigned = lastCheckpoint > 0 && lastCheckpoint >= high && range.since === undefined
-  if (isSigned && high <= stored.nextOffset) return undefined
+  if (isSigned && !isToEnd && high <= stored.nextOffset) return undefined
   const first = low < stored.nextOffset ? 0 : firstOfChain(log, frames, low, range)
   const above = frames.findIndex(
     (frame, index) =>
       index >= first && frame.hasCheckpoint && frame.position.lastCheckpoint >= high,
   )
-  return [first, above < 0 ? frames.length - 1 : above]
+  return [first, above < 0 || isToEnd ? frames.length - 1 : above]
 }
 
 function firstOfChain(

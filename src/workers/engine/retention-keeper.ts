@@ -53,7 +53,8 @@ export class RetentionKeeper {
   /** Notes a stream's durable configuration. */
   note(log: StreamLog): void {
     this.#expiries.delete(log)
-    if (log.isBound && hasRetention(log.durableConfig.retention)) this.#retained.add(log)
+    if (typeof log.fault !== 'string' && hasRetention(log.durableConfig.retention))
+      this.#retained.add(log)
     else this.forget(log)
   }
 

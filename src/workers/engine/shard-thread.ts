@@ -30,7 +30,8 @@ import type { FlusherData, FlusherMessage } from '../flusher.ts'
 import { LogBuffer } from '../journal/log-buffer.ts'
 import { type BegunShard, ShardRecovery } from '../recovery/open-shard.ts'
 import type { StreamLog } from '../streams/stream-log.ts'
-import { UNBOUND } from '../streams/stream-table.ts'
+import { publicKeysById } from '../streams/checkpoint-check.ts'
+import { listPublicKeys } from '../streams/key-files.ts'
 import { TrustedClock } from './trusted-clock.ts'
 import { ShardEngine } from './shard-engine.ts'
 import { Watchers, type WatchStart } from './watchers.ts'
@@ -88,7 +89,9 @@ export class Shard {
     const { refused, state } = this.#recovery
     if (this.#streams === undefined) {
       if (refused === null) this.#recovery.settle()
-      for (const log of state.table.all()) if (!log.isBound) this.#tellUnbound(log)
+      for (const log of state.table.all()) this.#tellFault(log)
+      const { keys } = listPublicKeys(this.#disk, undefined)
+      state.table.trust(publicKeysById(keys), log => this.#tellFault(log))
       this.#emit({ kind: 'unwritten', damage: state.checkpoint.unwritten })
       this.#streams =
         refused === null ? new VisibleStreams(state.table) : new IncompleteStreams(state.table)
@@ -273,9 +276,11 @@ export class Shard {
     this.#request.events.postMessage(event)
   }
 
-  #tellUnbound({ name: stream, id, durableFirstOffset, durableNextOffset }: StreamLog): void {
+  /** Names a stream of which something else is said than was signed. */
+  #tellFault({ name: stream, id, fault, durableFirstOffset, durableNextOffset }: StreamLog): void {
+    if (typeof fault !== 'string') return
     const range = { firstOffset: durableFirstOffset, nextOffset: durableNextOffset }
-    const damage = { stream, streamId: latin1ToHex(id), ...range, reason: UNBOUND }
+    const damage = { stream, streamId: latin1ToHex(id), ...range, reason: fault }
     this.#emit({ kind: 'damage', damage })
   }
 

@@ -45,6 +45,8 @@ export function storeJobOf(
     firstSegment: stored.firstSegment,
     producers: [],
     unwritten: NOTHING_UNWRITTEN,
+    creationHash: log.creationHash,
+    stateCheckpoint: log.stateCheckpoint,
   })
   const frames = new FrameList()
   const endsSo = endsWithCheckpoint(stored.position, stored.nextOffset)

@@ -1,5 +1,6 @@
 import { assert } from '../../shared/assert.ts'
 import { StoreError } from '../../shared/errors.ts'
+import { CHECKPOINT_RECORD_BYTES, StateChange } from '../../shared/format/checkpoint.ts'
 import { FRAME_HEADER_BYTES, FrameFlag, sealFrame } from '../../shared/format/frame.ts'
 import {
   createBytes,
@@ -10,20 +11,31 @@ import {
   OperationType,
   TRIM_BYTES,
 } from '../../shared/format/operation.ts'
+import type { StreamState } from '../../shared/format/stream-state.ts'
+import { SEGMENT_BYTES_MAX } from '../../shared/limits.ts'
 import type { Mutation } from '../../shared/protocol/shard.ts'
 import type { StreamConfig } from '../../shared/protocol/streams.ts'
+import type { StreamLog, TailFrame } from '../streams/stream-log.ts'
 import { existing } from '../streams/stream-table.ts'
 import type { Accepted } from './accepted.ts'
 import { newStream } from './appender.ts'
 import type { EngineParts } from './engine-parts.ts'
 import {
   fieldsOf,
+  isSegmentFull,
   keepLoneCheckpoint,
   LONE_CHECKPOINT_BYTES,
   writeLoneCheckpoint,
 } from './lone-checkpoint.ts'
 
 type Trim = Extract<Mutation, { kind: 'trim' }>
+
+type SignedChange = {
+  /** That the stream has behind it. */
+  readonly state: StreamState
+  readonly change: StateChange
+  readonly endsSegment: boolean
+}
 
 /**
  * Turns what changes a stream, but appends nothing to it, into frames. Each returns undefined when
@@ -59,19 +71,26 @@ export class StreamChanges {
     return { commit: { kind: 'create', endLsn, log }, value, durability: 'group' }
   }
 
-  /** @throws StoreError stream_not_found */
+  /** @throws StoreError stream_not_found, too_many_requests */
   configure(name: string, change: Partial<StreamConfig>): Accepted | undefined {
     const log = existing(this.#parts.table.assigned(name))
     const config = { ...log.config, ...change }
+    if (sameConfig(log.config, config)) {
+      return { commit: null, value: { info: log.info('assigned') }, durability: 'group' }
+    }
+    checkRoom(log)
     const text = JSON.stringify(config)
     const length = OPERATION_HEADER_BYTES + Buffer.byteLength(text)
-    const endLsn = this.#writeFrame(length, (block, at) =>
+    const state = { ...log.assignedState, config }
+    const signed = { state, change: StateChange.Configured, endsSegment: isSegmentFull(log) }
+    const frame = this.#writeSigned(log, length, signed, (block, at) =>
       encodeChange(block, at, OperationType.Configure, log.id, text),
     )
-    if (endLsn === undefined) return undefined
+    if (frame === undefined) return undefined
     log.config = config
     const value = { info: log.info('assigned') }
-    return { commit: { kind: 'configure', endLsn, log, config }, value, durability: 'group' }
+    const { endLsn } = frame
+    return { commit: { kind: 'configure', endLsn, log, config, frame }, value, durability: 'group' }
   }
 
   /** @throws StoreError stream_not_found */
@@ -80,13 +99,16 @@ export class StreamChanges {
     if (log.state === 'closed') {
       return { commit: null, value: { info: log.info('assigned') }, durability: 'group' }
     }
-    const endLsn = this.#writeFrame(OPERATION_HEADER_BYTES, (block, at) =>
+    const state = { ...log.assignedState, closed: true }
+    const signed = { state, change: StateChange.Closed, endsSegment: isSegmentFull(log) }
+    const frame = this.#writeSigned(log, OPERATION_HEADER_BYTES, signed, (block, at) =>
       encodeChange(block, at, OperationType.Close, log.id),
     )
-    if (endLsn === undefined) return undefined
+    if (frame === undefined) return undefined
     log.state = 'closed'
     const value = { info: log.info('assigned') }
-    return { commit: { kind: 'close', endLsn, log }, value, durability: 'group' }
+    const { endLsn } = frame
+    return { commit: { kind: 'close', endLsn, log, frame }, value, durability: 'group' }
   }
 
   /** @throws StoreError stream_not_found */
@@ -104,11 +126,10 @@ export class StreamChanges {
   /**
    * Hides the records below `before`. If none are left, ends the active segment too, so that its
    * space can be freed.
-   * @throws StoreError stream_not_found, beyond_end
+   * @throws StoreError stream_not_found, beyond_end, too_many_requests
    */
   trim({ stream, before, streamId }: Trim): Accepted | undefined {
-    const { table, environment } = this.#parts
-    const found = table.assigned(stream)
+    const found = this.#parts.table.assigned(stream)
     const isOther = streamId !== undefined && found?.id !== streamId
     const log = existing(isOther ? undefined : found)
     const { nextOffset } = log
@@ -120,29 +141,19 @@ export class StreamChanges {
     if (before <= log.firstOffset) {
       return { commit: null, value: { info: log.info('assigned') }, durability: 'group' }
     }
-    const ends = before === nextOffset && nextOffset > log.position.segmentFirstOffset
-    const length = TRIM_BYTES + (ends ? LONE_CHECKPOINT_BYTES : 0)
-    const room = this.#parts.buffer.reserve(FRAME_HEADER_BYTES + length)
-    if (room === undefined) return undefined
-    const { block, at } = room
-    const payloadAt = at + FRAME_HEADER_BYTES
-    const fields = fieldsOf(log, environment.nowMicros())
-    const written = ends ? writeLoneCheckpoint(block, payloadAt, this.#parts, fields, true) : null
-    encodeTrim(block, payloadAt + length - TRIM_BYTES, log.id, before)
-    sealFrame(block, at, FrameFlag.Committed, fields.timestamp, length)
-    const endLsn = this.#parts.buffer.commit(FRAME_HEADER_BYTES + length)
-    const frame =
-      written === null
-        ? undefined
-        : keepLoneCheckpoint(this.#parts, log, block, payloadAt, endLsn, {
-            ...written,
-            fields,
-            isLast: true,
-          })
-    if (frame !== undefined) log.assign(frame)
+    checkRoom(log)
+    const isEmptied = before === nextOffset && nextOffset > log.position.segmentFirstOffset
+    const endsSegment = isEmptied || isSegmentFull(log)
+    const state = { ...log.assignedState, firstOffset: before }
+    const signed = { state, change: StateChange.Trimmed, endsSegment }
+    const frame = this.#writeSigned(log, TRIM_BYTES, signed, (block, at) =>
+      encodeTrim(block, at, log.id, before),
+    )
+    if (frame === undefined) return undefined
     log.firstOffset = before
     const value = { info: log.info('assigned') }
     const cause = streamId === undefined ? 'request' : 'retention'
+    const { endLsn } = frame
     const commit = { kind: 'trim', endLsn, log, before, cause, frame } as const
     return { commit, value, durability: 'group' }
   }
@@ -156,6 +167,36 @@ export class StreamChanges {
     return { commit: { kind: 'barrier', endLsn }, value: null, durability: 'immediate' }
   }
 
+  /**
+   * Writes a frame of one change and the checkpoint that signs it. Returns the checkpoint, which is
+   * assigned; undefined without room.
+   */
+  #writeSigned(
+    log: StreamLog,
+    length: number,
+    { state, change, endsSegment }: SignedChange,
+    encode: (block: Buffer, at: number) => number,
+  ): TailFrame | undefined {
+    const { buffer, environment } = this.#parts
+    const payloadBytes = length + LONE_CHECKPOINT_BYTES
+    const room = buffer.reserve(FRAME_HEADER_BYTES + payloadBytes)
+    if (room === undefined) return undefined
+    const { block, at } = room
+    const checkpointAt = encode(block, at + FRAME_HEADER_BYTES)
+    assert(
+      checkpointAt === at + FRAME_HEADER_BYTES + length,
+      'an operation is as long as it was reserved',
+    )
+    const fields = fieldsOf(log, environment.nowMicros(), state, change)
+    const written = writeLoneCheckpoint(block, checkpointAt, this.#parts, fields, endsSegment)
+    sealFrame(block, at, FrameFlag.Committed, fields.timestamp, payloadBytes)
+    const endLsn = buffer.commit(FRAME_HEADER_BYTES + payloadBytes)
+    const kept = { ...written, fields, isLast: endsSegment }
+    const frame = keepLoneCheckpoint(this.#parts, log, block, checkpointAt, endLsn, kept)
+    log.assign(frame)
+    return frame
+  }
+
   /** Writes a frame of one operation. Returns the LSN of its end, or undefined without room. */
   #writeFrame(length: number, encode: (block: Buffer, at: number) => number): number | undefined {
     const { buffer, environment } = this.#parts
@@ -167,6 +208,21 @@ export class StreamChanges {
     sealFrame(room.block, room.at, FrameFlag.Committed, environment.nowMicros(), length)
     return buffer.commit(FRAME_HEADER_BYTES + length)
   }
+}
+
+/**
+ * Refuses one more checkpoint where no segment can end: one without a data record has no place in
+ * the row of offsets. @throws StoreError too_many_requests
+ */
+function checkRoom({ name, position, nextOffset }: StreamLog): void {
+  const { segmentFirstOffset, segmentBytes } = position
+  if (nextOffset > segmentFirstOffset) return
+  if (segmentBytes + 2 * CHECKPOINT_RECORD_BYTES <= SEGMENT_BYTES_MAX) return
+  const stream = `stream ${JSON.stringify(name)}`
+  throw new StoreError(
+    'too_many_requests',
+    `${stream} was changed too often without a record between: append one, then try again`,
+  )
 }
 
 function sameConfig(left: StreamConfig, right: StreamConfig): boolean {

@@ -7,6 +7,7 @@ import { RecordKind, type RecordView } from '../../shared/format/record.ts'
 import { checkpointFault } from './checkpoint-fault.ts'
 import type { Draft } from './draft.ts'
 import type { HeadWatch, KeptHeads } from './kept-heads.ts'
+import { type ChainSource, SignedState } from './signed-state.ts'
 
 /** Where a record lies. */
 type Place = { readonly file: string; readonly at: number; readonly end: number }
@@ -17,6 +18,8 @@ export type ChainOf = {
   /** latin1 */
   readonly streamId: string
   readonly trimPoint: TrimPoint
+  /** latin1: of the state that the chain is taken up with; undefined where that is not known */
+  readonly stateHash: string | undefined
 }
 
 /** What records are held against that is not in them. */
@@ -54,13 +57,16 @@ export class ChainCheck {
   isInterrupted = false
   /** Whether the last record was the checkpoint that ends its segment. */
   isSegmentEnd = false
+  /** What the checkpoints sign beside the chain. */
+  readonly state: SignedState
 
   /** @param start where the chain is taken up */
-  constructor(of: ChainOf, start: TrimPoint, trust: Trust, draft: Draft) {
+  constructor(source: ChainSource, of: ChainOf, start: TrimPoint, trust: Trust, draft: Draft) {
     this.#of = of
     this.#trust = trust
     this.#watch = trust.heads.watch(of.streamId)
     this.#draft = draft
+    this.state = new SignedState(source, of.stateHash)
     this.nextOffset = start.offset
     this.head = start.hash
     this.#watch?.pass(start.offset, start.hash)
@@ -74,6 +80,9 @@ export class ChainCheck {
     this.isSegmentEnd = false
     if (isCheckpoint) this.lastCheckpoint = record.offset
     if (isCheckpoint) this.#checkCheckpoint(place, bytes, record, what)
+    else if (this.state.isClosed) {
+      this.#damage(place, `${what} follows the checkpoint that closed the stream`)
+    }
     this.head = this.#hashOf(place, bytes, record)
     if (!isCheckpoint) this.recordHash = this.head
     this.nextOffset = record.offset + (isCheckpoint ? 0 : 1)
@@ -111,6 +120,16 @@ export class ChainCheck {
     this.#last = undefined
     this.isSegmentEnd = false
     this.isInterrupted = true
+    this.state.lose()
+  }
+
+  /** Compares the state that was signed last with what something else says of it. */
+  expectState(expected: string | undefined, { file, at, end }: Place): void {
+    const { hash } = this.state
+    if (hash === undefined || expected === undefined || hash === expected) return
+    const reason =
+      'the last checkpoint signs another configuration, closed, first offset or creation time'
+    this.#damage({ file, at, end }, reason)
   }
 
   /**
@@ -133,7 +152,10 @@ export class ChainCheck {
     if (fault !== undefined) return this.#damage(place, `${what} ${fault}`)
     this.#draft.counts.checkpoints += 1
     this.#checkpoints += 1
-    if (body !== undefined) this.#watch?.sign(record.offset, body.signature)
+    if (body === undefined) return
+    this.#watch?.sign(record.offset, body.signature)
+    const stateFault = this.state.accept(body)
+    if (stateFault !== undefined) this.#damage(place, `${what} ${stateFault}`)
   }
 
   #hashOf(place: Place, bytes: Buffer, record: RecordView): string | undefined {

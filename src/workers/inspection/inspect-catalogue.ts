@@ -6,6 +6,7 @@ import {
   ENTRY_HEADER_BYTES,
   EntryType,
 } from '../../shared/format/catalogue.ts'
+import { CHANGE_NAMES, checkpointOf } from '../../shared/format/checkpoint.ts'
 import type { FileWindow } from './file-window.ts'
 import type { Listing } from './listing.ts'
 import { describe, quote, time } from './text.ts'
@@ -50,7 +51,8 @@ function describeEntry(entry: CatalogueEntry, at: number): string {
     case EntryType.Stream: {
       const { name, config, streamId, chainHead, createdAt, lastTimestamp, closed, ...rest } =
         entry.stream
-      const { trimPoint, producers, segmentSince, recordHash, unwritten, ...fields } = rest
+      const { trimPoint, producers, segmentSince, recordHash, unwritten, ...others } = rest
+      const { creationHash, stateCheckpoint, ...fields } = others
       return describe('stream', at, {
         name: quote(name),
         id: latin1ToHex(streamId),
@@ -67,7 +69,17 @@ function describeEntry(entry: CatalogueEntry, at: number): string {
         chainHead: latin1ToHex(chainHead),
         recordHash: latin1ToHex(recordHash),
         config: quote(config),
+        creationHash: latin1ToHex(creationHash),
+        ...describeChange(stateCheckpoint),
       })
     }
   }
+}
+
+/** The checkpoint that signed the state, of a stream that was ever changed. */
+function describeChange(stateCheckpoint: string): Record<string, string> {
+  if (stateCheckpoint === '') return {}
+  const body = checkpointOf(stateCheckpoint)
+  if (body === undefined) return { lastChange: 'makes no sense' }
+  return { lastChange: CHANGE_NAMES[body.change], stateHash: latin1ToHex(body.stateHash) }
 }

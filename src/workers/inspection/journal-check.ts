@@ -7,28 +7,33 @@ import { decodeFrame, type Frame, FrameFlag, type Witness } from '../../shared/f
 import { GENESIS_HASH } from '../../shared/format/chain.ts'
 import type { TrimPoint } from '../../shared/format/checkpoint.ts'
 import { decodeOperation, type Operation, OperationType } from '../../shared/format/operation.ts'
-import { cataloguePath, journalPath, newestPath } from '../../shared/format/paths.ts'
+import { cataloguePath, journalPath } from '../../shared/format/paths.ts'
 import { decodeRecord } from '../../shared/format/record.ts'
 import { isStreamIdOf } from '../../shared/format/stream-id.ts'
+import { stateHashOf } from '../../shared/format/stream-state.ts'
 import { PAGE_BYTES, SLOT_BYTES } from '../../shared/limits.ts'
 import type { Disk } from '../disk/disk.ts'
-import { readWhole } from '../disk/files.ts'
-import { listJournalFiles, readJournalHeader, readNewest } from '../journal/journal-files.ts'
+import { listJournalFiles, readJournalHeader } from '../journal/journal-files.ts'
 import {
   type Block,
   JournalDamage,
   JournalWalk,
-  missingFiles,
   type WalkEnd,
   type WalkStart,
 } from '../recovery/journal-walk.ts'
 import type { CatalogueContent, LiveEntry } from '../streams/catalogue-file.ts'
+import { claimOf } from '../streams/stream-binding.ts'
+import { readConfig } from '../streams/stream-config.ts'
 import { ChainCheck, type ChainOf, type Trust } from './chain-check.ts'
 import type { Draft } from './draft.ts'
 import { withWindow } from './file-window.ts'
+import { FollowedStream } from './followed-stream.ts'
+import { checkJournalFiles } from './journal-files-check.ts'
+import type { ChainSource } from './signed-state.ts'
 import type { StoredAppend } from './stored-appends.ts'
 import { isJson } from './text.ts'
 
+type Create = Extract<Operation, { type: typeof OperationType.Create }>
 type Append = Extract<Operation, { type: typeof OperationType.Append }>
 type Refer = Extract<Operation, { type: typeof OperationType.Reference }>
 type Trim = Extract<Operation, { type: typeof OperationType.Trim }>
@@ -44,14 +49,6 @@ type Waiting = { readonly block: Source; readonly frame: Frame }
 
 const GENESIS: TrimPoint = { offset: 0, hash: GENESIS_HASH }
 
-/** A stream as the journal goes on with it. */
-type Followed = {
-  readonly name: string
-  readonly chain: ChainCheck
-  /** Created by the journal itself. */
-  readonly isNew: boolean
-}
-
 /**
  * Checks what a shard's journal holds beyond its last write-back: blocks, frames,
  * operations, and that the records continue each stream's chain. Behind damage it goes on with the
@@ -61,12 +58,14 @@ export class JournalCheck {
   readonly #disk: Disk
   readonly #shard: number
   readonly #draft: Draft
-  readonly #streams = new Map<string, Followed>()
+  readonly #streams = new Map<string, FollowedStream>()
   readonly #start: WalkStart
   readonly #live: readonly LiveEntry[]
   readonly #trust: Trust
   /** Transactions that wait for their decision, by id. */
   readonly #pending = new Map<number, Waiting>()
+  /** Streams that the frame at hand has changed. */
+  readonly #changed = new Set<FollowedStream>()
   /** Ids of streams that the journal deletes: their files may be gone already. */
   readonly deleted = new Set<string>()
   /** By stream id: appends that lie in segments, in order, for the stream's check. */
@@ -93,8 +92,12 @@ export class JournalCheck {
     this.witnesses = [...witnesses]
     for (const { stream } of live) {
       const { name, streamId, nextOffset, chainHead } = stream
-      const chain = this.#follow(stream, { offset: nextOffset, hash: chainHead })
-      this.#streams.set(streamId, { name, chain, isNew: false })
+      const { state } = claimOf(stream)
+      const hasUnwritten = stream.unwritten.length > 0
+      const of = { ...stream, stateHash: hasUnwritten ? undefined : stateHashOf(state) }
+      const source = hasUnwritten ? 'segments' : 'journal'
+      const chain = this.#follow(of, { offset: nextOffset, hash: chainHead }, source)
+      this.#streams.set(streamId, new FollowedStream(name, chain, state, false))
     }
     this.#live = live
   }
@@ -102,7 +105,7 @@ export class JournalCheck {
   /** @throws DiskError */
   run(): void {
     for (const entry of this.#live) this.#checkUnwritten(entry)
-    if (!this.#checkFiles()) return
+    if (!checkJournalFiles(this.#disk, this.#shard, this.#start.journalFile, this.#draft)) return
     let start: WalkStart | undefined = this.#start
     try {
       while (start !== undefined) start = this.#walk(start)
@@ -116,7 +119,8 @@ export class JournalCheck {
   /** Checks the frames that the catalogue keeps of a stream whose files could not be written. */
   #checkUnwritten({ stream, end }: LiveEntry): void {
     const body = Buffer.from(stream.unwritten)
-    const source = { file: IN_CATALOGUE, position: end - body.length - BLOCK_HEADER_BYTES, body }
+    const position = end - stream.stateCheckpoint.length - body.length - BLOCK_HEADER_BYTES
+    const source = { file: IN_CATALOGUE, position, body }
     for (let at = 0; at < body.length; ) {
       const frame = decodeFrame(body, at, body.length)
       if (frame?.flags !== FrameFlag.Committed) {
@@ -128,38 +132,11 @@ export class JournalCheck {
       this.#checkOperations(source, frame)
       at = frame.end
     }
-  }
-
-  /** Names damaged and missing files; false when there is nothing to walk. */
-  #checkFiles(): boolean {
-    const first = this.#start.journalFile
-    const numbers = listJournalFiles(this.#disk, this.#shard).filter(number => number >= first)
-    const newest = readNewest(this.#disk, this.#shard)
-    if (newest === undefined) {
-      const file = newestPath(this.#shard)
-      const reason = 'damaged or missing, as its second copy: a newer journal file may be lost'
-      this.#draft.damage({ file, bytes: [0, this.#sizeOf(file)], reason })
-    }
-    for (const file of newest?.damaged ?? []) {
-      const reason = 'damaged or missing; the next start writes it again by its second copy'
-      this.#draft.note({ file, bytes: [0, this.#sizeOf(file)], reason })
-    }
-    const missing = missingFiles(numbers, first, newest?.file ?? 0)
-    for (const number of missing) {
-      this.#draft.damage({ file: this.#pathOf(number), reason: 'the journal file is missing' })
-    }
-    const damaged = numbers.filter(
-      number => readJournalHeader(this.#disk, this.#shard, number) === undefined,
-    )
-    for (const number of damaged) {
-      const reason = 'the header of the journal file does not check, or is of a newer format'
-      this.#draft.damage({ file: this.#pathOf(number), bytes: [0, PAGE_BYTES], reason })
-    }
-    return damaged.length + missing.length === 0
-  }
-
-  #sizeOf(file: string): number {
-    return this.#disk.exists(file) ? readWhole(this.#disk, file).length : 0
+    const chain = this.#streams.get(stream.streamId)?.chain
+    if (body.length === 0 || chain === undefined) return
+    const stateHash = stateHashOf(claimOf(stream).state)
+    chain.expectState(stateHash, this.#place(source, 0, body.length))
+    chain.state.beginJournal(stateHash)
   }
 
   /** Checks the blocks from `start` to where they end; where to go on, when that is damage. */
@@ -176,6 +153,7 @@ export class JournalCheck {
     }
     if (end.decision !== 'refuse') return undefined
     this.#hasGap = true
+    for (const stream of this.#streams.values()) stream.skip()
     const next = this.#blockAfter(end)
     const isHere = next?.file === end.file.number
     const bytesEnd = isHere ? next.position : withWindow(this.#disk, file, it => it.size)
@@ -265,6 +243,13 @@ export class JournalCheck {
       this.#checkOperation(block, operation, at)
       at = operation.end
     }
+    for (const stream of this.#changed) {
+      if (!stream.chain.state.isDue) continue
+      const reason = 'a change of the stream that no checkpoint signs'
+      this.#damage(block, frame.payloadAt, frame.end, reason, { stream: stream.name })
+      stream.skip()
+    }
+    this.#changed.clear()
   }
 
   #checkOperation(block: Source, operation: Operation, at: number): void {
@@ -274,13 +259,10 @@ export class JournalCheck {
     if (!isKnown && !this.#hasGap) {
       return this.#damage(block, at, operation.end, 'an operation on an unknown stream')
     }
+    if (stream?.apply(operation) === true) this.#changed.add(stream)
     switch (operation.type) {
       case OperationType.Create:
-        this.#create(operation.name, streamId)
-        if (!isStreamIdOf(streamId, operation.name)) {
-          const reason = 'a stream is created with an id that was made for another name'
-          this.#damage(block, at, operation.end, reason, { stream: operation.name })
-        }
+        this.#create(block, operation, at)
         return this.#checkConfig(block, operation.config, at, operation.end)
       case OperationType.Trim:
         return stream && this.#checkTrim(block, operation, stream, at)
@@ -305,7 +287,7 @@ export class JournalCheck {
     if (!isJson(config)) this.#damage(block, at, end, 'a configuration is not JSON')
   }
 
-  #checkAppend(block: Source, append: Append, { name, chain }: Followed): void {
+  #checkAppend(block: Source, append: Append, { name, chain }: FollowedStream): void {
     const { body } = block
     const end = append.firstOffset + append.count
     if (append.firstOffset !== chain.nextOffset) {
@@ -336,12 +318,18 @@ export class JournalCheck {
   }
 
   /** Its records, and what is in front of them, are checked where they lie. */
-  #checkReference(block: Source, operation: Refer, { name, chain }: Followed, at: number): void {
+  #checkReference(
+    block: Source,
+    operation: Refer,
+    { name, chain }: FollowedStream,
+    at: number,
+  ): void {
     const { reference, streamId, end } = operation
     const { firstOffset, count, chainHead } = reference
     const isNext = firstOffset === chain.nextOffset
     const all = this.stored.get(streamId) ?? []
-    this.stored.set(streamId, [...all, { reference, headBefore: isNext ? chain.head : undefined }])
+    const headBefore = isNext ? chain.head : undefined
+    this.stored.set(streamId, [...all, { reference, headBefore, stateHash: chain.state.hash }])
     if (!isNext) {
       const offsets = ordered(chain.nextOffset, firstOffset)
       const reason = `offset ${firstOffset} comes after ${chain.nextOffset}`
@@ -351,21 +339,35 @@ export class JournalCheck {
     chain.pass(firstOffset + count, chainHead)
   }
 
-  #checkTrim(block: Source, { before, end }: Trim, { name, chain }: Followed, at: number): void {
+  #checkTrim(
+    block: Source,
+    { before, end }: Trim,
+    { name, chain }: FollowedStream,
+    at: number,
+  ): void {
     if (before <= chain.nextOffset) return
     const reason = `a trim to ${before}, past the end at ${chain.nextOffset}`
     this.#damage(block, at, end, reason, { stream: name })
   }
 
-  #create(name: string, streamId: string): void {
-    const chain = this.#follow({ name, streamId, trimPoint: GENESIS }, GENESIS)
+  #create(block: Source, operation: Create, at: number): void {
+    const { name, streamId, createdAt, end } = operation
+    const config = readConfig(operation.config)
+    const state = { createdAt, config, closed: false, firstOffset: 0 }
+    const stateHash = stateHashOf(state)
+    if (!isStreamIdOf(streamId, stateHash, name)) {
+      const reason =
+        'a stream is created with an id that was made for another name or another state'
+      this.#damage(block, at, end, reason, { stream: name })
+    }
+    const chain = this.#follow({ name, streamId, trimPoint: GENESIS, stateHash }, GENESIS)
     this.#trust.heads.noteStream(name, streamId)
     this.#draft.counts.streams += 1
-    this.#streams.set(streamId, { name, chain, isNew: true })
+    this.#streams.set(streamId, new FollowedStream(name, chain, state, true))
   }
 
-  #follow(of: ChainOf, start: TrimPoint): ChainCheck {
-    return new ChainCheck(of, start, this.#trust, this.#draft)
+  #follow(of: ChainOf, start: TrimPoint, source: ChainSource = 'journal'): ChainCheck {
+    return new ChainCheck(source, of, start, this.#trust, this.#draft)
   }
 
   #place(block: Source, at: number, end: number): { file: string; at: number; end: number } {

@@ -1,5 +1,10 @@
 import { hexToLatin1, latin1ToHex } from '../../shared/format/bytes.ts'
-import { type CheckpointFields, signedBytes } from '../../shared/format/checkpoint.ts'
+import {
+  CHANGE_NAMES,
+  type CheckpointFields,
+  signedBytes,
+  type StateChange,
+} from '../../shared/format/checkpoint.ts'
 import type { Finding, KeptHead } from '../../shared/protocol/inspection.ts'
 import type { Checkpoint } from '../../shared/protocol/streams.ts'
 import { keyIdOf, verifySignature } from '../../shared/signing.ts'
@@ -164,7 +169,7 @@ export class KeptHeads {
 }
 
 function fieldsOf(head: Checkpoint): CheckpointFields {
-  const { offset, recordCount, timestamp, trimPoint } = head
+  const { offset, recordCount, timestamp, trimPoint, change } = head
   return {
     streamId: hexToLatin1(head.streamId),
     offset,
@@ -172,5 +177,7 @@ function fieldsOf(head: Checkpoint): CheckpointFields {
     timestamp,
     chainHead: hexToLatin1(head.chainHead),
     trimPoint: { offset: trimPoint.offset, hash: hexToLatin1(trimPoint.chainHead) },
+    stateHash: hexToLatin1(head.stateHash),
+    change: CHANGE_NAMES.indexOf(change) as StateChange,
   }
 }

@@ -107,7 +107,9 @@ export class SegmentCheck {
   #checkMarks(at: number): void {
     for (const mark of this.#extent.marks ?? []) {
       if (mark.at !== at) continue
-      this.#chain.expectHead(mark.head, { file: this.#path, at, end: at }, mark.reason)
+      const place = { file: this.#path, at, end: at }
+      this.#chain.expectHead(mark.head, place, mark.reason)
+      this.#chain.expectState(mark.stateHash, place)
     }
   }
 

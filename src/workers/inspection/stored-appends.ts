@@ -3,6 +3,7 @@ import type { StreamEntry } from '../../shared/format/catalogue.ts'
 import { segmentPath } from '../../shared/format/paths.ts'
 import type { Reference } from '../../shared/format/reference.ts'
 import { KIB } from '../../shared/limits.ts'
+import { signedStateHash } from '../streams/stream-binding.ts'
 import type { Disk } from '../disk/disk.ts'
 import type { Draft } from './draft.ts'
 import { withWindow } from './file-window.ts'
@@ -15,6 +16,8 @@ export type StoredAppend = {
   readonly reference: Reference
   /** Chain hash before it, latin1; undefined where the journal before it is damaged. */
   readonly headBefore: string | undefined
+  /** Hash of the stream's state then, latin1; undefined where it is not known. */
+  readonly stateHash: string | undefined
 }
 
 /** What the chain has to be at a byte of a segment. */
@@ -23,6 +26,8 @@ export type Mark = {
   readonly at: number
   /** latin1 */
   readonly head: string
+  /** latin1, of the stream's state; undefined where it is not known */
+  readonly stateHash: string | undefined
   /** Why, as the end of a sentence. */
   readonly reason: string
 }
@@ -42,18 +47,29 @@ export function extended(entry: StreamEntry, stored: readonly StoredAppend[]): S
   return { ...entry, ...extent, chainHead, recordHash, lastCheckpoint: last.lastCheckpoint }
 }
 
+/**
+ * Hash of the state that the last stored checkpoint signs; undefined where it is not known, because
+ * the last change may be among the unwritten records.
+ */
+export function storedStateHash(entry: StreamEntry): string | undefined {
+  return entry.unwritten.length > 0 ? undefined : signedStateHash(entry)
+}
+
 /** What catalogue and journal say of the chain inside the segments, before where they end. */
 export function marksOf(entry: StreamEntry, stored: readonly StoredAppend[]): Mark[] {
   const marks: Mark[] = []
   let { segment, segmentBytes: at, chainHead: head } = entry
+  let stateHash = storedStateHash(entry)
   let reason = 'the catalogue names another hash for it'
-  for (const { reference, headBefore } of stored) {
-    marks.push({ segment, at, head, reason })
+  for (const { reference, headBefore, stateHash: stateBefore } of stored) {
+    marks.push({ segment, at, head, stateHash, reason })
+    stateHash = stateBefore
     reason = 'the journal names another hash for it'
     const start = reference.segmentBytes - reference.length
     const isBehind = reference.segment === segment && start === at
     if (headBefore !== undefined && !isBehind) {
-      marks.push({ segment: reference.segment, at: start, head: headBefore, reason })
+      const before = { segment: reference.segment, at: start, head: headBefore }
+      marks.push({ ...before, stateHash, reason })
     }
     ;({ segment, segmentBytes: at, chainHead: head } = reference)
   }

@@ -17,6 +17,7 @@ import {
   type Mark,
   marksOf,
   type StoredAppend,
+  storedStateHash,
 } from './stored-appends.ts'
 
 /** A manifest that is larger is none: it names a segment in about 150 bytes. */
@@ -51,7 +52,9 @@ export class StreamCheck {
     this.#entry = extended(entry, this.#stored)
     this.#draft = draft
     this.#directory = streamPath(entry.name, entry.streamId)
-    this.#chain = new ChainCheck(entry, entry.trimPoint, trust, draft)
+    const isWhole = entry.trimPoint.offset === 0
+    const of = { ...entry, stateHash: isWhole ? entry.creationHash : undefined }
+    this.#chain = new ChainCheck('segments', of, entry.trimPoint, trust, draft)
     this.#listedFrom = entry.trimPoint.offset
   }
 
@@ -75,6 +78,7 @@ export class StreamCheck {
     const names = this.#stored.length > 0 ? 'the journal names' : 'the catalogue names'
     this.#expectHead(this.#entry.chainHead, `${names} another hash for it`)
     this.#expectRecordHash(this.#entry.recordHash, 'catalogue or journal')
+    this.#expectState()
     this.#checkLastCheckpoint()
     this.#checkStored()
     this.#noteStrangers()
@@ -253,6 +257,13 @@ export class StreamCheck {
 
   #expectHead(head: string, reason: string): void {
     this.#chain.expectHead(head, { file: this.#directory, at: 0, end: 0 }, reason)
+  }
+
+  /** The catalogue's claim and its copy of the checkpoint were compared with each other before. */
+  #expectState(): void {
+    const last = this.#stored.at(-1)
+    const expected = last === undefined ? storedStateHash(this.#entry) : last.stateHash
+    this.#chain.expectState(expected, { file: this.#directory, at: 0, end: 0 })
   }
 
   #expectRecordHash(expected: string, who: string): void {

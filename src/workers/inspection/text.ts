@@ -1,5 +1,5 @@
 import { latin1ToHex } from '../../shared/format/bytes.ts'
-import { decodeCheckpointBody } from '../../shared/format/checkpoint.ts'
+import { CHANGE_NAMES, decodeCheckpointBody } from '../../shared/format/checkpoint.ts'
 import { compressionNameOf, ExpandError, expandBody } from '../../shared/format/compression.ts'
 import { type RecordView, RecordFormat, RecordKind } from '../../shared/format/record.ts'
 
@@ -93,6 +93,8 @@ function describeCheckpoint(bytes: Buffer, record: RecordView, at: number): stri
     recordCount,
     trimOffset: trimPoint.offset,
     trimHash: latin1ToHex(trimPoint.hash),
+    stateHash: latin1ToHex(body.stateHash),
+    change: CHANGE_NAMES[body.change],
     keyId: latin1ToHex(keyId),
     signature: latin1ToHex(signature),
   })

@@ -1,6 +1,5 @@
 import { StoreError } from '../../shared/errors.ts'
 import { GENESIS_HASH } from '../../shared/format/chain.ts'
-import { isStreamIdOf } from '../../shared/format/stream-id.ts'
 import type { StreamEntry } from '../../shared/format/catalogue.ts'
 import { findLostEnds, type JournalEnds } from '../../shared/format/journal-ends.ts'
 import {
@@ -17,6 +16,7 @@ import { readIfReadable, readWhole, withFile } from '../disk/files.ts'
 import { listJournalFiles } from '../journal/journal-files.ts'
 import { readCatalogue, staleCopies, type StoredCatalogue } from '../streams/catalogue-copies.ts'
 import type { CatalogueContent, LiveEntry } from '../streams/catalogue-file.ts'
+import { claimOf, hashFault, signatureFault } from '../streams/stream-binding.ts'
 import { type Counts, Draft, noCounts } from './draft.ts'
 import { findShards } from './header-check.ts'
 import type { Trust } from './chain-check.ts'
@@ -152,7 +152,7 @@ class Verification {
         draft.note({ file: found.path, bytes: [found.bytes, size], reason })
       }
       for (const stale of staleCopies(found)) this.#noteStale(found, stale, draft)
-      const live = found.live.filter(entry => checkEntry(entry, file, draft))
+      const live = found.live.filter(entry => checkEntry(entry, file, this.#trust, draft))
       content = { ...found, live }
     })
     return content
@@ -264,8 +264,13 @@ function guarded(draft: Draft, check: () => void): void {
 }
 
 /** Whether an entry makes sense; the checksum says only that it is what was written. */
-function checkEntry({ stream, at, end }: LiveEntry, file: string, draft: Draft): boolean {
-  const { nextOffset, segmentFirstOffset, firstOffset, trimPoint, name, config } = stream
+function checkEntry(
+  { stream, at, end }: LiveEntry,
+  file: string,
+  { keys }: Trust,
+  draft: Draft,
+): boolean {
+  const { nextOffset, segmentFirstOffset, firstOffset, trimPoint, name } = stream
   const isSound =
     nextOffset >= segmentFirstOffset &&
     (nextOffset >= firstOffset || stream.unwritten.length > 0) &&
@@ -274,12 +279,14 @@ function checkEntry({ stream, at, end }: LiveEntry, file: string, draft: Draft):
     stream.segment >= stream.firstSegment &&
     // What begins at offset 0 has nothing before it, whatever an entry says.
     (trimPoint.offset > 0 || trimPoint.hash === GENESIS_HASH) &&
-    name !== '' &&
-    isJson(config)
+    name !== ''
   if (!isSound) draft.damage({ file, bytes: [at, end], reason: 'an entry makes no sense' })
-  if (isSound && !isStreamIdOf(stream.streamId, name)) {
-    const reason = 'the stream id was made for another name: the name or the id was changed'
-    draft.damage({ file, bytes: [at, end], stream: name, reason })
-  }
+  const fault = isSound ? claimFault(stream, keys) : undefined
+  if (fault !== undefined) draft.damage({ file, bytes: [at, end], stream: name, reason: fault })
   return isSound
+}
+
+function claimFault(stream: StreamEntry, keys: Trust['keys']): string | undefined {
+  if (!isJson(stream.config)) return 'its configuration is not JSON'
+  return hashFault(claimOf(stream)) ?? signatureFault(stream, keys)
 }

@@ -3,7 +3,7 @@ import { decodeOperation, type Operation, OperationType } from '../../shared/for
 import { viewRecord } from '../../shared/format/record.ts'
 import type { Block } from './journal-walk.ts'
 
-type Create = Extract<Operation, { type: typeof OperationType.Create }>
+export type Create = Extract<Operation, { type: typeof OperationType.Create }>
 
 /** What a journal says of one stream's records. */
 export type JournaledStream = {
@@ -30,9 +30,9 @@ export class JournaledStreams {
     return this.#appends.get(streamId)
   }
 
-  /** The name that the journal gives a stream when it creates it. */
-  nameOf(streamId: string): string | undefined {
-    return this.#creates.get(streamId)?.name
+  /** The operation that creates a stream. */
+  createOf(streamId: string): Create | undefined {
+    return this.#creates.get(streamId)
   }
 
   note({ body }: Block): void {

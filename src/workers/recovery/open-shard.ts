@@ -128,6 +128,7 @@ export class ShardRecovery {
       const { state, refused } = rebuildShard(disk, shard, catalogue)
       const lost = new ShardRecovery(disk, environment, shard, options, undefined, state)
       lost.refused = refused ?? null
+      state.table.judge()
       return lost
     }
     const state = loadCatalogue(catalogue)
@@ -145,6 +146,7 @@ export class ShardRecovery {
         throw new JournalDamage(missingBlock(end))
       }
       this.#walked = { ...found, counts: replay.counts }
+      this.state.table.judge()
     } catch (error) {
       const isUnreadable = error instanceof DiskError && !error.isForSpace
       if (!(error instanceof JournalDamage || isUnreadable)) throw error
@@ -162,6 +164,7 @@ export class ShardRecovery {
   refuse(reason: string): void {
     this.refused = reason
     this.state = loadCatalogue(this.#known)
+    this.state.table.judge()
   }
 
   /**

@@ -1,9 +1,7 @@
-import { latin1ToHex } from '../../shared/format/bytes.ts'
-import {
-  type CommitEntry,
-  NOTHING_UNWRITTEN,
-  type StreamEntry,
-} from '../../shared/format/catalogue.ts'
+import { assert } from '../../shared/assert.ts'
+import { hexToLatin1, latin1ToHex } from '../../shared/format/bytes.ts'
+import { NOTHING_UNWRITTEN, type StreamEntry } from '../../shared/format/catalogue.ts'
+import type { CommitEntry } from '../../shared/format/commit-entry.ts'
 import { GENESIS_HASH } from '../../shared/format/chain.ts'
 import { decodeManifest, type Manifest } from '../../shared/format/manifest.ts'
 import {
@@ -14,14 +12,17 @@ import {
 } from '../../shared/format/paths.ts'
 import { shardOf } from '../../shared/format/shard-of.ts'
 import { isStreamIdOf } from '../../shared/format/stream-id.ts'
+import { creationHashOf } from '../../shared/format/stream-state.ts'
 import { isDirectory } from '../disk/aside.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
 import { readIfReadable } from '../disk/files.ts'
 import type { CatalogueDamage } from '../streams/catalogue-file.ts'
+import { readConfig } from '../streams/stream-config.ts'
 import { endWithUnwritten } from '../streams/unwritten-records.ts'
 import type { Block } from './journal-walk.ts'
 import {
   appendsBelow,
+  type Create,
   type HeldAppends,
   HeldOperations,
   JournaledStreams,
@@ -98,6 +99,11 @@ function startOf(
   return { checkpointLsn, journalFile: first.file, blockNumber: number - 1, blockHash }
 }
 
+type EntryState = Pick<
+  StreamEntry,
+  'config' | 'createdAt' | 'closed' | 'firstOffset' | 'creationHash' | 'stateCheckpoint'
+>
+
 type IsOurs = (name: string) => boolean
 
 class Rebuild {
@@ -136,7 +142,7 @@ class Rebuild {
     if (streamId === undefined || !isDirectory(this.#disk, path)) return
     if (this.#journaled.deleted.has(streamId)) return
     const manifest = readManifest(this.#disk, path, streamId)
-    const stream = manifest?.stream ?? this.#nameOf(streamId, name)
+    const stream = manifest?.stream ?? this.#nameOf(streamId)
     if (stream === undefined) this.unnamed.push(streamId)
     else if (isOurs(stream) && path === streamPath(stream, streamId)) {
       this.#takeStream(path, stream, streamId, manifest)
@@ -144,10 +150,12 @@ class Rebuild {
   }
 
   /** The name of a stream whose manifest does not tell it. */
-  #nameOf(streamId: string, directoryName: string): string | undefined {
-    const readable = directoryName.slice(0, -33)
-    const names = [this.#known.get(streamId)?.name, this.#journaled.nameOf(streamId), readable]
-    return names.find(name => name !== undefined && isStreamIdOf(streamId, name))
+  #nameOf(streamId: string): string | undefined {
+    const known = this.#known.get(streamId)
+    const created = this.#journaled.createOf(streamId)
+    const found = known ?? (created && { ...created, creationHash: creationHash(created) })
+    const isBound = found && isStreamIdOf(streamId, found.creationHash, found.name)
+    return isBound === true ? found?.name : undefined
   }
 
   #takeStream(
@@ -169,14 +177,37 @@ class Rebuild {
     this.entries.set(streamId, {
       name,
       streamId,
-      config: manifest === undefined ? (known?.config ?? '{}') : JSON.stringify(manifest.config),
-      createdAt: manifest?.createdAt ?? known?.createdAt ?? stored.lastTimestamp,
-      closed: (manifest?.closed ?? false) || (known?.closed ?? false),
-      firstOffset: Math.max(stored.trimPoint.offset, known?.firstOffset ?? 0),
-      producers: known?.producers ?? [],
       unwritten: NOTHING_UNWRITTEN,
       ...stored,
+      ...this.#stateOf(streamId, manifest),
+      producers: known?.producers ?? [],
     })
+  }
+
+  /** What the newest file that tells it says of a stream beside its records. */
+  #stateOf(streamId: string, manifest: Manifest | undefined): EntryState {
+    if (manifest !== undefined) {
+      const { createdAt, closed, firstOffset } = manifest
+      return {
+        config: JSON.stringify(manifest.config),
+        createdAt,
+        closed,
+        firstOffset,
+        creationHash: hexToLatin1(manifest.creationHash),
+        stateCheckpoint: hexToLatin1(manifest.stateCheckpoint),
+      }
+    }
+    const known = this.#known.get(streamId)
+    if (known !== undefined) {
+      const { config, createdAt, closed, firstOffset } = known
+      const { creationHash: created, stateCheckpoint } = known
+      return { config, createdAt, closed, firstOffset, creationHash: created, stateCheckpoint }
+    }
+    const created = this.#journaled.createOf(streamId)
+    assert(created !== undefined, 'a stream is named by one of the three')
+    const { config, createdAt } = created
+    const asCreated = { closed: false, firstOffset: 0, stateCheckpoint: '' }
+    return { config, createdAt, creationHash: creationHash(created), ...asCreated }
   }
 
   /** Paths in a directory; none where it is not one. */
@@ -207,6 +238,10 @@ class Rebuild {
     this.entries.set(streamId, entry)
     this.held.set(streamId, { appends, producersKnownBelow: nextOffset })
   }
+}
+
+function creationHash({ createdAt, config }: Create): string {
+  return creationHashOf(createdAt, readConfig(config))
 }
 
 function readManifest(disk: Disk, directory: string, streamId: string): Manifest | undefined {

@@ -153,11 +153,15 @@ export class Replay {
     return Buffer.concat([...rest, body.subarray(at, to)])
   }
 
-  /** Takes from an append that a stream holds already what only the journal says: its producer. */
+  /**
+   * Takes from an append that a stream holds already what goes with the journal's operations: its
+   * producer, and the checkpoint that signs a change.
+   */
   #noteHeld(operation: Operation, body: Buffer, timestamp: number): void {
     const log = this.#table.byId(operation.streamId)
     const isAppend = operation.type === OperationType.Append
     if (log === undefined || !(isAppend || operation.type === OperationType.Reference)) return
+    if (isAppend) log.noteStateCheckpoint(body, operation.recordsAt)
     const { producer, firstOffset, count, chainHead } = isAppend ? operation : operation.reference
     if (producer === undefined) return
     if (this.#held?.knowsProducer(operation.streamId, firstOffset) === true) return

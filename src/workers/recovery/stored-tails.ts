@@ -49,7 +49,8 @@ export function checkTails(disk: Disk, logs: Iterable<StreamLog>): StreamDamage[
   const damage: StreamDamage[] = []
   for (const log of logs) {
     const { segmentBytes, nextOffset } = log.stored
-    if (!log.isBound || segmentBytes === 0 || log.durableFirstOffset >= nextOffset) continue
+    if (typeof log.fault === 'string' || segmentBytes === 0 || log.durableFirstOffset >= nextOffset)
+      continue
     const lost = checkTail(disk, log)
     if (lost === undefined) continue
     const firstOffset = Math.max(lost.firstOffset, log.durableFirstOffset)

@@ -1,10 +1,6 @@
 import { assert } from '../../shared/assert.ts'
-import {
-  type CommitEntry,
-  type EntryPlace,
-  encodeCommitEntry,
-  placeEntries,
-} from '../../shared/format/catalogue.ts'
+import { type EntryPlace, encodeCommitEntry, placeEntries } from '../../shared/format/catalogue.ts'
+import type { CommitEntry } from '../../shared/format/commit-entry.ts'
 import {
   catalogueCopyPath,
   cataloguePath,

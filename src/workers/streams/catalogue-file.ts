@@ -1,6 +1,5 @@
 import {
   type CatalogueEntry,
-  type CommitEntry,
   decodeEntry,
   EntryType,
   encodeCommitEntry,
@@ -12,6 +11,7 @@ import {
   STREAM_ENTRY_LAYOUT,
   type StreamEntry,
 } from '../../shared/format/catalogue.ts'
+import type { CommitEntry } from '../../shared/format/commit-entry.ts'
 import type { Witness } from '../../shared/format/frame.ts'
 
 /** The last entry of a stream that exists, and its place in the file. */

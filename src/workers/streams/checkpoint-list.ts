@@ -1,5 +1,5 @@
 import { latin1ToHex } from '../../shared/format/bytes.ts'
-import { decodeCheckpointBody } from '../../shared/format/checkpoint.ts'
+import { CHANGE_NAMES, decodeCheckpointBody, StateChange } from '../../shared/format/checkpoint.ts'
 import { type LocatedRecord, tailRecords } from '../../shared/format/read-page.ts'
 import { RecordKind } from '../../shared/format/record.ts'
 import type { ReadPlan } from '../../shared/protocol/shard.ts'
@@ -51,6 +51,8 @@ function view({ stream, streamId }: ReadPlan, { bytes, record }: LocatedRecord):
     recordCount: body?.recordCount ?? 0,
     timestamp,
     trimPoint: { offset: trimOffset, chainHead: latin1ToHex(hash) },
+    stateHash: latin1ToHex(body?.stateHash ?? ''),
+    change: CHANGE_NAMES[body?.change ?? StateChange.None],
     signature: latin1ToHex(body?.signature ?? ''),
     keyId: latin1ToHex(body?.keyId ?? ''),
   }

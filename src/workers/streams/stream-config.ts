@@ -1,3 +1,4 @@
+import { COMPRESSIONS, DURABILITIES } from '../../shared/format/stream-state.ts'
 import { STREAM_CONFIG_DEFAULT } from '../../shared/limits.ts'
 import type { StreamConfig } from '../../shared/protocol/streams.ts'
 
@@ -6,15 +7,49 @@ const KNOWN_MAX = 1000
 
 const known = new Map<string, StreamConfig>()
 
-/** A configuration as the journal and the catalogue have it; what it does not say is as before. */
+/**
+ * Returns a configuration as the journal and the catalogue have it. Members that are missing have
+ * their default. What makes no sense reads as the default too: it is not what was signed, so the
+ * stream is refused by name and the others are served.
+ */
 export function readConfig(text: string): StreamConfig {
   const found = known.get(text)
   if (found !== undefined) return found
-  const config: StreamConfig = {
-    ...STREAM_CONFIG_DEFAULT,
-    ...(JSON.parse(text) as Partial<StreamConfig>),
-  }
+  const config = parse(text) ?? STREAM_CONFIG_DEFAULT
   if (known.size >= KNOWN_MAX) known.clear()
   known.set(text, config)
   return config
+}
+
+function parse(text: string): StreamConfig | undefined {
+  const found = parseJson(text)
+  if (!isObject(found)) return undefined
+  const config = { ...STREAM_CONFIG_DEFAULT, ...(found as Partial<StreamConfig>) }
+  const { durability, compression, maxSegmentBytes, checkpointEvery, retention } = config
+  const isSound =
+    DURABILITIES.includes(durability) &&
+    COMPRESSIONS.includes(compression) &&
+    isBound(maxSegmentBytes) &&
+    isBound(checkpointEvery) &&
+    isObject(retention) &&
+    [retention.maxAgeSeconds, retention.maxBytes, retention.maxRecords].every(
+      bound => bound === undefined || isBound(bound),
+    )
+  return isSound ? config : undefined
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined // named by whoever compares the state with its hash
+  }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isBound(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) > 0
 }

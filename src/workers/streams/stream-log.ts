@@ -1,7 +1,13 @@
 import { GENESIS_HASH } from '../../shared/format/chain.ts'
 import { latin1ToHex } from '../../shared/format/bytes.ts'
 import type { StreamEntry } from '../../shared/format/catalogue.ts'
-import type { StoredTrimPoint } from '../../shared/format/checkpoint.ts'
+import {
+  decodeCheckpointBody,
+  StateChange,
+  type StoredTrimPoint,
+} from '../../shared/format/checkpoint.ts'
+import { RecordKind, viewRecord } from '../../shared/format/record.ts'
+import { creationHashOf, type StreamState } from '../../shared/format/stream-state.ts'
 import type { ProducerResult, ProducerState } from '../../shared/format/producer-state.ts'
 import type {
   Checkpoint,
@@ -9,11 +15,11 @@ import type {
   StreamConfig,
   StreamInfo,
 } from '../../shared/protocol/streams.ts'
-import { isStreamIdOf } from '../../shared/format/stream-id.ts'
 import type { Reference } from '../../shared/format/reference.ts'
 import { ProducerTable } from './producer-table.ts'
 import type { WriteFault } from '../../shared/protocol/checkpointer.ts'
 import { STREAM_START, type StreamPosition } from './stream-position.ts'
+import type { StreamClaim } from './stream-binding.ts'
 import { readConfig } from './stream-config.ts'
 import type { Chunk } from './tail-arena.ts'
 
@@ -87,9 +93,11 @@ export class StreamLog {
   readonly name: string
   /** 16 bytes as latin1 */
   readonly id: string
-  /** Whether the id was made for the name; else one of them was changed on the disk. */
-  readonly isBound: boolean
   readonly createdAt: number
+  /** latin1: hash of the state that it was created with, which the id commits to. */
+  readonly creationHash: string
+  /** Why what is said of it is not believed; null: it is, undefined: not judged yet. */
+  fault: string | null | undefined
 
   // Assigned.
   firstOffset: number
@@ -108,6 +116,8 @@ export class StreamLog {
   durableRecordHash: string
   durableConfig: StreamConfig
   durableState: 'open' | 'closed' | 'deleted'
+  /** latin1: record of the checkpoint that signed the durable state; empty if it never changed. */
+  stateCheckpoint: string
   /** LSN of the end of the last durable frame of records. */
   durableLsn = 0
   #durableBytes: number
@@ -129,17 +139,25 @@ export class StreamLog {
   /** The last checkpoint that a client asked for, while nothing came after it. */
   requested: { readonly chainHead: string; readonly checkpoint: Checkpoint } | undefined
 
-  constructor(name: string, id: string, createdAt: number, config: StreamConfig) {
+  constructor(
+    name: string,
+    id: string,
+    createdAt: number,
+    config: StreamConfig,
+    creationHash = creationHashOf(createdAt, config),
+  ) {
     this.name = name
     this.id = id
-    this.isBound = isStreamIdOf(id, name)
     this.createdAt = createdAt
+    this.creationHash = creationHash
+    this.fault = undefined
     this.config = this.durableConfig = config
     this.state = this.durableState = 'open'
     this.firstOffset = this.durableFirstOffset = 0
     this.nextOffset = this.durableNextOffset = 0
     this.chainHead = this.durableChainHead = GENESIS_HASH
     this.recordHash = this.durableRecordHash = GENESIS_HASH
+    this.stateCheckpoint = ''
     this.lastTimestamp = 0
     this.position = STREAM_START
     this.#durableBytes = 0
@@ -157,7 +175,9 @@ export class StreamLog {
     const { name, streamId, createdAt, nextOffset, chainHead, lastTimestamp, recordBytes } = entry
     const { segment, segmentFirstOffset, segmentBytes, firstSegment, trimPoint } = entry
     const { lastCheckpoint, segmentSince, producers, recordHash } = entry
-    const log = new StreamLog(name, streamId, createdAt, readConfig(entry.config))
+    const config = readConfig(entry.config)
+    const log = new StreamLog(name, streamId, createdAt, config, entry.creationHash)
+    log.stateCheckpoint = entry.stateCheckpoint
     log.firstOffset = log.durableFirstOffset = entry.firstOffset
     log.nextOffset = log.durableNextOffset = nextOffset
     log.chainHead = log.durableChainHead = chainHead
@@ -216,6 +236,32 @@ export class StreamLog {
     this.durableLsn = frame.endLsn
     this.#durableBytes += frame.length
     if (frame.producer !== undefined) this.producers?.makeDurable(frame.producer)
+    if (frame.nextOffset === frame.firstOffset) {
+      this.noteStateCheckpoint(frame.chunk.bytes, frame.at)
+    }
+  }
+
+  /** Keeps the record at `at` if it is a checkpoint that came with a change of the state. */
+  noteStateCheckpoint(bytes: Buffer, at: number): void {
+    const record = viewRecord(bytes, at)
+    if (record?.kind !== RecordKind.Checkpoint) return
+    const change = decodeCheckpointBody(bytes, record)?.change ?? StateChange.None
+    if (change === StateChange.None) return
+    this.stateCheckpoint = bytes.latin1Slice(at, record.end)
+  }
+
+  /** The state that the next checkpoint signs. */
+  get assignedState(): StreamState {
+    const { createdAt, config, firstOffset } = this
+    return { createdAt, config, closed: this.state === 'closed', firstOffset }
+  }
+
+  /** What is said of it, as readers may know it. */
+  get claim(): StreamClaim {
+    const { name, id: streamId, createdAt, durableConfig: config, creationHash } = this
+    const closed = this.durableState === 'closed'
+    const state = { createdAt, config, closed, firstOffset: this.durableFirstOffset }
+    return { name, streamId, state, creationHash, stateCheckpoint: this.stateCheckpoint }
   }
 
   /** Takes records as assigned that lie in a segment already; no frame holds them. */

@@ -1,6 +1,8 @@
 import { StoreError } from '../../shared/errors.ts'
 import { compareNames } from '../../shared/format/name-order.ts'
 import type { StreamInfo } from '../../shared/protocol/streams.ts'
+import type { PublicKeys } from './checkpoint-check.ts'
+import { hashFault, signatureFault } from './stream-binding.ts'
 import type { StreamLog } from './stream-log.ts'
 
 /**
@@ -17,6 +19,8 @@ export class StreamTable {
 
   /** Streams that pending transactions will create, once they are committed. */
   #promised = 0
+  #keys: PublicKeys | undefined
+  #onFault: (log: StreamLog) => void = () => undefined
 
   get size(): number {
     return this.#assigned.size
@@ -27,14 +31,35 @@ export class StreamTable {
     this.#promised += count
   }
 
-  /** @throws StoreError corrupt_record where the stream's id is not of this name */
+  /** @throws StoreError corrupt_record where what is said of the stream is not what was signed */
   assigned(name: string): StreamLog | undefined {
-    return bound(this.#assigned.get(name))
+    return this.#bound(this.#assigned.get(name))
   }
 
-  /** @throws StoreError corrupt_record where the stream's id is not of this name */
+  /** @throws StoreError corrupt_record where what is said of the stream is not what was signed */
   durable(name: string): StreamLog | undefined {
-    return bound(this.#durable.get(name))
+    return this.#bound(this.#durable.get(name))
+  }
+
+  /**
+   * Compares what is said of every stream with the hash that was signed. Signatures are checked at
+   * a stream's first use, because all of them would delay a start.
+   */
+  judge(): void {
+    for (const log of this.all()) {
+      const fault = hashFault(log.claim)
+      const isDone = fault !== undefined || log.stateCheckpoint === ''
+      log.fault = isDone ? described(fault) : undefined
+    }
+  }
+
+  /**
+   * Has signatures checked from here on.
+   * @param onFault hears of a stream that is found to be altered at its first use
+   */
+  trust(keys: PublicKeys, onFault: (log: StreamLog) => void): void {
+    this.#keys = keys
+    this.#onFault = onFault
   }
 
   /** Those that readers see. */
@@ -97,6 +122,27 @@ export class StreamTable {
     return found
   }
 
+  /**
+   * Refuses a stream of which something else is said than was signed: nothing is read from it,
+   * added or removed. @throws StoreError corrupt_record
+   */
+  #bound(log: StreamLog | undefined): StreamLog | undefined {
+    if (log === undefined || log.fault === null) return log
+    if (log.fault === undefined) this.#judgeOne(log)
+    if (log.fault === null) return log
+    throw new StoreError('corrupt_record', log.fault ?? '', {
+      firstCorruptOffset: log.durableFirstOffset,
+      nextReadableOffset: log.durableNextOffset,
+    })
+  }
+
+  #judgeOne(log: StreamLog): void {
+    const { claim } = log
+    const keys = this.#keys
+    log.fault = described(hashFault(claim) ?? (keys && signatureFault(claim, keys)))
+    if (log.fault !== null) this.#onFault(log)
+  }
+
   #sort(): void {
     if (this.#unsorted.length === 0) return
     const names = this.#sorted.filter(name => this.#durable.has(name)).concat(this.#unsorted)
@@ -116,20 +162,13 @@ export class StreamTable {
   }
 }
 
-export const UNBOUND =
-  'the stream id was made for another name: the catalogue or the journal was changed. ' +
-  'Run varve verify, and restore the data directory from a copy'
-
-/**
- * Refuses a stream that bears another stream's name: nothing is read from it, added or removed.
- * @throws StoreError corrupt_record
- */
-function bound(log: StreamLog | undefined): StreamLog | undefined {
-  if (log === undefined || log.isBound) return log
-  throw new StoreError('corrupt_record', UNBOUND, {
-    firstCorruptOffset: log.durableFirstOffset,
-    nextReadableOffset: log.durableNextOffset,
-  })
+/** Returns a fault as it is answered; null for none. */
+function described(fault: string | undefined): string | null {
+  if (fault === undefined) return null
+  return (
+    `${fault}: the catalogue or the journal was changed. ` +
+    'Run varve verify, and restore the data directory from a copy'
+  )
 }
 
 /** @throws StoreError stream_not_found */

@@ -210,9 +210,12 @@ export class StreamWriter implements Findings {
       format: MANIFEST_FORMAT,
       stream: entry.name,
       streamId: latin1ToHex(entry.streamId),
+      creationHash: latin1ToHex(entry.creationHash),
       createdAt: entry.createdAt,
       closed: entry.closed,
       config: JSON.parse(entry.config),
+      firstOffset: entry.firstOffset,
+      stateCheckpoint: latin1ToHex(entry.stateCheckpoint),
       trimPoint: {
         offset: trimPoint.offset,
         chainHead: latin1ToHex(trimPoint.hash),

@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert'
 import { parseConfig } from '../../../src/main/config.ts'
 import { Service } from '../../../src/main/service.ts'
 import { hexToLatin1, latin1ToHex } from '../../../src/shared/format/bytes.ts'
-import { signedBytes } from '../../../src/shared/format/checkpoint.ts'
+import { signedBytes, StateChange } from '../../../src/shared/format/checkpoint.ts'
 import { publicKeyToPem, Signer } from '../../../src/shared/signing.ts'
 import { runCommand } from '../../support/command.ts'
 
@@ -42,6 +42,8 @@ function headOf(stream: string): object {
     timestamp: fields.timestampMicros,
     chainHead: hexToLatin1(hash),
     trimPoint: { offset: 0, hash: hexToLatin1(hash) },
+    stateHash: hexToLatin1(hash),
+    change: StateChange.None,
   })
   return {
     stream,
@@ -49,6 +51,8 @@ function headOf(stream: string): object {
     timestamp: '1970-01-01T00:00:00.007Z',
     chainHead: hash,
     trimPoint,
+    stateHash: hash,
+    change: 'none',
     signature: latin1ToHex(KEY.sign(message)),
     keyId: latin1ToHex(KEY.keyId),
   }

@@ -137,7 +137,8 @@ checkpoints('checkpoints that were asked for are counted', () =>
 )
 
 const MEMBERS =
-  'chainHead,keyId,offset,recordCount,signature,stream,streamId,timestamp,timestampMicros,trimPoint'
+  'chainHead,change,keyId,offset,recordCount,signature,stateHash,stream,streamId,timestamp,' +
+  'timestampMicros,trimPoint'
 
 const BAD_QUERIES = [
   'limit=0',

@@ -1,7 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
-  COMMIT_ENTRY_LAYOUT,
   decodeEntry,
   encodeStreamEntry,
   ENTRY_HEADER_BYTES,
@@ -10,6 +9,7 @@ import {
   STREAM_ENTRY_LAYOUT,
   streamEntryBytesMax,
 } from '../../../src/shared/format/catalogue.ts'
+import { COMMIT_ENTRY_LAYOUT } from '../../../src/shared/format/commit-entry.ts'
 import type { LayoutTable } from '../../../src/shared/format/layout.ts'
 import { STREAM_NAME_BYTES_MAX } from '../../../src/shared/limits.ts'
 import { CATALOGUE_SALT } from '../../support/entry-samples.ts'
@@ -22,13 +22,8 @@ import {
   patched,
   type Seal,
 } from '../../support/format.ts'
-import {
-  COMMIT,
-  PRODUCED_AT,
-  STREAM_ENTRY,
-  STREAM_ID,
-  TRANSACTION,
-} from '../../support/format-samples.ts'
+import { COMMIT, PRODUCED_AT, STREAM_ENTRY, TRANSACTION } from '../../support/format-samples.ts'
+import { STREAM_ID } from '../../support/state-samples.ts'
 
 const STREAM = golden('stream-entry')
 const REMOVED = golden('removed-entry')

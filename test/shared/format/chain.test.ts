@@ -17,7 +17,8 @@ import {
   RecordKind,
 } from '../../../src/shared/format/record.ts'
 import { golden } from '../../support/format.ts'
-import { HEADS, SAMPLES, STREAM_ID } from '../../support/format-samples.ts'
+import { HEADS, SAMPLES } from '../../support/format-samples.ts'
+import { STREAM_ID } from '../../support/state-samples.ts'
 
 function encode(headers: string, body: Buffer, offset = 7, timestamp = 9): Buffer {
   const source = Buffer.concat([Buffer.from(headers), body])

@@ -13,6 +13,7 @@ import {
   decodeCheckpointBody,
   encodeCheckpointBody,
   signedBytes,
+  StateChange,
 } from '../../../src/shared/format/checkpoint.ts'
 import {
   decodeRecord,
@@ -21,7 +22,8 @@ import {
   viewRecord,
 } from '../../../src/shared/format/record.ts'
 import { assertRejectsSet, golden, patched } from '../../support/format.ts'
-import { CHECKPOINT, SAMPLES, SIGNER, STREAM_ID } from '../../support/format-samples.ts'
+import { CHECKPOINT, SAMPLES, SIGNER } from '../../support/format-samples.ts'
+import { STREAM_ID } from '../../support/state-samples.ts'
 
 const BYTES = golden('checkpoint-record')
 const SEAL = { checksumAt: BYTES.length - 8 }
@@ -29,6 +31,8 @@ const SIGNATURE_AT = RECORD_HEADER_BYTES + CHECKPOINT_BODY_LAYOUT.signature[0]
 const BODY: CheckpointBody = {
   recordCount: CHECKPOINT.recordCount,
   trimPoint: CHECKPOINT.trimPoint,
+  stateHash: CHECKPOINT.stateHash,
+  change: StateChange.None,
   keyId: SIGNER.keyId,
   isLastOfSegment: false,
   signature: BYTES.latin1Slice(SIGNATURE_AT, SIGNATURE_AT + 64),
@@ -86,6 +90,8 @@ checkpoint('every field that is signed changes what is signed', () => {
     { chainHead: 'x'.repeat(32) },
     { trimPoint },
     { trimPoint: { ...trimPoint, offset: 1 } },
+    { stateHash: 'x'.repeat(32) },
+    { change: StateChange.Closed },
   ]
   const all = changes.map(change => signedBytes({ ...CHECKPOINT, ...change }).toString('hex'))
   assert.is(new Set(all.concat(signedBytes(CHECKPOINT).toString('hex'))).size, changes.length + 1)
@@ -95,7 +101,9 @@ checkpoint('every field that is signed changes what is signed', () => {
 checkpoint('whatever it says comes back', () => {
   const trimPoint = { offset: Number.MAX_SAFE_INTEGER, hash: 'h'.repeat(32) }
   for (const isLastOfSegment of [false, true]) {
-    const body = { ...BODY, recordCount: Number.MAX_SAFE_INTEGER, trimPoint, isLastOfSegment }
+    const change = isLastOfSegment ? StateChange.Trimmed : StateChange.Configured
+    const signed = { recordCount: Number.MAX_SAFE_INTEGER, trimPoint, change }
+    const body = { ...BODY, ...signed, isLastOfSegment }
     const bytes = Buffer.from(BYTES)
     encodeCheckpointBody(body).copy(bytes, RECORD_HEADER_BYTES)
     const record = viewRecord(bytes, 0)
@@ -130,6 +138,7 @@ checkpoint('reserved bytes and unknown flags are rejected', () => {
   const table = { table: CHECKPOINT_BODY_LAYOUT, at: RECORD_HEADER_BYTES, fields: ['reserved'] }
   assertRejectsSet(BYTES, table, SEAL, decode)
   for (const flags of [2, 3, 128, 255]) rejects(CHECKPOINT_BODY_LAYOUT.flags[0], flags)
+  for (const change of [4, 128, 255]) rejects(CHECKPOINT_BODY_LAYOUT.change[0], change)
 })
 
 checkpoint('a number past 2^53 - 1 is rejected', () => {

@@ -19,16 +19,15 @@ import {
   golden,
   patched,
 } from '../../support/format.ts'
+import { HEADS, PRODUCER } from '../../support/format-samples.ts'
 import {
   CONFIG,
   CREATED_AT,
   encodeChangeOperation,
-  HEADS,
-  PRODUCER,
   STREAM,
   STREAM_ID,
   TRIM_BEFORE,
-} from '../../support/format-samples.ts'
+} from '../../support/state-samples.ts'
 
 const APPEND = golden('append-operation')
 const CREATE = golden('create-operation')

@@ -14,7 +14,7 @@ import {
   streamPath,
 } from '../../../src/shared/format/paths.ts'
 import { latin1ToHex } from '../../../src/shared/format/bytes.ts'
-import { STREAM_ID } from '../../support/format-samples.ts'
+import { STREAM_ID } from '../../support/state-samples.ts'
 import { Random } from '../../support/random.ts'
 
 const SEED = 20_260_801
@@ -38,7 +38,7 @@ paths('the number of a journal file is read from its name alone', () => {
 })
 
 paths('a stream has its names', () => {
-  const directory = 'streams/3d/orders-3d1c7a52e09b4f66b7e6ac3785c46062'
+  const directory = 'streams/3d/orders-3d1c7a52e09bfa89a5b66d167245240c'
   assert.is(streamPath('orders', STREAM_ID), directory)
   assert.is(manifestPath(directory), `${directory}/manifest.json`)
   assert.is(segmentPath(directory, 7), `${directory}/segment_000007.log`)

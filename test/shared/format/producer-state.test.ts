@@ -18,7 +18,8 @@ import {
 import { STREAM_ENTRY } from '../../support/format-samples.ts'
 
 const STATES = STREAM_ENTRY.producers
-const BYTES = golden('stream-entry').subarray(-producerStatesBytes(STATES))
+const END = golden('stream-entry').length - STREAM_ENTRY.stateCheckpoint.length
+const BYTES = golden('stream-entry').subarray(END - producerStatesBytes(STATES), END)
 const ID_BYTES = 6
 const RESULT_AT = 20 + ID_BYTES
 const MANY: readonly ProducerState[] = Array.from({ length: 3 }, (_, index) => ({

@@ -8,10 +8,10 @@ import { latin1ToHex } from '../../../src/shared/format/bytes.ts'
 import {
   CATALOGUE_MAGIC,
   CATALOGUE_VERSION,
-  COMMIT_ENTRY_LAYOUT,
   ENTRY_LAYOUT,
   STREAM_ENTRY_LAYOUT,
 } from '../../../src/shared/format/catalogue.ts'
+import { COMMIT_ENTRY_LAYOUT } from '../../../src/shared/format/commit-entry.ts'
 import { CHAIN_INPUT_LAYOUT, chainHashOf } from '../../../src/shared/format/chain.ts'
 import {
   CHECKPOINT_BODY_LAYOUT,
@@ -46,20 +46,15 @@ import {
   RECORD_MAGIC,
   RECORD_TRAILER_BYTES,
 } from '../../../src/shared/format/record.ts'
+import { STATE_LAYOUT } from '../../../src/shared/format/stream-state.ts'
 import { SESSION_ANSWER_LAYOUT } from '../../../src/shared/format/session-answer.ts'
 import {
   SESSION_PRODUCER_LAYOUT,
   SESSION_REQUEST_LAYOUT,
 } from '../../../src/shared/format/session-request.ts'
 import { golden, readFormatReadme } from '../../support/format.ts'
-import {
-  COMPRESSED,
-  HEADS,
-  SAMPLES,
-  SIGNER,
-  STREAM,
-  STREAM_ID,
-} from '../../support/format-samples.ts'
+import { COMPRESSED, HEADS, SAMPLES, SIGNER } from '../../support/format-samples.ts'
+import { STREAM, STREAM_ID } from '../../support/state-samples.ts'
 
 type Row = {
   readonly at: number
@@ -75,12 +70,13 @@ const SECTIONS: Readonly<Record<string, readonly [LayoutTable, sample: Name, at:
   Record: [RECORD_LAYOUT, 'record', 0],
   Chain: [CHAIN_INPUT_LAYOUT, 'chain-input', 0],
   Checkpoint: [CHECKPOINT_BODY_LAYOUT, 'checkpoint-record', 68],
+  'Stream state': [STATE_LAYOUT, 'stream-state', 0],
   'Signed bytes': [CHECKPOINT_SIGNED_LAYOUT, 'checkpoint-signed', 0],
   'Index page': [INDEX_PAGE_LAYOUT, 'index-page', 0],
   'Catalogue entry': [ENTRY_LAYOUT, 'stream-entry', 0],
   'Stream entry': [STREAM_ENTRY_LAYOUT, 'stream-entry', 32],
-  'Producer state': [PRODUCER_STATE_LAYOUT, 'stream-entry', 331],
-  'Producer result': [PRODUCER_RESULT_LAYOUT, 'stream-entry', 357],
+  'Producer state': [PRODUCER_STATE_LAYOUT, 'stream-entry', 363],
+  'Producer result': [PRODUCER_RESULT_LAYOUT, 'stream-entry', 389],
   'Commit entry': [COMMIT_ENTRY_LAYOUT, 'commit-entry', 32],
   'Journal file': [JOURNAL_HEADER_LAYOUT, 'journal-header', 0],
   Block: [BLOCK_LAYOUT, 'block', 0],
@@ -224,7 +220,7 @@ readme('the public key is what the encoder makes', () => {
 })
 
 readme('a checkpoint takes as many bytes as it says', () => {
-  const sum = `68 + 136 + 8 = ${CHECKPOINT_RECORD_BYTES} bytes`
+  const sum = `68 + 168 + 8 = ${CHECKPOINT_RECORD_BYTES} bytes`
   assert.match(sectionOf('Checkpoint'), sum)
 })
 
@@ -240,7 +236,8 @@ readme('names, shards and hashes are what the code makes', () => {
   assert.match(README, `0x${checksum.toString(16).toUpperCase().padStart(8, '0')}`)
   assert.is(shardOf(STREAM, 7), checksum % 7)
   const marks = ['record 0', 'record 1', 'the checkpoint before record 2', 'record 2']
-  const all = [...marks, 'the checkpoint before record 3', 'record 3']
+  const ends = ['the one that ends its segment', 'the one that signs the trim', 'record 3']
+  const all = [...marks, ...ends]
   const chain = HEADS.map((head, at) => `${latin1ToHex(head)}  ${all[at]}\n`)
   assert.match(sectionOf('Chain'), chain.join(''))
   assert.is(crc32('123456789'), 0xcbf43926)

@@ -101,7 +101,7 @@ record('the golden bytes are a checkpoint, whose content the format of checkpoin
   const { kind, offset, format, compression, previousHash, headersAt, bodyAt, bodyEnd } = view
   assert.is(kind, RecordKind.Checkpoint)
   assert.equal([offset, format, compression, bodyAt - headersAt], [2, RecordFormat.Binary, 0, 0])
-  assert.is(bodyEnd - bodyAt, 136)
+  assert.is(bodyEnd - bodyAt, 168)
   assert.is(previousHash, HEADS[1])
   assert.ok(isCheckpointAt(CHECKPOINT, 0))
   assert.not.ok(isCheckpointAt(BYTES, 0))

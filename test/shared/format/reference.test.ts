@@ -9,7 +9,8 @@ import {
   referenceBytes,
 } from '../../../src/shared/format/reference.ts'
 import { golden } from '../../support/format.ts'
-import { HEADS, STREAM_ID } from '../../support/format-samples.ts'
+import { HEADS } from '../../support/format-samples.ts'
+import { STREAM_ID } from '../../support/state-samples.ts'
 import { referenceOf } from '../../support/reference-sample.ts'
 
 const REFERENCE = referenceOf(HEADS[1] ?? '')

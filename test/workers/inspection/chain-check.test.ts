@@ -7,7 +7,7 @@ import { ChainCheck } from '../../../src/workers/inspection/chain-check.ts'
 import { Draft } from '../../../src/workers/inspection/draft.ts'
 import { KeptHeads } from '../../../src/workers/inspection/kept-heads.ts'
 import { golden, patched } from '../../support/format.ts'
-import { STREAM, STREAM_ID } from '../../support/format-samples.ts'
+import { CREATION_HASH, STREAM, STREAM_ID } from '../../support/state-samples.ts'
 
 /** The two records that come before it. */
 const SEGMENT = golden('segment').subarray(0, 180)
@@ -23,9 +23,9 @@ function follow(bytes: Buffer): { chain: ChainCheck; findings: readonly Finding[
     () => undefined,
   )
   const genesis = { offset: 0, hash: GENESIS_HASH }
-  const of = { name: STREAM, streamId: STREAM_ID, trimPoint: genesis }
+  const of = { name: STREAM, streamId: STREAM_ID, trimPoint: genesis, stateHash: CREATION_HASH }
   const trust = { keys: new Map<string, string>(), heads: new KeptHeads([], []) }
-  const chain = new ChainCheck(of, genesis, trust, draft)
+  const chain = new ChainCheck('segments', of, genesis, trust, draft)
   for (let at = 0; at < bytes.length; ) {
     const record = decodeRecord(bytes, at)
     assert.ok(record)

@@ -60,7 +60,7 @@ inspect('a segment shows its checkpoints and whose they are', () => {
   const { disk } = smallStore()
   const { lines } = inspectStored(disk, segmentOf(disk, 'orders', 0))
   const last = lines.at(-1) ?? ''
-  assert.match(last, /^checkpoint, end of segment, at \d+, offset 5, bytes 212, /)
+  assert.match(last, /^checkpoint, end of segment, at \d+, offset 5, bytes 244, /)
   assert.match(last, /recordCount 5, trimOffset 0, .*keyId [0-9a-f]{32}, signature [0-9a-f]{128}$/)
 })
 

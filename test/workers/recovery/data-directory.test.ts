@@ -4,7 +4,7 @@ import { HEADER_COPY_PATH, HEADER_PATH } from '../../../src/shared/format/paths.
 import { encodeSealedJson } from '../../../src/shared/format/sealed-json.ts'
 import { replaceFile } from '../../../src/workers/disk/files.ts'
 import { openDataDirectory } from '../../../src/workers/recovery/data-directory.ts'
-import { CREATED_AT } from '../../support/format-samples.ts'
+import { CREATED_AT } from '../../support/state-samples.ts'
 import { Random } from '../../support/random.ts'
 import { Crash, SimulatedDisk } from '../../support/simulated-disk.ts'
 import { Clock } from '../../support/simulated-shard.ts'

@@ -114,10 +114,35 @@ lost('damage in the middle of a segment costs its records alone', () => {
   assert.ok(notes.some(({ stream, offsets }) => stream === 'b/ü' && offsets?.[0] === 1))
 })
 
-lost('a stream that lost its manifest too keeps its records, if its name is known', () => {
+lost('a stream that lost its manifest too is named by its id, for no file tells its state', () => {
   const { disk } = lostStore()
-  disk.remove(manifestPath(parentPath(segmentOf(disk, 'orders', 0))))
-  assert.equal(endsOf(recover(disk).table), { orders: 18, 'b/ü': 4, new: 2 })
+  const directory = parentPath(segmentOf(disk, 'orders', 0))
+  disk.remove(manifestPath(directory))
+  assert.equal(endsOf(recover(disk).table), { 'b/ü': 4, new: 2 })
+  const ids = repair(disk).losses.map(({ streamId }) => streamId)
+  assert.ok(ids.includes(directory.slice(-32)))
+  assert.is(verifyStore(disk).report?.ok, true)
+})
+
+lost('a rebuilt stream keeps what was signed of its configuration and its end', () => {
+  const maker = new StoreMaker()
+  for (const stream of ['configured', 'closed', 'trimmed']) maker.append(stream, 9)
+  maker.configure('configured', { checkpointEvery: 5 })
+  maker.store()
+  maker.trim('trimmed', 7)
+  maker.close('closed')
+  for (let round = 0; round < 6; round += 1) maker.store()
+  maker.configure('trimmed', { checkpointEvery: 6 })
+  maker.journal()
+  const { disk } = maker.copy()
+  for (const path of COPIES) disk.remove(path)
+  const { table } = recover(disk)
+  assert.equal(
+    [...table.all()].map(log => table.durable(log.name)?.fault),
+    [null, null, null],
+  )
+  assert.is(table.durable('closed')?.info().state, 'closed')
+  assert.is(table.durable('trimmed')?.durableFirstOffset, 7)
   repair(disk)
   assert.is(verifyStore(disk).report?.ok, true)
 })

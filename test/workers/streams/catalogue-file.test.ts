@@ -181,6 +181,8 @@ function entry(name: string, nextOffset: number, producers: StreamEntry['produce
     firstSegment: 0,
     producers,
     unwritten: NOTHING_UNWRITTEN,
+    creationHash: GENESIS_HASH,
+    stateCheckpoint: '',
   }
   const bytes = Buffer.alloc(1000)
   return bytes.subarray(0, encodeStreamEntry(bytes, 0, stream))

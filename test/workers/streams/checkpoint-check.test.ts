@@ -2,7 +2,11 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { latin1ToHex } from '../../../src/shared/format/bytes.ts'
 import { GENESIS_HASH } from '../../../src/shared/format/chain.ts'
-import { CHECKPOINT_RECORD_BYTES } from '../../../src/shared/format/checkpoint.ts'
+import {
+  CHECKPOINT_BODY_LAYOUT,
+  CHECKPOINT_RECORD_BYTES,
+  StateChange,
+} from '../../../src/shared/format/checkpoint.ts'
 import { viewRecord } from '../../../src/shared/format/record.ts'
 import { Signer } from '../../../src/shared/signing.ts'
 import { encodeCheckpoint } from '../../../src/workers/engine/checkpoint-encoder.ts'
@@ -21,6 +25,8 @@ const FIELDS = {
   timestamp: 5000,
   chainHead: 'h'.repeat(32),
   trimPoint: { offset: 0, hash: GENESIS_HASH },
+  stateHash: 'e'.repeat(32),
+  change: StateChange.None,
 }
 
 check('what a known key signed is accepted', () => {
@@ -42,8 +48,9 @@ check('a count that is not its offset is refused, signed or not', () => {
 check('any other byte under the signature is noticed', () => {
   const bytes = encoded(FIELDS, SIGNER)
   const { bodyAt, bodyEnd } = located(bytes).record
+  const flagsAt = bodyAt + CHECKPOINT_BODY_LAYOUT.flags[0]
   for (let at = bodyAt; at < bodyEnd; at += 1) {
-    if (at >= bodyAt + 64 && at < bodyAt + 72) continue // flags and reserved: not signed
+    if (at === flagsAt || (at >= flagsAt + 2 && at < flagsAt + 8)) continue // not signed
     const changed = Buffer.from(bytes)
     changed[at] = (changed[at] as number) ^ 1
     const refused = storeErrorCode(() => checkOf(STREAM_ID).check(located(changed)))

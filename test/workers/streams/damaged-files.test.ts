@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { latin1ToHex } from '../../../src/shared/format/bytes.ts'
+import { hexToLatin1, latin1ToHex } from '../../../src/shared/format/bytes.ts'
 import { decodeManifest, encodeManifest } from '../../../src/shared/format/manifest.ts'
 import { indexPath, manifestPath, segmentPath } from '../../../src/shared/format/paths.ts'
 import { streamIdOf } from '../../../src/shared/format/stream-id.ts'
@@ -202,7 +202,8 @@ for (const how of ['damaged', 'missing', 'unreadable', 'of another stream'] as c
     if (how === 'missing') disk.remove(path)
     if (how === 'of another stream' && before !== undefined) {
       // Sound in itself, and with as many segments.
-      const streamId = latin1ToHex(streamIdOf('n'.repeat(8), 'other'))
+      const created = hexToLatin1(before.creationHash)
+      const streamId = latin1ToHex(streamIdOf('n'.repeat(6), created, 'other'))
       const sealed = before.sealed.map(range => ({ ...range, chainHead: 'ab'.repeat(32) }))
       replaceFile(disk, path, encodeManifest({ ...before, stream: 'other', streamId, sealed }))
     }
