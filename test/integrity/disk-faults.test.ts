@@ -1,12 +1,13 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { runCrashes } from '../support/crash-run.ts'
+import { type CrashRunOptions, runCrashes } from '../support/crash-run.ts'
 import type { DiskFault } from '../support/simulated-fault.ts'
 
 /** Of histories that use every kind of operation, with and without direct appends. */
-const SEEDS = { once: 40, lasts: 3 }
-/** Of a short history whose second start changes the number of shards, and changes it back. */
-const RESHARD_SEED = 14
+const SEEDS = { once: 2, lasts: 11 }
+const HISTORY = { turns: 40, reshardChance: 0 }
+/** A short one, in which each start changes the number of shards. */
+const RESHARD = { turns: 10, reshardChance: 1 }
 /** More than the history has. */
 const POSITIONS_MAX = 4000
 
@@ -16,19 +17,23 @@ for (const code of ['EIO', 'ENOSPC', 'EROFS', 'EMFILE'] as const) {
   for (const lasts of [false, true]) {
     const how = lasts ? 'from some operation on' : 'at one operation'
     faults(`whichever one it is, ${code} ${how} loses nothing that was answered`, () => {
-      failEach(lasts ? SEEDS.lasts : SEEDS.once, 60, { code, lasts })
+      failEach(lasts ? SEEDS.lasts : SEEDS.once, HISTORY, { code, lasts })
     })
   }
 }
 
 faults('whichever one of a change of the number of shards fails, nothing is lost', () => {
-  for (const lasts of [false, true]) failEach(RESHARD_SEED, 10, { code: 'EIO', lasts })
+  for (const lasts of [false, true]) failEach(1, RESHARD, { code: 'EIO', lasts })
 })
 
 /** One after the other, each operation of the second life. */
-function failEach(seed: number, turns: number, how: Pick<DiskFault, 'code' | 'lasts'>): void {
+function failEach(
+  seed: number,
+  history: CrashRunOptions,
+  how: Pick<DiskFault, 'code' | 'lasts'>,
+): void {
   for (let at = 1; at < POSITIONS_MAX; at += 1) {
-    if (failAt(seed, turns, { operation: 'any', at, ...how }) === 0) {
+    if (failAt(seed, history, { operation: 'any', at, ...how }) === 0) {
       return assert.ok(at > 150, `the history has ${at} operations`)
     }
   }
@@ -36,11 +41,11 @@ function failEach(seed: number, turns: number, how: Pick<DiskFault, 'code' | 'la
 }
 
 /** How many operations failed. */
-function failAt(seed: number, turns: number, fault: DiskFault): number {
+function failAt(seed: number, history: CrashRunOptions, fault: DiskFault): number {
   const options = {
     fault,
     lives: 2,
-    turns,
+    ...history,
     isStopped: true,
     operationsMax: Number.POSITIVE_INFINITY,
   }

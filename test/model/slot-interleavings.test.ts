@@ -22,17 +22,19 @@ const FRAME_BYTES = 100
 const BLOCKS = Number(process.env['VARVE_BLOCKS'] ?? 2)
 const FULL_MAX = 1
 const STATES_MAX = 2_000_000
+/** LSNs are shared as pages in signed words: the end of the first block has another sign. */
+const FIRST_PAGES = 2 ** 31 - 1
 const FILE: JournalHeader = {
   shard: 0,
   epoch: 1,
   number: 0,
-  firstLsn: 0,
+  firstLsn: FIRST_PAGES * PAGE_BYTES,
   capacity: 16 * PAGE_BYTES,
   salt: 's'.repeat(16),
 }
 const END = { file: FILE, position: PAGE_BYTES, blockNumber: 0, blockHash: GENESIS_HASH }
 
-/** What no thread knows: a block is one page, so its number is its LSN in pages. */
+/** What no thread knows. A block is one page, so its number is its end in pages of the file. */
 type Observed = {
   readonly written: number
   readonly synced: number
@@ -90,7 +92,7 @@ function explore(options: Options): number {
       { name: 'flusher', run: () => flush(memory, scheduler, options) },
     ],
     check: (_, { synced, frozenAt }) => {
-      const durable = words[Word.durablePages] as number
+      const durable = durableBlocks(words)
       assert.ok(durable <= synced, `${durable} is durable and not synced: ${synced}`)
       assert.ok(frozenAt === null || durable === frozenAt, 'what was frozen moved')
     },
@@ -136,10 +138,14 @@ function append(
   }
   // As ShardEngine.fail has it.
   buffer.freeze()
-  observe(known => ({ ...known, frozenAt: words[Word.durablePages] as number }))
+  observe(known => ({ ...known, frozenAt: durableBlocks(words) }))
   buffer.observe()
   Atomics.compareExchange(words, Word.failure, FailureCode.None, FailureCode.Stall)
   ring(words, Word.flushed)
+}
+
+function durableBlocks(words: Int32Array): number {
+  return ((words[Word.durablePages] as number) - FIRST_PAGES) | 0
 }
 
 /** The loop of flusher.ts. */

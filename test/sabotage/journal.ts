@@ -126,4 +126,11 @@ export const JOURNAL: readonly Sabotage[] = [
     replace: 'disk.makeDirectory(path)',
     tests: ['workers/disk/directories'],
   },
+  {
+    what: 'durable LSNs are compared as if they did not wrap',
+    file: 'src/shared/memory/journal-memory.ts',
+    find: 'return ((durablePages - pages) | 0) >= 0',
+    replace: 'return durablePages >= pages',
+    tests: ['shared/memory/', 'model/slot-interleavings'],
+  },
 ]

@@ -24,7 +24,6 @@ export const HISTORY_OPTIONS: ShardOptions = {
 }
 /** Of every other seed: then many appends go straight to their segment. */
 const DIRECT_BYTES = 500
-/** Of a start: how likely the number of shards is changed in it, and changed back. */
 const RESHARD_CHANCE = 0.08
 /** One seed in so many signs its checkpoints and verifies every signature. */
 const SIGNED_EVERY = 32
@@ -50,6 +49,8 @@ export type CrashRunOptions = {
   readonly turns?: number
   /** Whether every life ends with a stop, unless it crashes. */
   readonly isStopped?: boolean
+  /** Of a start: how likely the number of shards is changed in it, and changed back. */
+  readonly reshardChance?: number
   /** Instead of an ordinary simulated one. */
   readonly disk?: (random: Random) => SimulatedDisk
   /** Whether checkpoints are signed, which takes most of a seed's time. */
@@ -79,6 +80,7 @@ type Run = {
   readonly isSigned: boolean
   readonly turns: number
   readonly stopChance: number
+  readonly reshardChance: number
   crashes: number
   nested: number
   reshards: number
@@ -107,6 +109,7 @@ export function runCrashes(seed: number, options: CrashRunOptions = {}): CrashRu
     isSigned: options.isSigned ?? seed % SIGNED_EVERY === 0,
     turns: options.turns ?? 30 + random.below(70),
     stopChance: options.isStopped === true ? 1 : 0.3,
+    reshardChance: options.reshardChance ?? RESHARD_CHANCE,
     crashes: 0,
     nested: 0,
     reshards: 0,
@@ -239,23 +242,35 @@ function rangeOf(stored: {
   return Array.from({ length: end - firstSegment }, (_, at) => firstSegment + at)
 }
 
-/** With a flusher that also runs in the middle of what the engine does, as a thread would. */
+/** @throws DiskError when the disk failed under the start, which may refuse for that */
 function open(run: Run): SimulatedShard {
-  const { disk, random, clock, engine, isSigned } = run
+  const { faultHits } = run.disk
+  try {
+    changeShards(run)
+    const shard = start(run)
+    const { damage, refused } = shard.recovered
+    const isFaulty = run.disk.faultHits > faultHits
+    if (isFaulty && refused !== null) throw new DiskError('EIO', 'open', refused)
+    if (!isFaulty) assert.equal(damage, [], 'no crash is named as damage')
+    return shard
+  } catch (error) {
+    const isFaulty = run.disk.faultHits > faultHits
+    if (!isFaulty || !(error instanceof StoreError)) throw error
+    throw new DiskError('EIO', 'open', '', error)
+  }
+}
+
+/** With a flusher that also runs in the middle of what the engine does, as a thread would. */
+function start({ disk, random, clock, engine, isSigned }: Run): SimulatedShard {
   const signer = isSigned ? undefined : STUB_SIGNER
-  const { faultHits } = disk
-  changeShards(run)
-  const shard = new SimulatedShard(disk, random, clock, engine, 0.3, undefined, signer)
-  const isFaulty = disk.faultHits > faultHits
-  if (!isFaulty) assert.equal(shard.recovered.damage, [], 'no crash is named as damage')
-  return shard
+  return new SimulatedShard(disk, random, clock, engine, 0.3, undefined, signer)
 }
 
 /** Now and then to another number of shards; back to one, from where a crash left it too. */
 function changeShards(run: Run): void {
-  const { disk, random, clock, engine } = run
+  const { disk, random, clock, engine, reshardChance } = run
   const environment = clock.environment(random)
-  const counts = random.chance(RESHARD_CHANCE) ? [2 + random.below(3), 1] : [1]
+  const counts = random.chance(reshardChance) ? [2 + random.below(3), 1] : [1]
   for (const shards of counts) {
     const { header } = openDataDirectory(disk, environment, 1)
     if (header.shards === shards) continue

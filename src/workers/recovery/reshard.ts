@@ -18,7 +18,6 @@ import { readEntries } from '../streams/catalogue-copies.ts'
 import { jobSteps } from '../streams/checkpointer-job.ts'
 import { endMove, layOutShard } from './data-directory.ts'
 import { changeHeader, type DirectoryHeader } from './directory-header.ts'
-import { JournalDamage } from './journal-walk.ts'
 import { examineShard, type RecoveredShard, recoverShard } from './open-shard.ts'
 import { discardJournals, moveJournals } from './shard-move.ts'
 
@@ -80,7 +79,7 @@ function recoverAll(
 ): Recovered[] {
   return Array.from({ length: shards }, (_, shard) => {
     const state = recoverShard(disk, environment, shard, options)
-    if (state.journal === null) throw new JournalDamage(state.refused)
+    if (state.journal === null) throw refusal(shards, shard, state.refused)
     return state
   })
 }
