@@ -38,6 +38,13 @@ list('a trim forgets the ranges below it, a delete all of them', () => {
   assert.equal(damage.all(), [])
 })
 
+list('a trim inside a range leaves it named', () => {
+  const damage = new DamageList()
+  note(damage, 3, 8)
+  damage.forgetBelow(ID, 5)
+  assert.equal(ranges(damage), [[3, 8]])
+})
+
 list('a stream with more ranges than are kept is damaged from the first to the last', () => {
   const damage = new DamageList()
   for (let at = 0; at < 101; at += 1) note(damage, 2 * at, 2 * at + 1)
