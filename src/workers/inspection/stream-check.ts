@@ -119,7 +119,9 @@ export class StreamCheck {
     const { name, streamId, segment } = this.#entry
     const path = manifestPath(this.#directory)
     if (!this.#disk.exists(path)) {
-      this.#draft.damage({ file: path, stream: name, reason: 'the manifest is missing' })
+      // A write-back removes one that it cannot replace. The segments themselves are checked.
+      const reason = 'the manifest is missing; it is rebuilt from the segments at its next use'
+      this.#draft.note({ file: path, stream: name, reason })
       return undefined
     }
     const bytes = this.#manifestBytes(path)

@@ -13,6 +13,7 @@ import {
 } from '../../shared/format/paths.ts'
 import { decodeSealedJson, encodeSealedJson } from '../../shared/format/sealed-json.ts'
 import { PAGE_BYTES } from '../../shared/limits.ts'
+import { isMissing } from '../disk/aside.ts'
 import type { CopyFaults } from '../disk/copy-faults.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
 import {
@@ -120,13 +121,21 @@ export function freeJournalFiles(disk: Disk, shard: number, number: number): voi
   disk.syncDirectory(directory)
 }
 
-/** Numbers of a shard's journal files, ascending. */
+/** Numbers of a shard's journal files, ascending; none where the shard's directory is missing. */
 export function listJournalFiles(disk: Disk, shard: number): number[] {
-  return disk
-    .list(shardPath(shard))
+  return namesIn(disk, shardPath(shard))
     .map(journalNumber)
     .filter(number => number !== undefined)
     .sort((left, right) => left - right)
+}
+
+function namesIn(disk: Disk, directory: string): string[] {
+  try {
+    return disk.list(directory)
+  } catch (error) {
+    if (isMissing(error)) return []
+    throw error
+  }
 }
 
 /** The header of a journal file; undefined when it is damaged or of another format. */

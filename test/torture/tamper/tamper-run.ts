@@ -113,7 +113,8 @@ export class TamperRun {
     const isOneRecord = tampering.name === 'a record rewritten'
     if (isOneRecord && count > 1) this.#trial.find('refused', what)
     // Half of the records are in segments that the damaged file is not, or in the journal's past.
-    const isStored = kind.scope === 'shard' || kind.name.endsWith('segment')
+    const isKept = stream.trimmed === 0
+    const isStored = isKept && (kind.scope === 'shard' || kind.name.endsWith('segment'))
     if (isStored && !isAway && read.size < stream.records.size / 3)
       this.#trial.find('refused', what)
   }

@@ -237,14 +237,26 @@ verify('a damaged manifest is named, and the segments are checked without it', (
   )
 })
 
+verify('a missing manifest is a note, for a write-back that cannot replace one removes it', () => {
+  const { disk } = smallStore()
+  const manifest = `${directoryOf(disk, 'orders')}/manifest.json`
+  disk.remove(manifest)
+  const { report, notes } = verifyStore(disk)
+  assert.is(report?.ok, true)
+  assert.equal(
+    notes.map(({ file }) => file),
+    [manifest],
+  )
+})
+
 verify('without a manifest a removed segment is named all the same', () => {
   const { disk, path, places } = storeWithSegment(1)
   disk.remove(path)
   disk.remove(`${directoryOf(disk, 'orders')}/manifest.json`)
   const { damages } = verifyStore(disk)
   const gone = [(places[0] as Place).offset, (places.at(-1) as Place).offset + 1]
-  assert.is(damages.length, 2)
-  assert.equal(damages[1]?.offsets, gone)
+  assert.is(damages.length, 1)
+  assert.equal(damages[0]?.offsets, gone)
 })
 
 verify('a manifest of another stream is named', () => {

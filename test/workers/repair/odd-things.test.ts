@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { manifestPath, parentPath } from '../../../src/shared/format/paths.ts'
+import { manifestPath, parentPath, shardPath } from '../../../src/shared/format/paths.ts'
 import { KIB } from '../../../src/shared/limits.ts'
 import type { RepairReport } from '../../../src/shared/protocol/inspection.ts'
 import type { Disk } from '../../../src/workers/disk/disk.ts'
@@ -53,6 +53,20 @@ for (const [name, index] of [
     })
   })
 }
+
+odd('a shard whose directory is missing is repaired from the copies and the segments', () => {
+  const { disk: flat } = store().copy()
+  onRealDisk(flat, real => {
+    real.remove(shardPath(0))
+    const { reasons, losses } = run(real.disk)
+    assert.match(reasons.join(), /journal files? .* missing/)
+    assert.equal(
+      losses.map(({ stream, firstOffset }) => [stream, firstOffset]),
+      [[null, null]],
+    )
+    assert.is(verifyStore(real.disk).report?.ok, true)
+  })
+})
 
 odd('a manifest that a directory replaced is made again', () => {
   const { disk: flat } = store().copy()
