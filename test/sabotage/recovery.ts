@@ -20,7 +20,7 @@ export const RECOVERY: readonly Sabotage[] = [
     file: OPEN,
     find: 'writeFully(disk, file, bytes, position)\n      disk.sync(file)',
     replace: 'writeFully(disk, file, bytes, position)',
-    tests: [CRASH],
+    tests: ['integrity/page-cache', CRASH],
   },
   {
     what: 'the last commit of the catalogue is not written again',
