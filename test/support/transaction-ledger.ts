@@ -11,6 +11,8 @@ export type Sent = {
   readonly at: number
   /** Of all its threads together: what was accepted in one life lies in order in the journal. */
   readonly life: number
+  /** Whether threads died before it was answered, so that it may be of a later life. */
+  outlivedThreads: boolean
   /** When it was accepted, as far as is known. */
   acceptedAt: number
   /** `relaxed` is accepted, and durable only when a barrier or a later record is. */
@@ -54,6 +56,7 @@ export class OutsideLedger {
       expected: new Map(expected),
       at: this.#time,
       life: this.#life,
+      outlivedThreads: false,
       acceptedAt: Number.POSITIVE_INFINITY,
       state: 'sent',
       isKnown: false,
@@ -86,8 +89,14 @@ export class OutsideLedger {
     }
   }
 
-  /** Threads died: what was accepted and is not durable may be gone. */
+  /** Threads died and were started again; the process went on, and with it what it had to send. */
   restart(): void {
+    for (const sent of this.#sent) if (sent.state === 'sent') sent.outlivedThreads = true
+    this.#endLife()
+  }
+
+  /** What was accepted and is not durable may be gone. */
+  #endLife(): void {
     this.#life += 1
     for (const sent of this.#sent) if (sent.state === 'relaxed') sent.state = 'sent'
   }
@@ -120,7 +129,7 @@ export class OutsideLedger {
 
   /** Holds what a start has found against what it may: nothing is under way any more. */
   check(contents: Contents): void {
-    this.restart()
+    this.#endLife()
     for (const [stream, bodies] of contents) this.read(stream, bodies)
     for (const sent of this.#sent) this.#checkWhole(sent, contents)
     this.#deletes = []
@@ -146,7 +155,9 @@ export class OutsideLedger {
     const parts = this.#sent.filter(({ parts }) => parts.has(stream))
     const isThere = ({ parts }: Sent) => there.has(parts.get(stream)?.[0] as string)
     const last = new Map<number, Sent>()
-    for (const sent of parts) if (isThere(sent)) last.set(sent.life, sent)
+    for (const sent of parts) {
+      if (isThere(sent) && !sent.outlivedThreads) last.set(sent.life, sent)
+    }
     for (const sent of parts) {
       const later = last.get(sent.life)
       if (later === undefined || later.at <= sent.acceptedAt || isThere(sent)) continue
