@@ -10,6 +10,7 @@ import {
   streamPath,
   STREAMS_PATH,
 } from '../../shared/format/paths.ts'
+import { viewRecord } from '../../shared/format/record.ts'
 import { shardOf } from '../../shared/format/shard-of.ts'
 import { isStreamIdOf } from '../../shared/format/stream-id.ts'
 import { creationHashOf } from '../../shared/format/stream-state.ts'
@@ -18,7 +19,7 @@ import { type Disk, DiskError } from '../disk/disk.ts'
 import { readIfReadable } from '../disk/files.ts'
 import type { CatalogueDamage } from '../streams/catalogue-file.ts'
 import { readConfig } from '../streams/stream-config.ts'
-import { endWithUnwritten } from '../streams/unwritten-records.ts'
+import { endWithUnwritten, goesOnUnwritten } from '../streams/unwritten-records.ts'
 import type { Block } from './journal-walk.ts'
 import {
   appendsBelow,
@@ -28,7 +29,7 @@ import {
   JournaledStreams,
 } from './journaled-streams.ts'
 import type { ShardContent } from './read-journal.ts'
-import { findExtent } from './rebuilt-stream.ts'
+import { findExtent, type StreamExtent } from './rebuilt-stream.ts'
 
 // Rebuilds what the catalogue of a shard said, where neither copy of it is whole: from what is left
 // of the copies, the manifests and segments of the streams, and the journal. It cannot tell which
@@ -167,9 +168,7 @@ class Rebuild {
     const known = this.#known.get(streamId)
     const journaled = this.#journaled.appendsTo(streamId)
     const extent = findExtent(this.#disk, directory, streamId, manifest, journaled)
-    if (known !== undefined && endWithUnwritten(known).nextOffset > (extent?.nextOffset ?? 0)) {
-      return this.#takeEntry(known) // records at the end of the segments are lost, or unwritten
-    }
+    if (known !== undefined && goesFurther(known, extent)) return this.#takeEntry(known)
     if (extent === undefined) return
     const { appends, isProved, ...stored } = extent
     if (isProved) this.proved.add(streamId)
@@ -184,9 +183,13 @@ class Rebuild {
     })
   }
 
-  /** What the newest file that tells it says of a stream beside its records. */
+  /**
+   * What the newest file that tells it says of a stream beside its records: the manifest, unless it
+   * could not be written when the entry was.
+   */
   #stateOf(streamId: string, manifest: Manifest | undefined): EntryState {
-    if (manifest !== undefined) {
+    const known = this.#known.get(streamId)
+    if (manifest !== undefined && !(known !== undefined && signsLater(known, manifest))) {
       const { createdAt, closed, firstOffset } = manifest
       return {
         config: JSON.stringify(manifest.config),
@@ -197,7 +200,6 @@ class Rebuild {
         stateCheckpoint: hexToLatin1(manifest.stateCheckpoint),
       }
     }
-    const known = this.#known.get(streamId)
     if (known !== undefined) {
       const { config, createdAt, closed, firstOffset } = known
       const { creationHash: created, stateCheckpoint } = known
@@ -238,6 +240,26 @@ class Rebuild {
     this.entries.set(streamId, entry)
     this.held.set(streamId, { appends, producersKnownBelow: nextOffset })
   }
+}
+
+/**
+ * Whether an entry has more than the segments: records at their end are lost, or unwritten. The
+ * unwritten ones may be checkpoints alone, which take no offset.
+ */
+function goesFurther(known: StreamEntry, extent: StreamExtent | undefined): boolean {
+  const { nextOffset, chainHead } = extent ?? { nextOffset: 0, chainHead: GENESIS_HASH }
+  return endWithUnwritten(known).nextOffset > nextOffset || goesOnUnwritten(known, chainHead)
+}
+
+/** Whether an entry has a later state of its stream than the manifest. */
+function signsLater(entry: StreamEntry, manifest: Manifest): boolean {
+  const [left, right] = [entry.stateCheckpoint, hexToLatin1(manifest.stateCheckpoint)].map(stored =>
+    viewRecord(Buffer.from(stored, 'latin1'), 0),
+  )
+  if (left === undefined || left.offset !== right?.offset) {
+    return (left?.offset ?? -1) > (right?.offset ?? -1)
+  }
+  return left.timestamp > right.timestamp
 }
 
 function creationHash({ createdAt, config }: Create): string {

@@ -91,6 +91,27 @@ export function endWithUnwritten(
   return { nextOffset, chainHead }
 }
 
+/** Whether a stream's unwritten records go on behind the place with this chain hash, latin1. */
+export function goesOnUnwritten(
+  { unwritten }: Pick<StreamEntry, 'unwritten'>,
+  chainHead: string,
+): boolean {
+  const bytes = Buffer.from(unwritten)
+  for (let at = 0; at < bytes.length; ) {
+    const frame = decodeFrame(bytes, at, bytes.length)
+    const operation = frame && decodeOperation(bytes, frame.payloadAt, frame.end)
+    if (frame === undefined || operation?.type !== OperationType.Append) break
+    for (let recordAt = operation.recordsAt; recordAt < operation.end; ) {
+      const record = viewRecord(bytes, recordAt)
+      if (record === undefined) break
+      if (record.previousHash === chainHead) return true
+      recordAt = record.end
+    }
+    at = frame.end
+  }
+  return false
+}
+
 type Measured = { firstOffset: number; count: number; timestamp: number }
 
 function measure(records: Buffer): Measured {
