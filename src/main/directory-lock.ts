@@ -115,7 +115,7 @@ function loadTryLock(data: string): TryLock {
   }
 }
 
-/** A start sets a directory in the place of varve.json aside, and makes the file again. */
+/** A start moves a directory in the place of varve.json aside, so that one needs no lock. */
 function isFile(path: string): boolean {
   return statSync(path).isFile()
 }

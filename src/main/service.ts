@@ -80,7 +80,7 @@ async function checkAddress({ host, port }: ServeConfig): Promise<void> {
   await once(probe, 'close')
 }
 
-/** Opens the store of a directory that this process has locked, or that no other one knows of. */
+/** Opens the store. The caller has locked the directory, or no other process can know it. */
 export function openStore(config: ServeConfig, log: Logger): Promise<ShardedStore> {
   const { data, shards, readers, inFlightBytesMax, transactionTimeoutMs, signingKey } = config
   return ShardedStore.open({

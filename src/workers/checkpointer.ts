@@ -34,7 +34,7 @@ async function run(job: CheckpointerJob): Promise<void> {
   tellFaults()
 }
 
-/** Says which second copies cannot be written, when that has changed. */
+/** Reports which second copies cannot be written, if that has changed. */
 function tellFaults(): void {
   const reasons = faults.all.map(([, reason]) => reason)
   if (reasons.join() === told) return

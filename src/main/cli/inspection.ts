@@ -70,7 +70,7 @@ export function describeFinding(finding: Finding): string {
   const facts = [
     severity === 'damage' ? `DAMAGE ${file}` : `note   ${file}`,
     ...(stream === undefined ? [] : [`stream ${JSON.stringify(stream)}`]),
-    // Of a damaged checkpoint the range is empty: it says where, and that no record is lost.
+    // A damaged checkpoint has an empty range, because no record is lost.
     ...(offsets === undefined || offsets[0] === offsets[1]
       ? []
       : [`offsets [${offsets.join(', ')})`]),

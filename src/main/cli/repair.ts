@@ -23,6 +23,7 @@ it prints what is damaged and what a repair would give up, and writes nothing. W
 stores all readable records in segments, rebuilds catalogues and manifests, starts new journals and
 moves the old ones to quarantine/. It writes the losses to losses.json, which "varve verify" prints
 from then on. Each stream continues after its last readable record, so lost offsets are used again.
+If the files of a stream cannot be repaired, the others are, and the command exits with 1.
 
 A transaction whose coordinator's journal is damaged may be undecided. Settle each one with --commit
 or --abort; nothing is written before. Stop the server first: a repair locks the data directory.
@@ -84,7 +85,7 @@ async function repair(context: CommandContext, data: string, flags: RepairFlags)
   }
   if (report.unmended.length === 0) return
   const count = countOf(report.unmended.length, 'thing')
-  throw new CommandFailure(`${count} could not be mended; the rest of ${data} is repaired`)
+  throw new CommandFailure(`${count} could not be repaired; the rest of ${data} is`)
 }
 
 function reportText(data: string, report: RepairReport): string {
@@ -97,7 +98,7 @@ function reportText(data: string, report: RepairReport): string {
       ({ id, coordinator, streams }) =>
         `undecided transaction ${id} · shard ${coordinator} decides · ${streams.join(', ')}`,
     ),
-    ...unmended.map(what => `not mended ${what}`),
+    ...unmended.map(what => `not repaired ${what}`),
     quarantine === null
       ? `${data}: nothing was written; repair it with --apply`
       : `${data}: repaired; what was replaced is in ${quarantine}`,

@@ -58,7 +58,7 @@ export async function* readPages(
       headers: { accept },
     })
     const next = offsetHeader(answer, 'varve-next-offset')
-    // Without an end the pages go on until the server refuses the next one.
+    // A page without a tail offset comes from a damaged shard: read on until it refuses a page.
     const tail = hasTail(answer)
       ? offsetHeader(answer, 'varve-tail-offset')
       : Number.POSITIVE_INFINITY

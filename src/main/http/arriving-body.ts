@@ -43,7 +43,7 @@ export class ArrivingBody {
     return this.#arrived
   }
 
-  /** Whether nothing is expected of the sender now: all has arrived, or some is still decoded. */
+  /** Whether the sender is not to blame for a pause: all has arrived, or the decoder is busy. */
   get isDecoding(): boolean {
     return this.#hasArrived || (this.#decoder?.writableLength ?? 0) > 0
   }

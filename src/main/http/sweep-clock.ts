@@ -1,10 +1,10 @@
-/** Most steps between two sweeps that count; what is above them is a pause. */
+/** A longer gap between two sweeps, in steps, counts as a pause of the process. */
 const STEPS_MAX = 2
 
 /**
- * Counts the time that this process ran, for sweeps that cut off silent peers. While a process is
- * stopped, frozen or starved it hears nobody, and its timers run before it reads what has arrived
- * meanwhile. So of a longer gap between two sweeps only `STEPS_MAX` steps count.
+ * Counts the time that this process ran, for sweeps that cut off silent peers. A process that is
+ * stopped, frozen or starved reads nothing, and afterwards its timers run before it reads what has
+ * arrived. So at most `STEPS_MAX` steps of the gap between two sweeps count.
  */
 export class SweepClock {
   readonly #now: () => number
@@ -22,7 +22,7 @@ export class SweepClock {
     this.#sweptMs = now()
   }
 
-  /** Milliseconds that count since the clock was made. */
+  /** Running time since the clock was made, ms. */
   get ms(): number {
     return this.#countedMs + Math.min(this.#now() - this.#sweptMs, this.#gapMaxMs)
   }

@@ -16,7 +16,7 @@ type TrustConfig = Pick<HttpConfig, 'host' | 'allowedHosts' | 'allowedOrigins'>
 
 const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '[::1]']
 const ANY = '*'
-/** A target that names a host, which counts as much as Host (RFC 9112 section 3.2.2). */
+/** A request target with a host, which is checked like Host (RFC 9112 section 3.2.2). */
 const ABSOLUTE = /^https?:\/\/([^/?#]*)/i
 /** A name or an IP address, the latter in brackets if it is of version 6; then maybe a port. */
 const HOST = /^(\[[0-9a-f:.]+\]|[^:[\]/@]+)(?::\d{1,5})?$/

@@ -9,7 +9,7 @@ const RANGES_MAX = 100
 /**
  * Lists the damage found since the service started, by stream id. It is kept in memory only: after
  * a restart, reads and the write-back find it again. Records that cannot be written to segments are
- * listed as long as that is so.
+ * listed until they are.
  */
 export class DamageList {
   readonly #streams = new Map<string, StreamDamage[]>()
@@ -32,7 +32,7 @@ export class DamageList {
     return true
   }
 
-  /** Takes all records of a shard that cannot be written to segments, in place of those before. */
+  /** Replaces the list of a shard's records that cannot be written to segments. */
   setUnwritten(shard: number, damage: readonly StreamDamage[]): void {
     this.#unwritten.set(shard, damage.slice(0, DAMAGED_STREAMS_MAX))
   }

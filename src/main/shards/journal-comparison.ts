@@ -1,9 +1,9 @@
 import { findLostEnds, type JournalEnds } from '../../shared/format/journal-ends.ts'
 
 /**
- * Where the shards of a start wait for each other, once each has read its journal and before any of
- * them writes or serves anything: what one says of another is held against what that one has. A
- * shard that is opened again later is held against the same.
+ * Compares the journals of all shards at a start. Each shard waits here after it has read its
+ * journal, before it writes or serves anything. What a journal proves of another one is compared
+ * with that one's end. A shard that is opened again later is compared with the same ends.
  */
 export class JournalComparison {
   readonly #shards: number
@@ -17,13 +17,13 @@ export class JournalComparison {
   }
 
   /**
-   * Says what a shard has read, null where nothing can be said, and waits for all of them. A shard
-   * that opens again, among shards that have gone on since, is compared with what all said before.
-   * Resolves with why its journal is refused; null where it is not.
+   * Takes what a shard has read, null if its journal is refused already, and waits for all shards.
+   * A shard that opens again does not wait: it is compared with what all shards said before.
+   * Resolves with the reason to refuse its journal; null if there is none.
    */
   async join(shard: number, ends: JournalEnds | null): Promise<string | null> {
     if (this.#isOver) return this.#compareAgain(shard, ends)
-    this.#ends.set(shard, ends ?? undefined) // in place of what it said before its thread died
+    this.#ends.set(shard, ends ?? undefined) // replaces what it said before its thread died
     if (this.#ends.size === this.#shards) this.#compare()
     else {
       await new Promise<void>(resolve => {
@@ -41,16 +41,16 @@ export class JournalComparison {
   }
 
   /**
-   * Compares one shard with what the others said, and with what it said itself: a journal never
-   * gets shorter. The later of its two ends is kept.
+   * Compares one shard with what the others said, and with its own earlier end, because a journal
+   * never gets shorter. Keeps the later of the two ends.
    */
   #compareAgain(shard: number, ends: JournalEnds | null): string | null {
     if (ends === null) return null
     const before = this.#ends.get(shard)
     if (before !== undefined && before.endLsn > ends.endLsn) {
       return (
-        `the journal ends at LSN ${ends.endLsn}, and when the shard was opened before it ended ` +
-        `at LSN ${before.endLsn}: its end is lost, or it is an older copy`
+        `the journal ends at LSN ${ends.endLsn}, but it ended at LSN ${before.endLsn} when the ` +
+        'shard was opened before: its end is lost, or it is an older copy'
       )
     }
     const journals = this.#journals

@@ -209,7 +209,7 @@ export class ShardClient {
     }
     let reply: ShardReply<ShardOpened>
     try {
-      // The pool would start another thread in place of one that dies, which knows of no shard.
+      // If the thread dies, the pool replaces it with one that has no shard and never answers.
       reply = await Promise.race([this.#open(pool, request, channel.port2), died(this.#gone)])
     } catch (error) {
       return this.#onThreadDied(pool, String(error))

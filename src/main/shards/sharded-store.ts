@@ -41,7 +41,7 @@ import { rangeOf, rangeToVerify, wasTrimmed, WHOLE_STREAM } from './read-ranges.
 import { Readers } from './readers.ts'
 import { type HeardEvent, ShardClient } from './shard-client.ts'
 import type { ShardedStoreOptions } from './store-options.ts'
-import { haveRebuilt } from './stale-files.ts'
+import { requestRebuild } from './stale-files.ts'
 import { appendResult } from './turn.ts'
 import { randomTransactionId, startTimer, Transactions } from './transactions.ts'
 import { WaitingLine } from './waiting-line.ts'
@@ -223,10 +223,10 @@ export class ShardedStore implements StreamStore {
     }
     let last = plan
     const { page, ...stale } = await this.#whileTrimmed(stream, range, plan, current => {
-      last = current // of another stream, if this one was deleted and created again meanwhile
+      last = current // a new plan may be for another stream that has the name now
       return this.#readers.read(current, request, signal)
     })
-    await haveRebuilt(this.#owner(stream), last, stale)
+    await requestRebuild(this.#owner(stream), last, stale)
     return page
   }
 

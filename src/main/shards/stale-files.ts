@@ -3,17 +3,17 @@ import type { StaleIndex } from '../../shared/protocol/reader.ts'
 import type { ReadPlan } from '../../shared/protocol/shard.ts'
 import type { ShardClient } from './shard-client.ts'
 
-/** What a read found stale. */
+/** Files that a read found stale. */
 type StaleFiles = {
   readonly staleIndex: StaleIndex | undefined
   readonly isManifestStale: boolean
 }
 
 /**
- * Has the shard rebuild what a read found stale. A shard that is gone or only reads costs the
- * finished read nothing: the next read finds the same.
+ * Asks the shard to rebuild files that a read found stale. A refusal must not fail the finished
+ * read, so it is ignored: the next read finds the same files stale.
  */
-export async function haveRebuilt(
+export async function requestRebuild(
   owner: Pick<ShardClient, 'query'>,
   { stream, streamId }: Pick<ReadPlan, 'stream' | 'streamId'>,
   { staleIndex, isManifestStale }: StaleFiles,

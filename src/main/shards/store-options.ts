@@ -16,7 +16,7 @@ export type ShardedStoreOptions = {
   readonly signingKey: string | undefined
   /** @param shard undefined: it is not about a shard */
   readonly onLog: (shard: number | undefined, event: Extract<ShardEvent, { kind: 'log' }>) => void
-  /** Hears of files of the directory's header that were damaged or missing, and written again. */
+  /** Called with the files of the directory's header that were damaged or missing and rewritten. */
   readonly onMended: (files: readonly string[]) => void
   readonly onResharded: (report: ReshardReport) => void
   readonly onOpened: (shard: number, opened: ShardOpened) => void

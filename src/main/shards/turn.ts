@@ -57,7 +57,7 @@ function placed(mutation: Mutation, start: number): Mutation {
   return { ...mutation, appends }
 }
 
-// Both are written out, because every append comes by and V8 spreads objects slowly.
+// Both are written out, because they run for every append and V8 spreads objects slowly.
 
 export function appendResult(
   result: Omit<AppendResult, 'durable'>,

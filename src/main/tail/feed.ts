@@ -109,7 +109,7 @@ export class Feed implements StreamListener {
     return this.#position
   }
 
-  /** 32 hex digits; of the stream that had the name when the feed began. */
+  /** Id of the stream that had the name when the feed began; 32 hex digits. */
   get streamId(): string {
     return this.#streamId
   }

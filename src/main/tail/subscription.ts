@@ -117,7 +117,7 @@ export class Subscription implements Follower {
         seat.leave()
         throw error
       }
-      // The feed's stream was deleted and made again, and the announcement is still on its way.
+      // The stream was deleted and created again, but the feed has not heard of it yet: retry.
       seat.feed.onEnd('deleted')
       seat.leave()
     }

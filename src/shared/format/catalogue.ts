@@ -52,7 +52,7 @@ const DECISION_BYTES = 8
 /** The body of a witness entry is the shard, then the LSN. */
 const WITNESS_BYTES = 16
 const STREAM_BYTES = 276
-/** Unwritten frames that a shard keeps in its catalogue; an entry must stay below its bound. */
+/** Most bytes of unwritten frames in a shard's catalogue; an entry must stay below its bound. */
 export const UNWRITTEN_BYTES_MAX = 48 * MIB
 
 // biome-ignore format: a layout is read as a table
@@ -109,7 +109,7 @@ export type StreamEntry = {
   readonly firstSegment: number
   readonly producers: readonly ProducerState[]
   /**
-   * Journal frames with the records behind `nextOffset`, which could not be written to a segment.
+   * Journal frames with the records after `nextOffset`, which could not be written to a segment.
    * Empty for most streams.
    */
   readonly unwritten: Uint8Array

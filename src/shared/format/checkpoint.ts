@@ -16,7 +16,7 @@ export const CHECKPOINT_BODY_LAYOUT = { // little-endian
   stateHash:   [ 48, 32 ], //      of the stream's state, see stream-state.ts
   keyId:       [ 80, 16 ], //      of the key that signed: first half of the SHA-256 of the public key
   flags:       [ 96,  1 ], // u8   1: the last record of its segment
-  change:      [ 97,  1 ], // u8   StateChange: what came with it
+  change:      [ 97,  1 ], // u8   StateChange: the change that it was written with
   reserved:    [ 98,  6 ], //      zero
   signature:   [104, 64 ], //      Ed25519 over the signed bytes
 } as const
@@ -46,14 +46,14 @@ export const CHECKPOINT_RECORD_BYTES = RECORD_OVERHEAD_BYTES + CHECKPOINT_BODY_B
 const FLAG_LAST_OF_SEGMENT = 1
 
 /**
- * The change of the stream's state that a checkpoint came with, in the same frame. A checkpoint of
- * no change signs the state of the checkpoint before it: so a state that was changed on the disk is
- * told even where a checkpoint has signed it since.
+ * The change of the stream's state in the same frame as a checkpoint. A checkpoint without a change
+ * must sign the same state as the one before it. So a state that was altered on the disk is found
+ * even if the service has signed it since.
  */
 export const StateChange = { None: 0, Configured: 1, Closed: 2, Trimmed: 3 } as const
 export type StateChange = (typeof StateChange)[keyof typeof StateChange]
 
-/** What they are called where a checkpoint is shown; by their number. */
+/** Names on the wire, by number. */
 export const CHANGE_NAMES = ['none', 'configure', 'close', 'trim'] as const
 
 /** Where the records that are kept begin, and the chain hash before them, latin1. */

@@ -8,7 +8,7 @@ export const COMMIT_BYTES = 80
 // biome-ignore format: a layout is read as a table
 export const COMMIT_ENTRY_LAYOUT = { // little-endian
   //                   at width
-  checkpointLsn:     [  0,  8 ], // u64  everything below is in segments and synced; a block starts or will start here
+  checkpointLsn:     [  0,  8 ], // u64  everything below is synced in segments or unwritten frames; a block starts here
   journalFile:       [  8,  8 ], // u64  number of the file that holds it
   blockNumber:       [ 16,  8 ], // u64  of the last block below it; synced
   blockHash:         [ 24, 32 ], //      hash of that block's header
@@ -28,7 +28,7 @@ export type CommitEntry = {
   /** The clock that retention and producers' expiry go by, µs since 1970. */
   readonly clockMicros: number
   readonly entries: number
-  /** Whose catalogue it is, so that another shard's in its place is found out. */
+  /** Shard of the catalogue, so that another shard's file in its place is noticed. */
   readonly shard: number
 }
 

@@ -4,8 +4,8 @@ import { hexToLatin1, latin1ToHex } from './bytes.ts'
 
 export const HEADER_PATH = 'varve.json'
 /**
- * The second copy of varve.json. It lies beside it, because a change of the shard count replaces
- * `journals` with all that is in it.
+ * The second copy of varve.json. It lies beside varve.json and not in `journals`, because a change
+ * of the shard count replaces all of `journals`.
  */
 export const HEADER_COPY_PATH = 'varve.copy.json'
 export const LOCK_PATH = 'lock'

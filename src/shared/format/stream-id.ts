@@ -4,9 +4,9 @@ import { hash } from 'node:crypto'
 // then the first 10 of a hash over them, the hash of that state, and the name. Every chain hash
 // covers the id, so the chain covers both too.
 //
-// 10 bytes of the hash, because whoever forges a stream may vary its configuration and its time of
-// creation until an id fits: that takes 2^80 tries. 6 random bytes are enough to tell streams of
-// one name and one configuration apart that are created within the same millisecond.
+// Of the hash 10 bytes are kept: a forger may vary the configuration and the time of creation until
+// an id fits, and that takes 2^80 tries. 6 random bytes suffice to tell apart streams with the same
+// name and configuration that are created within the same millisecond.
 
 const STREAM_ID_DOMAIN = 'varve.stream.v1\0'
 /** Random bytes at the front of a stream id. */

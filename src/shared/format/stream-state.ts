@@ -3,9 +3,10 @@ import type { StreamConfig } from '../protocol/streams.ts'
 import { writeU64 } from './bytes.ts'
 import { layout } from './layout.ts'
 
-// The state of a stream: what is said of it beside its records. The stream id commits to the state
-// that a stream is created with, and every checkpoint signs the state of its time. The hash is over
-// values, not over the JSON of the configuration, so one state has one hash however it is written.
+// The state of a stream: its configuration, whether it is closed, its first offset and its time of
+// creation. The stream id commits to the state at creation, and every checkpoint signs the current
+// state. The hash covers values, not the JSON of the configuration, so equal states have equal
+// hashes.
 
 export const STATE_DOMAIN = 'varve.state.v1\0'
 export const STATE_BYTES = 74
@@ -38,7 +39,7 @@ export type StreamState = {
   readonly firstOffset: number
 }
 
-/** Returns the bytes that the hash of a state is taken over. */
+/** Returns the bytes that the hash of a state covers. */
 export function stateBytes({ createdAt, config, closed, firstOffset }: StreamState): Buffer {
   const { durability, compression, maxSegmentBytes, checkpointEvery, retention } = config
   const bytes = Buffer.allocUnsafe(STATE_BYTES)
@@ -61,7 +62,7 @@ export function stateHashOf(state: StreamState): string {
   return hash('sha256', stateBytes(state), 'latin1')
 }
 
-/** Returns the hash of the state that a stream is created with, 32 bytes as latin1. */
+/** Returns the hash of a stream's state at creation, 32 bytes as latin1. */
 export function creationHashOf(createdAt: number, config: StreamConfig): string {
   return stateHashOf({ createdAt, config, closed: false, firstOffset: 0 })
 }

@@ -17,11 +17,11 @@ export type ExtentNumbers = [
   freedBytes: number,
 ]
 
-/** What a job says of a stream, added. */
+/** Flags of a stream in a job; they are added up. */
 export const StreamFlag = {
   ManifestStale: 1,
   EndsWithCheckpoint: 2,
-  /** The catalogue has these frames as unwritten, and nothing else of the stream has changed. */
+  /** The catalogue already has these frames as unwritten, and nothing else has changed. */
   AlreadyUnwritten: 4,
 } as const
 
@@ -40,7 +40,7 @@ export type CheckpointJob = {
    * reach now.
    */
   readonly entries: Uint8Array
-  /** Per entry: StoredEndNumbers, of where the segments end now. */
+  /** Per entry: StoredEndNumbers of the current end of the segments. */
   readonly storedEnds: Float64Array
   /**
    * Per entry: StreamFlag, number of frames, then chunk, position, length of each.
@@ -61,7 +61,7 @@ export type CheckpointJob = {
   readonly catalogueSalt: string
   /** Streams of the shard, to judge whether the catalogue wants compaction. */
   readonly streams: number
-  /** Free bytes below which the disk counts as full, and no single stream is to blame. */
+  /** With less free space than this the whole disk counts as full, not one stream's path. */
   readonly reserveBytes: number
 }
 

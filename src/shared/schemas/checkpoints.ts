@@ -18,7 +18,7 @@ export const Checkpoint = z.object({
   ),
   change: z
     .enum(CHANGE_NAMES)
-    .describe('The change of these that the checkpoint was written with.'),
+    .describe('The change of that state that the checkpoint was written with.'),
   signature: z.string().meta({ pattern: '^[0-9a-f]{128}$' }),
   keyId: Id,
 })

@@ -77,7 +77,7 @@ export const ReadAnswer = z.object({
   stream: z.string(),
   firstOffset: Offset,
   nextOffset: Offset,
-  /** Absent where a refused journal hides the end of the stream. */
+  /** Absent if the end is unknown, because the journal or the catalogue is damaged. */
   tailOffset: Offset.optional(),
   closed: z.boolean(),
   streamId: Id,

@@ -1,25 +1,25 @@
 import { DiskError } from './disk.ts'
 
 /**
- * The second copies that could not be written, of the files that a shard keeps twice. The
- * write-back goes on with the first one, and tries a copy again with each write. Only a call that
- * fails before any sync is borne: a failed sync is final for a copy too, because the same disk is
- * under both.
+ * Tracks the second copies that could not be written, of files that a shard keeps twice. The
+ * write-back continues with the first copy and retries the second one at each write. Only a call
+ * that fails before any sync is tolerated. A failed sync is final for a second copy too, because
+ * both copies are on the same disk.
  *
- * A copy that failed is never appended to: it is made anew from the first one, so that it is whole
- * or not there.
+ * A failed copy is never appended to. It is written anew from the first one, so it is either whole
+ * or missing.
  */
 export class CopyFaults {
   /** Path → reason. */
   readonly #faults: Map<string, string>
-  /** Copies that may hold what a failed try wrote, and no commit that followed has settled. */
+  /** Copies that may hold bytes of a failed attempt that no later commit has confirmed. */
   readonly #unsettled = new Set<string>()
 
   constructor(faults: Iterable<readonly [path: string, reason: string]> = []) {
     this.#faults = new Map(faults)
   }
 
-  /** Path and reason of each. */
+  /** Path and reason of each fault. */
   get all(): (readonly [path: string, reason: string])[] {
     return [...this.#faults]
   }
@@ -28,7 +28,7 @@ export class CopyFaults {
     return this.#faults.has(path)
   }
 
-  /** Calls `act`, which writes the copy. Returns undefined, and keeps why, where it cannot. */
+  /** Calls `act`, which writes the copy. If it fails, records the reason and returns undefined. */
   attempt<Result>(path: string, act: () => Result): Result | undefined {
     try {
       return act()
@@ -38,25 +38,25 @@ export class CopyFaults {
     }
   }
 
-  /** Keeps why a copy could not be written. @throws `error` unless it may be borne */
+  /** Records why a copy could not be written. @throws `error` unless it can be tolerated */
   note(path: string, error: unknown): void {
     if (!(error instanceof DiskError) || error.isSync || error.isForSpace) throw error
     this.#faults.set(path, error.message)
   }
 
-  /** The copy is whole, and durable. */
+  /** Notes that the copy is whole and durable. */
   noteWhole(path: string): void {
     this.#faults.delete(path)
     this.#unsettled.delete(path)
   }
 
-  /** What is written to the copy does not hold yet. */
+  /** Notes that bytes are about to be written to the copy that no commit confirms yet. */
   noteUnsettled(path: string): void {
     this.#unsettled.add(path)
   }
 
-  /** What a failed try wrote to the copy is cut. */
-  noteCut(path: string): void {
+  /** Notes that the copy holds nothing unconfirmed: it was cut, or a commit has followed. */
+  noteSettled(path: string): void {
     this.#unsettled.delete(path)
   }
 

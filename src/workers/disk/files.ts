@@ -46,8 +46,8 @@ export function readWhole(disk: Disk, path: string): Buffer {
 }
 
 /**
- * Returns a whole file; undefined if nothing is to be had of it: it is missing, or the disk cannot
- * read it. @throws DiskError for want of descriptors
+ * Returns a whole file; undefined if it is missing or the disk cannot read it.
+ * @throws DiskError if no file descriptor is left
  */
 export function readIfReadable(disk: Disk, path: string): Buffer | undefined {
   try {

@@ -30,7 +30,7 @@ export class OpenFiles {
     return file
   }
 
-  /** Closes a directory's files without a sync: what was written to them counts for nothing. */
+  /** Closes a directory's files without a sync, because nothing written to them will be used. */
   abandon(directory: string): void {
     for (const [path, file] of this.#files) {
       if (!path.startsWith(`${directory}/`)) continue

@@ -28,7 +28,7 @@ export class Announcements {
     this.#emit({ kind: 'state', state, detail })
   }
 
-  /** Says which records are in no segment, because they cannot be written. */
+  /** Announces the records that cannot be written to segments. */
   announceUnwritten(damage: readonly StreamDamage[]): void {
     const before = this.#unwritten
     this.#unwritten = damage
@@ -43,8 +43,8 @@ export class Announcements {
     }
   }
 
-  /** Says that second copies cannot be written, or that all of them are whole again. */
-  tellCopies(reasons: readonly string[]): void {
+  /** Announces that second copies cannot be written, or that all of them are whole again. */
+  announceCopies(reasons: readonly string[]): void {
     this.#hasLostCopies = reasons.length > 0
     for (const reason of reasons) this.log('error', ONE_COPY, { reason })
     if (reasons.length === 0) this.log('warn', TWO_COPIES, {})
@@ -62,10 +62,11 @@ export class Announcements {
   }
 }
 
-const UNWRITABLE = 'the files of a stream cannot be written: its appends are refused until they can'
+const UNWRITABLE =
+  'the files of a stream cannot be written: its appends are refused until a retry succeeds'
 const WRITABLE = 'the files of a stream can be written again, or it was deleted'
 const ONE_COPY =
-  'a second copy of the catalogue or of the journal note cannot be written: one is kept'
+  'the second copy of the catalogue or of newest.json cannot be written: only one is kept'
 const TWO_COPIES = 'all second copies are whole again'
 const WENT_ON = 'the write-back met a fault and went on'
 const WRITE_BACK_FAILING = 'the write-back fails and is tried again'

@@ -152,15 +152,15 @@ export function streamClosed(log: StreamLog): StoreError {
 }
 
 /**
- * Checks that the write-back can store what is appended.
+ * Refuses an append to a stream whose files cannot be written.
  * @throws StoreError stream_unwritable, disk_full
  */
 export function checkWritable({ name, writeFault, nextOffset }: StreamLog): void {
   if (writeFault === undefined) return
   const code = writeFault.isForSpace ? 'disk_full' : 'stream_unwritable'
   const detail =
-    `the files of stream ${JSON.stringify(name)} cannot be written, so it takes no records until ` +
-    `they can (this is tried every few seconds): ${writeFault.reason}`
+    `the files of stream ${JSON.stringify(name)} cannot be written, so its appends are refused; ` +
+    `the service retries every few seconds: ${writeFault.reason}`
   throw new StoreError(code, detail, { nextOffset })
 }
 

@@ -48,7 +48,7 @@ export type CheckpointTime = {
   readonly clockMicros: number
 }
 
-/** What a write-back is to know of the shard. */
+/** Options of the shard that a write-back needs. */
 export type ShardLimits = {
   readonly producerExpirySeconds: number
   readonly diskReserveBytes: number
@@ -63,7 +63,7 @@ type Running = {
   readonly mark: BlockMark
   readonly clockMicros: number
   readonly logs: readonly StreamLog[]
-  /** Those of them that differ from what the catalogue says. */
+  /** Those whose state differs from the catalogue. */
   readonly dirty: ReadonlySet<StreamLog>
   /** Per log: how far it will be stored. */
   readonly ends: readonly StreamEnd[]
@@ -72,7 +72,7 @@ type Running = {
 
 const UNWRITTEN = 'the records are safe, but cannot be written to the files of the stream'
 const NOT_WRITTEN_BEFORE: WriteFault = {
-  reason: 'they could not be written before the start, which is tried again',
+  reason: 'a write-back before the last start failed, and is retried',
   isForSpace: false,
 }
 
@@ -81,9 +81,9 @@ const NOT_WRITTEN_BEFORE: WriteFault = {
  * while appends go on. Everything here is the durable state at one LSN: each durable frame is
  * already applied, none beyond is.
  *
- * A stream whose files cannot be written does not hold the others up. The write-back puts its
- * frames into the catalogue, and its appends are refused from then on. Each later write-back tries
- * to write them again; the first that can ends the refusal.
+ * A stream whose files cannot be written does not delay the others. The write-back puts its frames
+ * into the catalogue, and the stream's appends are refused from then on. Each later write-back
+ * retries, and the first that succeeds ends the refusal.
  */
 export class JournalCheckpoint {
   #dirty = new Set<StreamLog>()
@@ -121,7 +121,7 @@ export class JournalCheckpoint {
     return this.#unwritten.size > 0
   }
 
-  /** The ranges that are in the catalogue and in memory, but in no segment, and why. */
+  /** The record ranges that could not be written to segments, with the reasons. */
   get unwritten(): StreamDamage[] {
     return [...this.#unwritten].map(log => {
       const stream = { stream: log.name, streamId: latin1ToHex(log.id) }
@@ -144,11 +144,11 @@ export class JournalCheckpoint {
 
   noteManifestStale(log: StreamLog): void {
     log.manifestStale = true
-    // The next write-back tries to write it anyway, and the catalogue needs no other entry for it.
+    // An unwritten stream is part of every write-back, and its catalogue entry is still right.
     if (!this.#unwritten.has(log)) this.#dirty.add(log)
   }
 
-  /** Notes a stream whose last records the catalogue had as unwritten at the start. */
+  /** Notes a stream whose last records are in the catalogue because they could not be stored. */
   noteUnwritten(log: StreamLog, fault = NOT_WRITTEN_BEFORE): void {
     log.writeFault = fault
     log.manifestStale = true // it may be behind; writing it once more does no harm

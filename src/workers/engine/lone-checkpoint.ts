@@ -18,8 +18,8 @@ import { type EncodedCheckpoint, encodeCheckpoint } from './checkpoint-encoder.t
 import type { EngineParts } from './engine-parts.ts'
 import { segmentLimits } from './segment-limits.ts'
 
-// A checkpoint that no batch brings along: one that was asked for, or that signs a change of the
-// stream's state. In the journal it is an append of no records. The one of a change lies behind the
+// A checkpoint outside a batch: one that was requested, or one that signs a change of the stream's
+// state. In the journal it is an append without records. The checkpoint of a change follows the
 // change in the same frame, so no change is durable without its signature.
 
 const PREFIX_BYTES = appendPrefixBytes(undefined)
@@ -61,8 +61,8 @@ export function takeCheckpoint(parts: EngineParts, name: string): Accepted | und
 }
 
 /**
- * Returns whether the checkpoint of a change ends the active segment, because there would be no
- * room behind it for one that does. A segment without a data record never ends.
+ * Returns whether the checkpoint of a change must end the active segment, because no other one
+ * would fit after it. A segment without a data record never ends.
  */
 export function isSegmentFull({ position, nextOffset, config }: StreamLog): boolean {
   const { segmentBytes, segmentFirstOffset } = position
@@ -71,8 +71,8 @@ export function isSegmentFull({ position, nextOffset, config }: StreamLog): bool
 }
 
 /**
- * What a checkpoint at the stream's head vouches for.
- * @param state that the stream has behind it
+ * Returns what a checkpoint at the stream's head signs.
+ * @param state the stream's state after the checkpoint
  */
 export function fieldsOf(
   log: StreamLog,

@@ -197,7 +197,7 @@ export class ShardEngine {
   /** Takes the result of a job of the write-back thread. */
   onResult(result: CheckpointerResult): void {
     if (this.#stage === 'failed') return
-    if (result.kind === 'copies') return this.#news.tellCopies(result.reasons)
+    if (result.kind === 'copies') return this.#news.announceCopies(result.reasons)
     if (result.kind !== 'failed') this.#failures.noteSuccess(result.kind)
     switch (result.kind) {
       case 'prepare':

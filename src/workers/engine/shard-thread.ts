@@ -89,9 +89,9 @@ export class Shard {
     const { refused, state } = this.#recovery
     if (this.#streams === undefined) {
       if (refused === null) this.#recovery.settle()
-      for (const log of state.table.all()) this.#tellFault(log)
+      for (const log of state.table.all()) this.#announceFault(log)
       const { keys } = listPublicKeys(this.#disk, undefined)
-      state.table.trust(publicKeysById(keys), log => this.#tellFault(log))
+      state.table.trust(publicKeysById(keys), log => this.#announceFault(log))
       this.#emit({ kind: 'unwritten', damage: state.checkpoint.unwritten })
       this.#streams =
         refused === null ? new VisibleStreams(state.table) : new IncompleteStreams(state.table)
@@ -276,8 +276,14 @@ export class Shard {
     this.#request.events.postMessage(event)
   }
 
-  /** Names a stream of which something else is said than was signed. */
-  #tellFault({ name: stream, id, fault, durableFirstOffset, durableNextOffset }: StreamLog): void {
+  /** Announces a stream whose name or state is not what was signed. */
+  #announceFault({
+    name: stream,
+    id,
+    fault,
+    durableFirstOffset,
+    durableNextOffset,
+  }: StreamLog): void {
     if (typeof fault !== 'string') return
     const range = { firstOffset: durableFirstOffset, nextOffset: durableNextOffset }
     const damage = { stream, streamId: latin1ToHex(id), ...range, reason: fault }

@@ -31,7 +31,7 @@ import {
 type Trim = Extract<Mutation, { kind: 'trim' }>
 
 type SignedChange = {
-  /** That the stream has behind it. */
+  /** The stream's state after the change. */
   readonly state: StreamState
   readonly change: StateChange
   readonly endsSegment: boolean
@@ -168,8 +168,8 @@ export class StreamChanges {
   }
 
   /**
-   * Writes a frame of one change and the checkpoint that signs it. Returns the checkpoint, which is
-   * assigned; undefined without room.
+   * Writes a frame with one change and the checkpoint that signs it, and assigns the checkpoint.
+   * Returns the checkpoint's frame; undefined if the log buffer has no room.
    */
   #writeSigned(
     log: StreamLog,
@@ -211,8 +211,8 @@ export class StreamChanges {
 }
 
 /**
- * Refuses one more checkpoint where no segment can end: one without a data record has no place in
- * the row of offsets. @throws StoreError too_many_requests
+ * Refuses one more checkpoint in a full segment without a data record. Such a segment cannot end,
+ * because it would hold no offset. @throws StoreError too_many_requests
  */
 function checkRoom({ name, position, nextOffset }: StreamLog): void {
   const { segmentFirstOffset, segmentBytes } = position
@@ -221,7 +221,7 @@ function checkRoom({ name, position, nextOffset }: StreamLog): void {
   const stream = `stream ${JSON.stringify(name)}`
   throw new StoreError(
     'too_many_requests',
-    `${stream} was changed too often without a record between: append one, then try again`,
+    `${stream} has had too many changes since its last record: append a record, then retry`,
   )
 }
 

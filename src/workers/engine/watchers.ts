@@ -45,8 +45,8 @@ export class Watchers {
   }
 
   /**
-   * Notes a frame that became durable. A checkpoint alone is nothing to tell, but between two
-   * frames of records it is sent with them: the hash of a record is in the element after it.
+   * Notes a frame that became durable. A checkpoint alone is not announced. Between two frames of
+   * records it is sent with them, because it names the hash of the record before it.
    */
   note(log: StreamLog, frame: TailFrame): void {
     const isEmpty = frame.firstOffset === frame.nextOffset // a checkpoint alone

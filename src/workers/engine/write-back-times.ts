@@ -2,16 +2,16 @@ import type { EngineParts } from './engine-parts.ts'
 import { COMMIT_MICROS_MAX } from './trusted-clock.ts'
 import type { WriteBackFailures } from './write-back-failures.ts'
 
-/** How often records that cannot be written to segments are tried again, if nothing else is due. */
+/** How often a write-back retries unwritten records if nothing else is due. */
 const UNWRITTEN_RETRY_MS = 5000
 
 /** Decides when a write-back is due. */
 export class WriteBackTimes {
   readonly #parts: Pick<EngineParts, 'checkpoint' | 'options' | 'environment' | 'clock'>
   readonly #failures: WriteBackFailures
-  /** Since when there is something to write back, ms. */
+  /** When the first change after the last write-back came, ms. */
   #dirtySinceMs: number | undefined
-  /** When records that could not be written to segments are tried again, ms. */
+  /** When unwritten records are due for a retry, ms. */
   #unwrittenDueMs: number | undefined
 
   constructor(
@@ -62,7 +62,7 @@ export class WriteBackTimes {
     )
   }
 
-  /** When a write-back falls due at the latest, ms. */
+  /** The times at which a write-back falls due, ms. */
   get deadlines(): number[] {
     const { environment, options } = this.#parts
     const retryAtMs = this.#failures.retryAtMs('checkpoint')
@@ -74,7 +74,7 @@ export class WriteBackTimes {
     return times.filter(Number.isFinite).map(time => Math.max(time, retryAtMs))
   }
 
-  /** Time until the clock of the last commit is so old that a commit is due for it alone, ms. */
+  /** Time until a commit is due only to record the trusted clock, ms. */
   get #clockMs(): number {
     const { clock, checkpoint } = this.#parts
     return (checkpoint.clockMicros + COMMIT_MICROS_MAX - clock.reached) / 1000

@@ -18,7 +18,7 @@ export type ChainOf = {
   /** latin1 */
   readonly streamId: string
   readonly trimPoint: TrimPoint
-  /** latin1: of the state that the chain is taken up with; undefined where that is not known */
+  /** latin1: of the state where the chain begins; undefined if unknown */
   readonly stateHash: string | undefined
 }
 
@@ -57,7 +57,7 @@ export class ChainCheck {
   isInterrupted = false
   /** Whether the last record was the checkpoint that ends its segment. */
   isSegmentEnd = false
-  /** What the checkpoints sign beside the chain. */
+  /** The state that the checkpoints sign. */
   readonly state: SignedState
 
   /** @param start where the chain is taken up */
@@ -123,7 +123,7 @@ export class ChainCheck {
     this.state.lose()
   }
 
-  /** Compares the state that was signed last with what something else says of it. */
+  /** Compares the last signed state with `expected`, if both are known. */
   expectState(expected: string | undefined, { file, at, end }: Place): void {
     const { hash } = this.state
     if (hash === undefined || expected === undefined || hash === expected) return

@@ -4,13 +4,13 @@ import { stateHashOf, type StreamState } from '../../shared/format/stream-state.
 import { readConfig } from '../streams/stream-config.ts'
 import type { ChainCheck } from './chain-check.ts'
 
-/** A stream as the journal goes on with it. */
+/** A stream that is followed through the journal. */
 export class FollowedStream {
   readonly name: string
   readonly chain: ChainCheck
-  /** Created by the journal itself. */
+  /** Whether the journal creates it. */
   readonly isNew: boolean
-  /** What it is beside its records; undefined behind a gap, which may have changed it. */
+  /** Its state; undefined after a gap in the journal, which may have held a change. */
   #state: StreamState | undefined
 
   constructor(name: string, chain: ChainCheck, state: StreamState, isNew: boolean) {
@@ -21,8 +21,8 @@ export class FollowedStream {
   }
 
   /**
-   * Applies an operation. Returns whether it changes the state, which a checkpoint in the same
-   * frame has to sign.
+   * Applies an operation. Returns whether it changes the state, so that a checkpoint in the same
+   * frame must sign it.
    */
   apply(operation: Operation): boolean {
     if (operation.type === OperationType.Configure) {
@@ -40,7 +40,7 @@ export class FollowedStream {
     this.chain.state.announce(change, this.#state && stateHashOf(this.#state))
   }
 
-  /** Goes on behind a gap in the journal. */
+  /** Skips a gap in the journal. */
   skip(): void {
     this.#state = undefined
     this.chain.state.lose()

@@ -9,10 +9,7 @@ export type Shards =
   | { readonly count: number; readonly findings: readonly Finding[] }
   | { readonly refused: string }
 
-/**
- * Reads varve.json or its copy; where both are damaged, the shards' own directories say how many
- * there are.
- */
+/** Reads varve.json or its copy. If both are damaged, counts the directories of shards. */
 export function findShards(disk: Disk): Shards {
   if (!hasHeader(disk)) {
     const errno = errnoOf(disk)
@@ -28,7 +25,7 @@ export function findShards(disk: Disk): Shards {
     if (!(error instanceof StoreError)) throw error
     if (error.fields['foundFormat'] !== undefined) return { refused: error.message }
     const names = disk.exists(JOURNALS_PATH) ? disk.list(JOURNALS_PATH) : []
-    const reason = 'it does not check, nor does its copy'
+    const reason = 'it is damaged, and so is its copy'
     return {
       count: names.filter(name => /^shard-\d+$/.test(name)).length,
       findings: [{ file: HEADER_PATH, reason, severity: 'damage' }],
@@ -48,4 +45,4 @@ function errnoOf(disk: Disk): string | undefined {
 }
 
 const NO_HEADER = `it has no ${HEADER_PATH}`
-const STALE = 'damaged, missing or behind; the next start writes it again by the other copy'
+const STALE = 'damaged, missing or behind; the next start rewrites it from the other copy'

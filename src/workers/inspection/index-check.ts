@@ -20,7 +20,7 @@ export class IndexCheck {
   #notedPage = -1
   #soundPage = -1
 
-  /** @param file undefined where the index is missing, or cannot be opened */
+  /** @param file undefined if the index is missing or cannot be opened */
   constructor(path: string, file: FileWindow | undefined, draft: Draft) {
     this.#path = path
     this.#file = file
@@ -51,7 +51,7 @@ export class IndexCheck {
     return this.#entries?.[ordinal % INDEX_PAGE_ENTRIES]
   }
 
-  /** A page that the disk cannot read counts as one that does not check. */
+  /** Reads a page; undefined if the disk cannot read it, which counts as a damaged page. */
   #read(page: number): Buffer | undefined {
     try {
       return this.#file?.read(page * PAGE_BYTES, PAGE_BYTES)

@@ -76,7 +76,7 @@ function describeEntry(entry: CatalogueEntry, at: number): string {
   }
 }
 
-/** The checkpoint that signed the state, of a stream that was ever changed. */
+/** Returns the fields of the checkpoint that signed the state; none if it never changed. */
 function describeChange(stateCheckpoint: string): Record<string, string> {
   if (stateCheckpoint === '') return {}
   const body = checkpointOf(stateCheckpoint)

@@ -41,7 +41,7 @@ type Trim = Extract<Operation, { type: typeof OperationType.Trim }>
 /** Bytes that frames lie in: of a block, or of a catalogue entry. */
 type Source = Pick<Block, 'body' | 'file' | 'position'>
 
-/** In place of a journal file's number. */
+/** Stands for the catalogue where a journal file's number is expected. */
 const IN_CATALOGUE = -1
 
 /** A frame that is not decided yet. */
@@ -64,7 +64,7 @@ export class JournalCheck {
   readonly #trust: Trust
   /** Transactions that wait for their decision, by id. */
   readonly #pending = new Map<number, Waiting>()
-  /** Streams that the frame at hand has changed. */
+  /** Streams whose state the current frame has changed. */
   readonly #changed = new Set<FollowedStream>()
   /** Ids of streams that the journal deletes: their files may be gone already. */
   readonly deleted = new Set<string>()
@@ -245,7 +245,7 @@ export class JournalCheck {
     }
     for (const stream of this.#changed) {
       if (!stream.chain.state.isDue) continue
-      const reason = 'a change of the stream that no checkpoint signs'
+      const reason = 'no checkpoint signs this change of the stream'
       this.#damage(block, frame.payloadAt, frame.end, reason, { stream: stream.name })
       stream.skip()
     }
@@ -356,8 +356,7 @@ export class JournalCheck {
     const state = { createdAt, config, closed: false, firstOffset: 0 }
     const stateHash = stateHashOf(state)
     if (!isStreamIdOf(streamId, stateHash, name)) {
-      const reason =
-        'a stream is created with an id that was made for another name or another state'
+      const reason = 'the id of the created stream was made for another name or another state'
       this.#damage(block, at, end, reason, { stream: name })
     }
     const chain = this.#follow({ name, streamId, trimPoint: GENESIS, stateHash }, GENESIS)

@@ -7,7 +7,8 @@ import { missingFiles } from '../recovery/journal-walk.ts'
 import type { Draft } from './draft.ts'
 
 /**
- * Names damaged and missing journal files of a shard. Returns false when there is nothing to walk.
+ * Names the damaged and missing journal files of a shard. Returns false if there are any, because
+ * the journal cannot be walked then.
  * @param first number of the file that the catalogue's commit names
  * @throws DiskError
  */
@@ -17,11 +18,11 @@ export function checkJournalFiles(disk: Disk, shard: number, first: number, draf
   const newest = readNewest(disk, shard)
   if (newest === undefined) {
     const file = newestPath(shard)
-    const reason = 'damaged or missing, as its second copy: a newer journal file may be lost'
+    const reason = 'damaged or missing, and so is its second copy: a newer journal file may be lost'
     draft.damage({ file, bytes: [0, sizeOf(file)], reason })
   }
   for (const file of newest?.damaged ?? []) {
-    const reason = 'damaged or missing; the next start writes it again by its second copy'
+    const reason = 'damaged or missing; the next start rewrites it from the other copy'
     draft.note({ file, bytes: [0, sizeOf(file)], reason })
   }
   const missing = missingFiles(numbers, first, newest?.file ?? 0)

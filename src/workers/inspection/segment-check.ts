@@ -139,7 +139,7 @@ export class SegmentCheck {
     const { nextOffset } = this.#chain
     const isShort = at >= this.#file.size
     if (behind.offset === nextOffset) {
-      // No record is lost: the offset says where it is, so that a repair can state it.
+      // No record is lost. The empty range says where the damage is, so that a repair can state it.
       const offsets = [nextOffset, nextOffset] as const
       this.#damage([at, behind.at], offsets, 'no checkpoint or record checks here')
       return this.#chain.lose(nextOffset)
@@ -212,7 +212,7 @@ export class SegmentCheck {
   }
 }
 
-/** Runs `use` with an index; undefined where it is missing or cannot be opened: it is a cache. */
+/** Runs `use` with an index; undefined if it is missing or cannot be opened, as it is a cache. */
 function withIndex(disk: Disk, path: string, use: (window: FileWindow | undefined) => void): void {
   const file = openIndex(disk, path)
   if (file === undefined) return use(undefined)

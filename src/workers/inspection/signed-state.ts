@@ -1,23 +1,23 @@
 import { type CheckpointBody, StateChange } from '../../shared/format/checkpoint.ts'
 
-/** What a chain is followed through. Only a journal tells the changes that checkpoints sign. */
+/** Where a chain is read from. Only a journal holds the changes that checkpoints sign. */
 export type ChainSource = 'segments' | 'journal'
 
 /**
- * The state of a stream as its checkpoints sign it, one after the other. It changes only by a
- * checkpoint that says so. One that signs another state without a change was made by a service that
- * was given an altered state.
+ * Follows the state of a stream through its checkpoints. Only a checkpoint with a change may sign
+ * another state than the one before it. A checkpoint without a change that signs another state was
+ * made by a service that read an altered state.
  */
 export class SignedState {
   #source: ChainSource
-  /** The change that the next checkpoint has to sign. */
+  /** The change that the next checkpoint must sign. */
   #due: { readonly change: StateChange; readonly hash: string | undefined } | undefined
-  /** Hash of the state that was signed last, latin1; undefined where it is not known. */
+  /** Hash of the last signed state, latin1; undefined if unknown. */
   hash: string | undefined
   /** Whether a checkpoint has closed the stream: no record may follow. */
   isClosed = false
 
-  /** @param hash of the state that the chain is taken up with, latin1 */
+  /** @param hash of the state where the chain begins, latin1 */
   constructor(source: ChainSource, hash: string | undefined) {
     this.#source = source
     this.hash = hash
@@ -28,18 +28,18 @@ export class SignedState {
     return this.#due !== undefined
   }
 
-  /** Notes a change of the journal. @param hash of the state behind it, where that is known */
+  /** Notes a change in the journal. @param hash of the state after it, if known */
   announce(change: StateChange, hash: string | undefined): void {
     this.#due = { change, hash }
   }
 
-  /** Goes on in the journal. @param hash of the state there */
+  /** Continues in the journal. @param hash of the state there */
   beginJournal(hash: string): void {
     this.#source = 'journal'
     this.hash = hash
   }
 
-  /** Forgets what records said that cannot be read, and what may have changed meanwhile. */
+  /** Forgets the state, because records that may have changed it cannot be read. */
   lose(): void {
     this.hash = undefined
     this.#due = undefined
@@ -63,9 +63,9 @@ export class SignedState {
     if (change === StateChange.None) {
       return isOther(this.hash) ? OTHER_STATE : undefined
     }
-    return this.#source === 'journal' ? 'signs a change that is not there' : undefined
+    return this.#source === 'journal' ? 'signs a change that the journal does not have' : undefined
   }
 }
 
 const OTHER_STATE =
-  'signs another configuration, closed, first offset or creation time than were signed before it'
+  'signs another configuration, closed, first offset or creation time than the one before it'

@@ -16,7 +16,7 @@ export type StoredAppend = {
   readonly reference: Reference
   /** Chain hash before it, latin1; undefined where the journal before it is damaged. */
   readonly headBefore: string | undefined
-  /** Hash of the stream's state then, latin1; undefined where it is not known. */
+  /** Hash of the stream's state then, latin1; undefined if unknown. */
   readonly stateHash: string | undefined
 }
 
@@ -26,7 +26,7 @@ export type Mark = {
   readonly at: number
   /** latin1 */
   readonly head: string
-  /** latin1, of the stream's state; undefined where it is not known */
+  /** latin1, of the stream's state; undefined if unknown */
   readonly stateHash: string | undefined
   /** Why, as the end of a sentence. */
   readonly reason: string
@@ -48,8 +48,8 @@ export function extended(entry: StreamEntry, stored: readonly StoredAppend[]): S
 }
 
 /**
- * Hash of the state that the last stored checkpoint signs; undefined where it is not known, because
- * the last change may be among the unwritten records.
+ * Returns the hash of the state that the last stored checkpoint signs; undefined if there are
+ * unwritten records, because the last change may be among them.
  */
 export function storedStateHash(entry: StreamEntry): string | undefined {
   return entry.unwritten.length > 0 ? undefined : signedStateHash(entry)

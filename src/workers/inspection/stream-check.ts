@@ -261,7 +261,7 @@ export class StreamCheck {
     this.#chain.expectHead(head, { file: this.#directory, at: 0, end: 0 }, reason)
   }
 
-  /** The catalogue's claim and its copy of the checkpoint were compared with each other before. */
+  /** Compares the last signed state with the catalogue, whose own hashes were compared before. */
   #expectState(): void {
     const last = this.#stored.at(-1)
     const expected = last === undefined ? storedStateHash(this.#entry) : last.stateHash

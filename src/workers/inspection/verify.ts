@@ -164,8 +164,8 @@ class Verification {
     const other = readIfReadable(this.#disk, stale) ?? Buffer.alloc(0)
     const at = sound.findIndex((byte, index) => byte !== other[index])
     const from = at === -1 ? sound.length : at
-    const by = mended === undefined ? path : 'what the other copy has in its place'
-    const reason = `damaged, missing or behind; the next start writes it again by ${by}`
+    const source = mended === undefined ? path : 'what the other copy has in its place'
+    const reason = `damaged, missing or behind; the next start rewrites it from ${source}`
     draft.note({ file: stale, bytes: [from, Math.max(from, other.length)], reason })
   }
 

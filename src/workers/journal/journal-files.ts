@@ -42,7 +42,7 @@ const SPARES_MAX = 2
 
 /**
  * Makes a journal file durable and ready for blocks. An empty file of the same number is replaced.
- * @param faults takes the second copy of newest.json, if it cannot be written
+ * @param faults records it if the second copy of newest.json cannot be written
  * @returns whether a freed file was reused
  */
 export function prepareJournalFile(disk: Disk, header: JournalHeader, faults: CopyFaults): boolean {
@@ -94,7 +94,7 @@ export function readNewest(disk: Disk, shard: number): NewestFile | undefined {
   return { file: Math.max(...files), damaged }
 }
 
-/** The file that a copy names; undefined where it is damaged, missing or of another shard. */
+/** Returns the file number in one copy; undefined if it is damaged, missing or another shard's. */
 function readNote(disk: Disk, path: string, shard: number): number | undefined {
   const bytes = readIfReadable(disk, path)
   const note = bytes && (decodeSealedJson(bytes) as Newest | undefined)
@@ -121,7 +121,7 @@ export function freeJournalFiles(disk: Disk, shard: number, number: number): voi
   disk.syncDirectory(directory)
 }
 
-/** Numbers of a shard's journal files, ascending; none where the shard's directory is missing. */
+/** Returns a shard's journal file numbers, ascending; none if the shard's directory is missing. */
 export function listJournalFiles(disk: Disk, shard: number): number[] {
   return namesIn(disk, shardPath(shard))
     .map(journalNumber)
@@ -159,7 +159,7 @@ function takeSpare(disk: Disk, header: JournalHeader): string | undefined {
     .find(path => hasSize(disk, path, PAGE_BYTES + header.capacity))
 }
 
-/** A file that cannot be read counts as one of another size: a new one does as well. */
+/** Treats an unreadable file as one of another size, because a new file can replace it. */
 function hasSize(disk: Disk, path: string, bytes: number): boolean {
   try {
     return withFile(disk, path, 'read', file => disk.size(file)) === bytes

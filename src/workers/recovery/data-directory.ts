@@ -38,7 +38,7 @@ import { createCatalogue } from '../streams/catalogue-copies.ts'
 /** A data directory that a start may use. */
 export type OpenedDirectory = {
   readonly header: DirectoryHeader
-  /** Files of the header that were damaged, missing or behind, and were written again. */
+  /** Files of the header that were damaged, missing or behind, and were rewritten. */
   readonly mended: readonly string[]
 }
 
@@ -149,8 +149,8 @@ export function layOutShard(
 }
 
 /**
- * Removes the marker. The header is durable: its first file was synced with its name before the
- * second was made, and a second file that was missing has been written since.
+ * Removes the marker. By now both files of the header are durable: the first was synced before the
+ * second was made, and a missing second file has been written since.
  */
 function endLayout(disk: Disk): void {
   disk.remove(INITIALISING_PATH)

@@ -6,9 +6,9 @@ import { readIfReadable, readWhole, replaceFile } from '../disk/files.ts'
 
 // varve.json says how many shards a directory has, so no shard can be found without it. It is kept
 // twice. A change is written to varve.json first and to the copy second, each durable before the
-// next step, and nothing is done by a change until both have it. So where one file is damaged or
-// lost, the other one is right: it has the last change, or the one before, of which nothing was
-// done yet. Of two sound files the one with the higher revision holds.
+// next step. Nobody acts on a change until both files have it. So if one file is damaged or lost,
+// the other can be trusted: either it has the last change, or nobody has acted on that change yet.
+// Of two sound files the one with the higher revision holds.
 
 export const DIRECTORY_FORMAT = 3
 /** A transaction names its coordinator in 16 bits. */
@@ -33,7 +33,7 @@ export type StoredHeader = {
   readonly stale: readonly string[]
 }
 
-/** Whether a directory was laid out, by either file. */
+/** Returns whether either file exists, so that the directory was laid out. */
 export function hasHeader(disk: Disk): boolean {
   return PATHS.some(path => disk.exists(path))
 }
@@ -41,7 +41,7 @@ export function hasHeader(disk: Disk): boolean {
 /**
  * Reads the header from the better of its two files.
  * @throws StoreError invalid_request when both are damaged, or one is of another format
- * @throws DiskError when neither is sound, and one cannot be read
+ * @throws DiskError when neither is sound and one of them cannot be read
  */
 export function readStoredHeader(disk: Disk): StoredHeader {
   const found = PATHS.map(path => ({ path, header: readOne(disk, path) }))
@@ -50,7 +50,7 @@ export function readStoredHeader(disk: Disk): StoredHeader {
     undefined,
   )
   if (header === undefined) {
-    // One that cannot be read may be sound, so it is not called damaged.
+    // An unreadable file may be sound, so it fails with the disk's error and is not called damaged.
     for (const path of PATHS) if (disk.exists(path)) readWhole(disk, path)
     throw refusal(
       `${HEADER_PATH} and ${HEADER_COPY_PATH} are damaged or missing; ` +
@@ -70,7 +70,7 @@ function isBetter(next: DirectoryHeader | undefined, best: DirectoryHeader | und
   return next !== undefined && (best === undefined || next.revision > best.revision)
 }
 
-/** @throws StoreError invalid_request where a sound file says something that cannot be used */
+/** @throws StoreError invalid_request if a sound file has another format or a bad shard count */
 function readOne(disk: Disk, path: string): DirectoryHeader | undefined {
   const bytes = readIfReadable(disk, path)
   const header = bytes && (decodeSealedJson(bytes) as Partial<DirectoryHeader> | null | undefined)
@@ -102,17 +102,17 @@ export function changeHeader(disk: Disk, header: DirectoryHeader): DirectoryHead
   return next
 }
 
-/** Makes a header durable in both files: one may be stale, or known from the page cache alone. */
+/** Writes a header durably to both files, because either may be stale or only in the page cache. */
 export function writeHeader(disk: Disk, header: DirectoryHeader): void {
   for (const path of PATHS) replaceFile(disk, path, encodeSealedJson(header))
 }
 
-/** Writes the files again that are damaged, missing or behind. */
+/** Rewrites the files that are damaged, missing or behind. */
 export function mendHeader(disk: Disk, { header, stale }: StoredHeader): void {
   for (const path of stale) replaceFile(disk, path, encodeSealedJson(header))
 }
 
-/** @param fields `foundFormat` where the directory is of another format */
+/** @param fields `foundFormat` if the directory has another format */
 export function refusal(reason: string, fields: { foundFormat?: number } = {}): StoreError {
   return new StoreError('invalid_request', `the data directory cannot be used: ${reason}`, fields)
 }

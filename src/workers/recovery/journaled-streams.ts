@@ -8,11 +8,11 @@ export type Create = Extract<Operation, { type: typeof OperationType.Create }>
 /** What a journal says of one stream's records. */
 export type JournaledStream = {
   /**
-   * Chain hashes between its appends. The value is the number of appends, from the first one that
-   * the journal has, which are in the stream where its chain has come to that hash.
+   * Chain hash before or after an append → how many of the journal's appends, counted from its
+   * first one, a stream holds whose chain ends with that hash.
    */
   readonly chain: Map<string, number>
-  /** Per append, in order: the offset of its first record, and that after its last one. */
+  /** Half-open offset range of each append, in order. */
   readonly starts: number[]
   readonly ends: number[]
 }
@@ -30,7 +30,7 @@ export class JournaledStreams {
     return this.#appends.get(streamId)
   }
 
-  /** The operation that creates a stream. */
+  /** Returns the operation that creates a stream; undefined if the journal does not have it. */
   createOf(streamId: string): Create | undefined {
     return this.#creates.get(streamId)
   }
@@ -83,27 +83,27 @@ export class JournaledStreams {
   }
 }
 
-/** How many appends of the journal a stream holds by its end alone. */
+/** Counts the journal's appends that end at or below `nextOffset`. */
 export function appendsBelow(journaled: JournaledStream | undefined, nextOffset: number): number {
   return journaled?.ends.filter(end => end <= nextOffset).length ?? 0
 }
 
-/** Whether an append of the journal has records in `[from, to)`. */
+/** Returns whether an append of the journal has records in `[from, to)`. */
 export function overlaps({ starts, ends }: JournaledStream, from: number, to: number): boolean {
   return starts.some((start, at) => start < to && (ends[at] as number) > from)
 }
 
-/** What is in a rebuilt stream already. */
+/** What a rebuilt stream already holds of the journal. */
 export type HeldAppends = {
-  /** Appends of the journal, from its first one. */
+  /** Number of the journal's appends, counted from its first one. */
   readonly appends: number
-  /** Below this offset the producers of the stream are known. */
+  /** The stream's producer states include every append below this offset. */
   readonly producersKnownBelow: number
 }
 
 /**
- * Tells a replay which operations of the journal rebuilt streams hold already. Each append is to be
- * asked for once, in the order of the journal.
+ * Tells a replay which operations of the journal the rebuilt streams already hold. Call `has` once
+ * for each append, in the order of the journal, because it counts them.
  */
 export class HeldOperations {
   readonly #streams: ReadonlyMap<string, HeldAppends>
@@ -128,7 +128,7 @@ export class HeldOperations {
     return seen <= held.appends
   }
 
-  /** Whether the producer of an append that is held is known by a later state of it. */
+  /** Returns whether the stream's producer states already include an append that it holds. */
   knowsProducer(streamId: string, firstOffset: number): boolean {
     return firstOffset < (this.#streams.get(streamId)?.producersKnownBelow ?? 0)
   }

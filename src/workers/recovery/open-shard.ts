@@ -91,7 +91,7 @@ export class ShardRecovery {
   readonly #shard: number
   readonly #options: ShardOptions
   readonly #startedMs: number
-  /** Undefined where neither copy is whole. */
+  /** Undefined if neither copy is whole. */
   readonly #catalogue: StoredCatalogue | undefined
   #walked: Walked | undefined
   /** The streams: up to the journal's end, or, where it was refused, as the catalogue has them. */
@@ -210,7 +210,7 @@ export class ShardRecovery {
   }
 
   get #known(): StoredCatalogue {
-    assert(this.#catalogue !== undefined, 'nothing is written where the catalogue is lost')
+    assert(this.#catalogue !== undefined, 'nothing is written if the catalogue is lost')
     return this.#catalogue
   }
 

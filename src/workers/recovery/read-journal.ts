@@ -11,7 +11,7 @@ import { keepUnwritten } from '../streams/unwritten-records.ts'
 import { type Block, JournalDamage, JournalWalk, type WalkEnd } from './journal-walk.ts'
 import type { Replay, ReplayedState } from './replay.ts'
 
-/** What a shard is loaded from: its catalogue, or what was rebuilt in its place. */
+/** What a shard is loaded from: its catalogue, or a rebuilt one. */
 export type ShardContent = Pick<
   CatalogueContent,
   'commit' | 'decisions' | 'witnesses' | 'bytes' | 'salt'

@@ -31,24 +31,27 @@ import {
 import type { ShardContent } from './read-journal.ts'
 import { findExtent, type StreamExtent } from './rebuilt-stream.ts'
 
-// Rebuilds what the catalogue of a shard said, where neither copy of it is whole: from what is left
-// of the copies, the manifests and segments of the streams, and the journal. It cannot tell which
-// deletes and trims were only in the catalogue, nor the producers of older appends. So a start
-// serves it as an incomplete shard, and a repair writes it down with the loss.
+// Rebuilds the content of a shard's catalogue when neither copy is whole. The sources are the sound
+// entries of both copies, the manifests and segments of the streams, and the journal. They do not
+// tell which deletes and trims were only in the catalogue, nor the producers of older appends. So a
+// start serves the result as an incomplete shard, and a repair writes it and states the loss.
 
 export type RebuiltCatalogue = {
   readonly content: ShardContent
-  /** Tells a replay of the journal what the streams hold already. */
+  /** Returns a new tracker, for one replay, of the operations that the streams already hold. */
   held(): HeldOperations
   /** Ids (latin1) of the streams whose end the journal names. */
   readonly proved: ReadonlySet<string>
-  /** Ids (latin1) in the names of directories of which nothing tells the stream's name. */
+  /** Ids (latin1) of stream directories whose stream name cannot be determined. */
   readonly unnamed: readonly string[]
-  /** Directories that cannot be read, and why. */
+  /** Messages about directories that cannot be read. */
   readonly unreadable: readonly string[]
 }
 
-/** @throws DiskError where a directory or a journal file cannot be read */
+/**
+ * @param blocks every readable block of the journal, in order
+ * @throws DiskError if no file descriptor is left, or the journal's directory cannot be read
+ */
 export function rebuildCatalogue(
   disk: Disk,
   shard: number,
@@ -89,7 +92,7 @@ export function rebuildCatalogue(
   }
 }
 
-/** Lets a walk begin at the first block that there is. */
+/** Returns the commit fields that make a walk begin at the first readable block. */
 function startOf(
   first: Block | undefined,
 ): Pick<CommitEntry, 'checkpointLsn' | 'journalFile' | 'blockNumber' | 'blockHash'> {
@@ -110,7 +113,7 @@ type IsOurs = (name: string) => boolean
 class Rebuild {
   readonly #disk: Disk
   readonly #journaled: JournaledStreams
-  /** Entries that are left of the catalogue, by id. */
+  /** Sound entries of the damaged catalogue, by id. */
   readonly #known: ReadonlyMap<string, StreamEntry>
   readonly entries = new Map<string, StreamEntry>()
   readonly held = new Map<string, HeldAppends>()
@@ -150,7 +153,7 @@ class Rebuild {
     }
   }
 
-  /** The name of a stream whose manifest does not tell it. */
+  /** Returns the name of a stream without a manifest, from the catalogue or the journal. */
   #nameOf(streamId: string): string | undefined {
     const known = this.#known.get(streamId)
     const created = this.#journaled.createOf(streamId)
@@ -184,8 +187,8 @@ class Rebuild {
   }
 
   /**
-   * What the newest file that tells it says of a stream beside its records: the manifest, unless it
-   * could not be written when the entry was.
+   * Returns a stream's state from the first source that has it: manifest, catalogue, journal. A
+   * catalogue entry with a later signed state goes before the manifest, which was not written then.
    */
   #stateOf(streamId: string, manifest: Manifest | undefined): EntryState {
     const known = this.#known.get(streamId)
@@ -206,13 +209,13 @@ class Rebuild {
       return { config, createdAt, closed, firstOffset, creationHash: created, stateCheckpoint }
     }
     const created = this.#journaled.createOf(streamId)
-    assert(created !== undefined, 'a stream is named by one of the three')
+    assert(created !== undefined, 'the name came from the manifest, the catalogue or the journal')
     const { config, createdAt } = created
     const asCreated = { closed: false, firstOffset: 0, stateCheckpoint: '' }
     return { config, createdAt, creationHash: creationHash(created), ...asCreated }
   }
 
-  /** Paths in a directory; none where it is not one. */
+  /** Returns the paths in a directory; none if it is missing or not a directory. */
   #listed(directory: string): string[] {
     let paths: string[] = []
     this.#attempt(() => {
@@ -222,7 +225,7 @@ class Rebuild {
     return paths
   }
 
-  /** Notes what the disk cannot read, so that the streams elsewhere are rebuilt. */
+  /** Records what the disk cannot read, so that the other streams are still rebuilt. */
   #attempt(act: () => void): void {
     try {
       act()
@@ -243,15 +246,15 @@ class Rebuild {
 }
 
 /**
- * Whether an entry has more than the segments: records at their end are lost, or unwritten. The
- * unwritten ones may be checkpoints alone, which take no offset.
+ * Returns whether an entry reaches further than the segments, because records at their end are lost
+ * or unwritten. Unwritten checkpoints count too, although they take no offset.
  */
 function goesFurther(known: StreamEntry, extent: StreamExtent | undefined): boolean {
   const { nextOffset, chainHead } = extent ?? { nextOffset: 0, chainHead: GENESIS_HASH }
   return endWithUnwritten(known).nextOffset > nextOffset || goesOnUnwritten(known, chainHead)
 }
 
-/** Whether an entry has a later state of its stream than the manifest. */
+/** Returns whether an entry has a later state of its stream than the manifest. */
 function signsLater(entry: StreamEntry, manifest: Manifest): boolean {
   const [left, right] = [entry.stateCheckpoint, hexToLatin1(manifest.stateCheckpoint)].map(stored =>
     viewRecord(Buffer.from(stored, 'latin1'), 0),

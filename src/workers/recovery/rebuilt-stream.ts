@@ -15,11 +15,12 @@ import { appendsBelow, type JournaledStream, overlaps } from './journaled-stream
 
 // Rebuilds the catalogue entry of a stream from its manifest and its segments.
 //
-// A segment may hold more than its stream: records that went straight there, and whose frame never
-// became durable. Other records may have been acknowledged for the same offsets since. So where the
-// journal goes on from a place in the middle of a segment, the segment counts up to that place, and
-// the journal supplies the rest. Otherwise all of the segment counts; unless the journal names its
-// end, nothing proves that it is the end of the stream.
+// A segment may hold records that were never part of its stream: a large append goes straight to
+// the segment, and its frame may never have become durable. Other records may have been
+// acknowledged for the same offsets since. So if the journal continues from a place in the middle
+// of a segment, the segment counts up to that place, and the journal supplies the rest. Otherwise
+// the whole segment counts. Its end is proved to be the end of the stream only if the journal names
+// that place.
 
 const UNKNOWN_HASH = ''
 
@@ -60,7 +61,7 @@ export type StreamExtent = Pick<
   | 'trimPoint'
   | 'firstSegment'
 > & {
-  /** Appends of the journal that the segments hold, from its first one. */
+  /** Number of the journal's appends that the segments hold, counted from its first one. */
   readonly appends: number
   /** Whether the journal names the place where the extent ends. */
   readonly isProved: boolean
@@ -69,7 +70,7 @@ export type StreamExtent = Pick<
 /**
  * Returns how far a stream's segments reach; undefined if it has none.
  * @param manifest undefined if it is damaged or lost
- * @throws DiskError where no file can be opened for want of descriptors
+ * @throws DiskError if no file descriptor is left
  */
 export function findExtent(
   disk: Disk,
@@ -110,7 +111,7 @@ function extentOf(
   return { ...place, ...position, trimPoint, firstSegment, appends, isProved }
 }
 
-/** A manifest still names the segments that its own write-back lets go. */
+/** Skips segments below the trim point: a manifest still names those that its write-back trims. */
 function shapeOf({ trimPoint, sealed, active }: Manifest): Shape {
   const { offset, chainHead, recordHash } = trimPoint
   const kept = sealed.filter(({ firstOffset }) => firstOffset >= offset)
@@ -173,20 +174,20 @@ function startOf({ sealed, active, trimPoint }: Shape, at: number): Place {
 }
 
 type Found = {
-  /** Behind the last element that checks. */
+  /** The place after the last sound element. */
   readonly end: Place
   /** The last place whose chain hash the journal names. */
   readonly named: { readonly place: Place; readonly appends: number } | undefined
 }
 
-/** Walks through the elements of one segment, over damaged ones. */
+/** Walks through the elements of one segment and skips damaged ranges. */
 class SegmentWalk {
   readonly #file: SegmentFile
   readonly #streamId: string
   readonly #journaled: JournaledStream | undefined
-  /** Its hashes may be of the element before the last: see `#settle`. */
+  /** The current place. Its hashes are one element behind until `#settle` is called. */
   #place: Place
-  /** Byte position and kind of the last element, whose hash the next one tells. */
+  /** The last element. The next element names its hash. */
   #last: { readonly at: number; readonly isData: boolean; readonly before: Place } | undefined
   #named: Found['named']
 
@@ -255,7 +256,7 @@ class SegmentWalk {
     return isLast
   }
 
-  /** Gives the place behind the last element its hash. */
+  /** Sets the hashes of the place after the last element. */
   #settle(chainHead: string | undefined): void {
     if (this.#last === undefined || chainHead === undefined) return
     const { isData } = this.#last
@@ -272,7 +273,7 @@ class SegmentWalk {
     this.#named = { place: this.#place, appends }
   }
 
-  /** The hash of the last element; undefined where its body cannot be expanded. */
+  /** Computes the hash of the last element; undefined if its body cannot be expanded. */
   #lastHash(): string | undefined {
     const found = this.#last && this.#file.recordAt(this.#last.at)
     if (found === undefined) return undefined

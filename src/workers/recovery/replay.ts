@@ -47,13 +47,13 @@ export class Replay {
   readonly #ledger: TransactionLedger
   readonly #onLost: LostListener | undefined
   readonly #held: HeldOperations | undefined
-  /** Pending transactions that the streams hold already, with their coordinators. */
+  /** Pending transactions whose operations the streams already hold → coordinator. */
   readonly #heldPending = new Map<number, number>()
   readonly counts: ReplayCounts = { blocks: 0, frames: 0, records: 0, bytes: 0 }
 
   /**
-   * @param onLost hears of operations that do not follow, instead of a failure; for a repair
-   * @param held what the streams hold already, where the catalogue was rebuilt
+   * @param onLost called with operations that do not follow, instead of a failure; for a repair
+   * @param held operations that the streams already hold, if the catalogue was rebuilt
    */
   constructor(
     shard: number,
@@ -139,7 +139,7 @@ export class Replay {
     this.#ledger.settle(id, 'commit', decidedBy === this.#shard)
   }
 
-  /** Returns a copy of the operations that the streams do not hold yet. */
+  /** Returns a copy of the operations that the streams do not hold yet, and notes the others. */
   #rest(body: Buffer, [from, to]: readonly [number, number], timestamp: number): Buffer {
     const held = this.#held
     if (held === undefined) return Buffer.from(body.subarray(from, to))
@@ -154,8 +154,8 @@ export class Replay {
   }
 
   /**
-   * Takes from an append that a stream holds already what goes with the journal's operations: its
-   * producer, and the checkpoint that signs a change.
+   * Takes what only the journal has of an append that a stream already holds: the producer, and
+   * whether its checkpoint signs a change.
    */
   #noteHeld(operation: Operation, body: Buffer, timestamp: number): void {
     const log = this.#table.byId(operation.streamId)

@@ -12,15 +12,15 @@ import { type RebuiltCatalogue, rebuildCatalogue } from './rebuilt-catalogue.ts'
 import { Replay, type ReplayedState } from './replay.ts'
 import { salvageBlocks } from './salvaged-blocks.ts'
 
-// Salvages a shard whose journal is refused, or whose catalogue is lost. The offsets of a stream
-// are dense, so an append after a gap in the journal is kept exactly if it begins at its stream's
-// end. Any other append is lost, and so are all later ones of its stream.
+// Salvages a shard whose journal is refused or whose catalogue is lost. The offsets of a stream are
+// dense, so an append after a gap in the journal is kept if and only if it begins at the end of its
+// stream. Any other append is lost, and so are all later appends to that stream.
 
 export type SalvagedShard = {
   readonly shard: number
   readonly catalogue: ShardContent
   readonly state: ReplayedState
-  /** How far its journal goes where it is whole, and what it says of others. */
+  /** The journal's end if the journal is sound, and the ends of other journals that it proves. */
   readonly ends: JournalEnds
   /** Why its journal is refused; undefined when it is sound. */
   readonly refused: string | undefined
@@ -35,13 +35,13 @@ export function salvageShard(disk: Disk, shard: number, catalogue: ShardContent)
     return { shard, catalogue, state, ends, refused: undefined, losses: [] }
   }
   const { state, losses } = readSalvaged(disk, shard, catalogue, undefined, sound)
-  return { shard, catalogue, state, ends: lostEnds(state), refused: sound, losses }
+  return { shard, catalogue, state, ends: endsOfOthers(state), refused: sound, losses }
 }
 
 /**
- * Reads a shard of which neither copy of the catalogue is whole, from what is left of them, the
- * files of its streams and its journal; writes nothing.
- * @throws StoreError invalid_request where the directory does not say how many shards there are
+ * Reads a shard without a whole copy of its catalogue: from the sound entries of both copies, the
+ * files of its streams and its journal. Writes nothing.
+ * @throws StoreError invalid_request if varve.json and its copy are damaged
  */
 export function rebuildShard(disk: Disk, shard: number, damage: CatalogueDamage): SalvagedShard {
   const { shards } = readDirectoryHeader(disk)
@@ -57,11 +57,11 @@ export function rebuildShard(disk: Disk, shard: number, damage: CatalogueDamage)
     : readSalvaged(disk, shard, catalogue, rebuilt.held(), sound)
   const lost = [catalogueLoss(shard, damage), ...unknownStreams(shard, rebuilt), ...losses]
   const all = isSound ? [...lost, ...unproved(shard, rebuilt, state)] : lost
-  return { shard, catalogue, state, ends: lostEnds(state), refused, losses: all }
+  return { shard, catalogue, state, ends: endsOfOthers(state), refused, losses: all }
 }
 
-/** It says of others what is left of it, and its own end is known to be lost. */
-function lostEnds({ ledger }: ReplayedState): JournalEnds {
+/** Returns the ends that a damaged journal still proves of others; its own end is not compared. */
+function endsOfOthers({ ledger }: ReplayedState): JournalEnds {
   return { endLsn: Number.POSITIVE_INFINITY, witnesses: ledger.witnesses }
 }
 
@@ -88,7 +88,7 @@ function readSound(
   }
 }
 
-/** Replays a journal over its gaps. */
+/** Replays a journal and skips its gaps. */
 function readSalvaged(
   disk: Disk,
   shard: number,
@@ -113,25 +113,26 @@ function readSalvaged(
 
 function catalogueLoss(shard: number, { damagedAt, damagedTo }: CatalogueDamage): Loss {
   const reason =
-    `the catalogue (bytes ${damagedAt} to ${damagedTo}) and its second copy: with them the state ` +
-    'of producers before the oldest journal file, deletes and trims that neither a manifest nor ' +
-    'the journal names, and streams without records'
+    `the catalogue (bytes ${damagedAt} to ${damagedTo}) and its second copy are lost, and with ` +
+    'them the state of producers before the oldest journal file, deletes and trims that neither ' +
+    'a manifest nor the journal names, and streams without records'
   return { shard, stream: null, streamId: null, firstOffset: null, nextOffset: null, reason }
 }
 
-/** The directories of streams that cannot be rebuilt. */
+/** Returns a loss for each stream directory that cannot be rebuilt. */
 function unknownStreams(shard: number, { unnamed, unreadable }: RebuiltCatalogue): Loss[] {
   const none = { shard, stream: null, firstOffset: null, nextOffset: null }
   return [
     ...unnamed.map(id => {
-      const reason = 'its manifest is lost, and nothing else tells the name of the stream'
+      const reason =
+        'its manifest is lost, and neither the catalogue nor the journal has the name of the stream'
       return { ...none, streamId: latin1ToHex(id), reason }
     }),
     ...unreadable.map(reason => ({ ...none, streamId: null, reason })),
   ]
 }
 
-/** The streams whose end only their segments tell. */
+/** Returns a loss for each stream whose end the journal does not prove. */
 function unproved(shard: number, { proved }: RebuiltCatalogue, { table }: ReplayedState): Loss[] {
   return [...table.all()]
     .filter(log => log.catalogued && log.nextOffset > 0 && !proved.has(log.id))
@@ -142,11 +143,11 @@ function unproved(shard: number, { proved }: RebuiltCatalogue, { table }: Replay
     })
 }
 
-/** Collects the ranges of records that later blocks show to be lost. */
+/** Collects the record ranges that are lost because later blocks do not follow. */
 class LostRanges {
   readonly #shard: number
   readonly #state: ReplayedState
-  /** Stream id, latin1, to the highest offset after them. */
+  /** Stream id (latin1) → end of its lost records. */
   readonly #ends = new Map<string, number>()
 
   constructor(shard: number, state: ReplayedState) {
@@ -172,12 +173,12 @@ class LostRanges {
         reason,
       }
     })
-    return [...known, anyLoss(this.#shard, reason)]
+    return [...known, unknownLoss(this.#shard, reason)]
   }
 }
 
-/** What is not known of a journal that lost a part. */
-export function anyLoss(shard: number, lost: string): Loss {
+/** Returns the loss of a journal's part without known streams or offsets. */
+export function unknownLoss(shard: number, lost: string): Loss {
   const reason = `${lost}; other streams of the shard may have lost records and changes with it`
   return { shard, stream: null, streamId: null, firstOffset: null, nextOffset: null, reason }
 }

@@ -15,7 +15,7 @@ import type { Block, WalkStart } from './journal-walk.ts'
 
 const ANY_BLOCK: WalkStart = { lsn: 0, journalFile: -1, blockNumber: -1, blockHash: GENESIS_HASH }
 
-/** Yields the whole blocks after `start` in order, over any gaps; all of them by default. */
+/** Yields the whole blocks after `start` in order and skips gaps; by default, all blocks. */
 export function* salvageBlocks(
   disk: Disk,
   shard: number,

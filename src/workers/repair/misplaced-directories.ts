@@ -5,15 +5,20 @@ import { isDirectory } from '../disk/aside.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
 import { makeDirectories, readIfReadable } from '../disk/files.ts'
 
-/** A directory that bears the name of another stream than its manifest. */
-export type Misplaced = { readonly path: string; readonly stream: string; readonly home: string }
+/** A stream directory whose name does not match the stream in its manifest. */
+export type Misplaced = {
+  readonly path: string
+  readonly stream: string
+  /** The path that the manifest's stream should have. */
+  readonly home: string
+}
 
-/** Ends the name of a directory that is being moved. An interrupted repair finds it again. */
-const ON_ITS_WAY = '.putback'
+/** Suffix of a directory that is being moved. The next repair finds it by its manifest. */
+const MOVING_SUFFIX = '.putback'
 
 /**
- * Finds directories of streams that lie in each other's places, by their manifests. One whose own
- * place is taken by a directory that is at home there is not among them.
+ * Finds stream directories that lie in each other's places, by their manifests. Leaves out a
+ * directory whose own place holds a directory that belongs there.
  */
 export function findMisplaced(disk: Disk): readonly Misplaced[] {
   const paths = listed(disk, STREAMS_PATH).flatMap(prefix => listed(disk, prefix))
@@ -32,16 +37,16 @@ function misplacedAt(disk: Disk, path: string): Misplaced[] {
 }
 
 /**
- * Moves each directory to its own place, durably. All leave their places before the first one is
- * moved in. @throws DiskError
+ * Moves each directory to its own place, durably. Every directory is first renamed with a suffix,
+ * so that the places are free. @throws DiskError
  */
 export function putBack(disk: Disk, all: readonly Misplaced[]): void {
   for (const { path, home } of all) {
     makeDirectories(disk, parentPath(home))
-    if (path !== home + ON_ITS_WAY) move(disk, path, home + ON_ITS_WAY)
+    if (path !== home + MOVING_SUFFIX) move(disk, path, home + MOVING_SUFFIX)
   }
   for (const { home } of all) {
-    if (!disk.exists(home)) move(disk, home + ON_ITS_WAY, home)
+    if (!disk.exists(home)) move(disk, home + MOVING_SUFFIX, home)
   }
 }
 
@@ -51,7 +56,7 @@ function move(disk: Disk, from: string, to: string): void {
   disk.syncDirectory(parentPath(from))
 }
 
-/** Paths in a directory; none where it is not one, or cannot be read. */
+/** Returns the paths in a directory; none if it is not a directory or cannot be read. */
 function listed(disk: Disk, directory: string): string[] {
   try {
     if (!isDirectory(disk, directory)) return []

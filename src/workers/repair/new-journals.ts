@@ -35,11 +35,11 @@ export function commitStaged(state: ReplayedState, id: number): void {
   }
 }
 
-/** What could not be stored while journals were built. */
+/** What could not be stored while the journals were built. */
 export type NotStored = {
-  /** Streams of which a file could not be written, and why. */
+  /** Messages about streams whose files could not be written. */
   readonly unmended: readonly string[]
-  /** Their records that were in the journal alone. */
+  /** Records of these streams that are given up, because only the journal had them. */
   readonly losses: readonly Loss[]
 }
 
@@ -86,7 +86,7 @@ class ShardStore {
     this.#salvaged = salvaged
   }
 
-  /** Returns the catalogue entries of the shard's streams, and what could not be stored. */
+  /** Stores the records. Returns the streams' new catalogue entries, and what was not stored. */
   run(): NotStored & { readonly entries: Buffer[] } {
     const { shard, state, catalogue } = this.#salvaged
     const { clockMicros } = catalogue.commit
@@ -95,7 +95,7 @@ class ShardStore {
     layOutShard(this.#next, this.#environment, shard, { epoch: 0, clockMicros, entries: [] })
     const kept: Buffer[] = []
     if (this.#store(logs) !== undefined) {
-      // One stream failed them all, so each is stored by itself.
+      // One stream made the whole job fail, so store each one in a job of its own.
       for (const log of logs) {
         const reason = this.#store([log])
         if (reason !== undefined) kept.push(...this.#forgo(log, reason))
@@ -106,7 +106,10 @@ class ShardStore {
     return { entries: [...entries, ...kept], unmended, losses }
   }
 
-  /** Stores the records of streams. Returns why that failed. @throws DiskError */
+  /**
+   * Stores the streams in one job. Returns why the job failed; undefined if it did not.
+   * @throws DiskError if a sync failed or the disk has no space
+   */
   #store(logs: readonly StreamLog[]): string | undefined {
     const { shard, state, catalogue } = this.#salvaged
     const { clockMicros } = catalogue.commit
@@ -120,15 +123,15 @@ class ShardStore {
     }
     const mark = { number: 0, hash: GENESIS_HASH, file: 0, endLsn: lastLsn(logs) }
     const time = { timestamp: this.#environment.nowMicros(), ageMicros: clockMicros, clockMicros }
-    // What it says of the old journals does not hold for the new ones.
+    // Witnesses are positions in the old journals, so they do not hold for the new ones.
     const carried = { decisions: state.ledger.decisions, witnesses: [] }
-    // No producer is forgotten by a repair.
+    // A repair forgets no producer.
     const limits = { producerExpirySeconds: Number.POSITIVE_INFINITY, diskReserveBytes: 0 }
     const job = checkpoint.start(mark, time, logs.length, limits, carried)
     const done = runJob(this.#next, shard, job)
     assert(done.kind === 'failed' || done.kind === 'checkpoint', 'a checkpoint answers as one')
     if (done.kind === 'checkpoint') {
-      // Their records are in the new catalogue, and the next start tries to store them.
+      // The new catalogue has their records as unwritten, and the next start tries to store them.
       for (const [at, { reason }] of done.unwritten) {
         this.#unmended.push(`the files of stream ${JSON.stringify(logs[at]?.name)}: ${reason}`)
       }
@@ -139,8 +142,8 @@ class ShardStore {
   }
 
   /**
-   * Keeps a stream with more unwritten records than a catalogue takes as its entry has it; gives up
-   * the rest.
+   * Keeps the old catalogue entry of a stream whose unwritten records do not fit in the catalogue,
+   * and gives these records up.
    */
   #forgo(log: StreamLog, reason: string): Buffer[] {
     const { shard, catalogue } = this.#salvaged
@@ -149,7 +152,7 @@ class ShardStore {
     this.#unmended.push(`the files of stream ${JSON.stringify(stream)}: ${reason}`)
     const [firstOffset, nextOffset] = [known?.nextOffset ?? 0, log.durableNextOffset]
     if (nextOffset > firstOffset) {
-      const why = `they were in the journal alone and cannot be stored: ${reason}`
+      const why = `only the journal had them, and they cannot be stored: ${reason}`
       const range = { firstOffset, nextOffset, reason: why }
       this.#losses.push({ shard, stream, streamId: latin1ToHex(log.id), ...range })
     }

@@ -22,7 +22,7 @@ import type { Environment } from '../environment.ts'
 import { KeptHeads } from '../inspection/kept-heads.ts'
 import { verifyDirectory } from '../inspection/verify.ts'
 import { readNewest } from '../journal/journal-files.ts'
-import { anyLoss, rebuildShard, type SalvagedShard, salvageShard } from '../recovery/salvage.ts'
+import { unknownLoss, rebuildShard, type SalvagedShard, salvageShard } from '../recovery/salvage.ts'
 import { endMove } from '../recovery/data-directory.ts'
 import {
   changeHeader,
@@ -40,17 +40,17 @@ import { quarantineOdd } from './odd-things.ts'
 // Repairs a data directory that no process serves. It writes in this order, each step durable
 // before the next:
 //
-//   0. put directories of streams that lie in each other's places back
-//   1. write the losses to losses.json; move what is of the wrong kind among the files of streams,
-//      as a directory in the place of a segment, to quarantine
+//   0. move stream directories that lie in each other's places back
+//   1. write the losses to losses.json; move entries of the wrong kind, e.g. a directory in the
+//      place of a segment, to quarantine
 //   2. store the readable records of the journals in segments; build new, empty journals beside the
-//      old ones, in the way of a change of the shard count
+//      old ones, as a change of the shard count does
 //   3. set the mark `moving` in varve.json; move the new journals into place
 //   4. move the old journals to quarantine; clear the mark in varve.json
 //   5. verify the directory, and add the damaged ranges that are not stated yet to losses.json
 //
-// A crash before 3 leaves the directory as damaged as it was, and the repair can be run again. One
-// before 5 leaves damage that is not stated, so there is something to repair again.
+// After a crash before step 3 the directory is as damaged as it was, and the repair can be run
+// again. After a crash before step 5 some damage is not stated yet, and the next repair states it.
 
 export type RepairRequest = Extract<InspectionRequest, { kind: 'repair' }>
 
@@ -86,7 +86,7 @@ export function repairDirectory(
   unmended.push(...notStored.unmended)
   if (notStored.losses.length > 0) writeLosses(disk, [...(stated ?? []), ...losses])
   const quarantine = replaceJournals(disk, environment, header)
-  losses.push(...stateRest(disk, header.shards))
+  losses.push(...stateRemaining(disk, header.shards))
   return { ...report, unmended, quarantine }
 }
 
@@ -98,7 +98,10 @@ type Examined = Pick<RepairReport, 'reasons' | 'undecided'> & {
   readonly stated: readonly Loss[] | undefined
 }
 
-/** Reads a directory as far as it can be read, and writes nothing. @param why it needs a repair */
+/**
+ * Reads a directory as far as possible and writes nothing.
+ * @param why reasons for a repair that are known already
+ */
 function examine(
   disk: Disk,
   header: DirectoryHeader,
@@ -115,7 +118,7 @@ function examine(
   return { shards, losses, stated, reasons, undecided }
 }
 
-/** Reads all shards as far as they can be read, and adds to `reasons` why one needs a repair. */
+/** Reads all shards as far as possible, and adds to `reasons` why they need a repair. */
 function salvageAll(
   disk: Disk,
   count: number,
@@ -138,7 +141,7 @@ function salvageAll(
   return { shards, losses }
 }
 
-/** Moves the new journals into place. Returns where the old ones lie now. */
+/** Moves the new journals into place. Returns the quarantine path of the old ones. */
 function replaceJournals(disk: Disk, environment: Environment, header: DirectoryHeader): string {
   const quarantine = `${QUARANTINE_PATH}/journals-${environment.nowMicros()}`
   makeDirectories(disk, QUARANTINE_PATH)
@@ -151,8 +154,8 @@ function replaceJournals(disk: Disk, environment: Environment, header: Directory
   return quarantine
 }
 
-/** States the damage that shows only now, e.g. in streams of a lost catalogue. */
-function stateRest(disk: Disk, shards: number): Loss[] {
+/** States the damage that only a verification finds, e.g. in streams of a lost catalogue. */
+function stateRemaining(disk: Disk, shards: number): Loss[] {
   const left = damagedStreams(disk, shards, [])
   if (left.length > 0) writeLosses(disk, [...(readLosses(disk) ?? []), ...left])
   return left
@@ -165,7 +168,7 @@ function refuseLostEnds(shards: SalvagedShard[], reasons: string[]): Loss[] {
     if (salvaged === undefined || salvaged.refused !== undefined) return []
     shards[shard] = { ...salvaged, refused }
     reasons.push(`shard ${shard}: ${refused}`)
-    return [anyLoss(shard, refused)]
+    return [unknownLoss(shard, refused)]
   })
 }
 

@@ -73,7 +73,7 @@ type Candidate = {
 /**
  * Reads both copies of a catalogue and returns the one with the later commit. Each write-back goes
  * to both, so one copy may be damaged, unreadable, lost or rolled back without harm.
- * @throws DiskError where a copy cannot be opened for want of descriptors
+ * @throws DiskError if no file descriptor is left
  */
 export function readCatalogue(disk: Disk, shard: number): CatalogueRead {
   const [path, copyPath] = cataloguePaths(shard)
@@ -98,7 +98,7 @@ export function readCatalogue(disk: Disk, shard: number): CatalogueRead {
   return laterSalvage(content, copy as CatalogueDamage)
 }
 
-/** Reads a damaged copy with the bytes of the other one in the place of those that do not check. */
+/** Reads a damaged copy, with its damaged bytes replaced by those of the other copy. */
 function mend(
   path: string,
   bytes: Buffer,
@@ -112,7 +112,7 @@ function mend(
   return [{ path, content: parseCatalogue(mended, shard), mended }]
 }
 
-/** Whether `next` is sound and has a commit that `first` has not. */
+/** Returns whether `next` is sound and its commit is later than that of `first`. */
 function isLater({ content: next }: Candidate, { content: first }: Candidate): boolean {
   if (!('live' in next)) return false
   return !('live' in first) || isLaterCommit(next.commit, first.commit)
@@ -124,7 +124,7 @@ function isLaterCommit(next: CommitEntry, first: CommitEntry): boolean {
   return isSame ? timestamp > first.timestamp : checkpointLsn > first.checkpointLsn
 }
 
-/** Returns the damaged copy of which the later commit is left. */
+/** Returns the damaged copy with the later readable commit. */
 function laterSalvage(
   content: CatalogueContent | CatalogueDamage,
   copy: CatalogueDamage,
@@ -152,8 +152,8 @@ export function readEntries(disk: Disk, shard: number): { name: string; bytes: B
 
 /**
  * Appends a write-back's entries to both copies, its commit last, and makes them durable. Syncs the
- * directories too, because a copy may have been renamed into place recently. Where only the second
- * copy cannot be written, the first one alone counts. Returns the new length of a copy.
+ * directories too, because a copy may have been renamed into place recently. If only the second
+ * copy cannot be written, the write-back continues with the first. Returns a copy's new length.
  */
 export function* appendToCatalogue(
   disk: Disk,
@@ -186,14 +186,14 @@ export function* appendToCatalogue(
       if (isDurable) faults.noteWhole(copyPath)
       else yield alone
     }
-    faults.noteCut(copyPath) // the first copy has the commit, so what this one has holds
+    faults.noteSettled(copyPath) // the first copy has the commit now, so the second may have it too
     return position + addition.length
   } finally {
     for (const file of files) disk.close(file)
   }
 }
 
-/** Syncs both copies. Returns false where the directory of the second one cannot be opened. */
+/** Syncs both copies. Returns false if the directory of the second one cannot be opened. */
 function* syncBoth(
   files: readonly number[],
   [path, copyPath]: readonly [string, string],
@@ -210,9 +210,9 @@ function* syncBoth(
 }
 
 /**
- * Cuts what an earlier try left behind `position`, durably. A try that failed between the two
- * copies leaves a whole commit in one of them, and a start would believe it. So it goes before the
- * segments that it names are written again.
+ * Cuts what an earlier try left after `position`, durably. A try that failed between the two copies
+ * leaves a whole commit in one of them, and a start would believe it. So the commit is cut before
+ * the segments that it names are written again.
  */
 export function* cutUncommitted(
   disk: Disk,
@@ -233,17 +233,17 @@ export function* cutUncommitted(
   }
   try {
     cutFile(path)
-    // One that holds nothing of a failed try is left as it is, where it cannot be opened.
+    // A second copy without bytes of a failed try may stay as it is if it cannot be opened.
     if (faults.isUnsettled(copyPath)) cutFile(copyPath)
     else faults.attempt(copyPath, () => cutFile(copyPath))
     if (cut.length > 0) yield { files: cut, directories: [] }
-    faults.noteCut(copyPath)
+    faults.noteSettled(copyPath)
   } finally {
     for (const file of open) disk.close(file)
   }
 }
 
-/** Opens a copy for what comes at `position`; one that has less is made anew from the other one. */
+/** Opens a copy for writing at `position`. A shorter one is first made anew from the other copy. */
 function openAt(disk: Disk, path: string, position: number, other: string): number {
   const known = openIfThere(disk, path)
   if (known !== undefined && disk.size(known) >= position) {
@@ -273,8 +273,8 @@ function openIfThere(disk: Disk, path: string): number | undefined {
 }
 
 /**
- * Makes durable again what recovery goes by, as it may be known from the page cache alone
- * (faults.md, rule 9), and cuts the unfinished checkpoint behind it. The bytes are written over
+ * Makes the last commit durable again, because it may be in the page cache alone (faults.md, rule
+ * 9), and cuts the unfinished write-back after it. The bytes are written over
  * themselves: a crash on the way leaves each sector as it was, so a commit that was durable stays.
  */
 export function settleCatalogue(disk: Disk, content: StoredCatalogue): void {
@@ -288,7 +288,7 @@ export function settleCatalogue(disk: Disk, content: StoredCatalogue): void {
   })
 }
 
-/** Makes both copies of a catalogue that was settled the same, if the second can be written. */
+/** Makes both copies of a settled catalogue equal, if the second one can be written. */
 export function copyCatalogue(
   disk: Disk,
   { path, stale, bytes }: StoredCatalogue,
@@ -303,7 +303,7 @@ export function copyCatalogue(
   else copy()
 }
 
-/** The copies that the next start writes again. */
+/** Returns the copies that the next start rewrites. */
 export function staleCopies({ path, stale, mended }: StoredCatalogue): string[] {
   const other = stale === undefined ? [] : [stale]
   return mended === undefined ? other : [path, ...other]

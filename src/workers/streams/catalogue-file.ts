@@ -62,7 +62,7 @@ const STREAM_ID_AT = ENTRY_HEADER_BYTES + STREAM_ENTRY_LAYOUT.streamId[0]
 /**
  * Reads a catalogue up to its last commit. Bytes after that are an unfinished write-back. Bytes
  * that do not check are damage if a commit follows them. The commits of another shard's catalogue
- * do not check, so a file that was put in the place of another is damaged as a whole.
+ * do not check, so another shard's file in this place counts as damaged as a whole.
  */
 export function parseCatalogue(bytes: Buffer, shard: number): CatalogueContent | CatalogueDamage {
   const reading = new CatalogueReading(bytes, shard)

@@ -42,8 +42,10 @@ export class CheckpointCheck {
 }
 
 /**
- * Returns what is wrong with a checkpoint that is to sign a change of its stream's state, as the
- * end of a sentence; undefined if nothing is. @param stored its record, latin1, as the streamId
+ * Returns what is wrong with a checkpoint that should sign a change of its stream's state, as the
+ * end of a sentence; undefined if it is sound.
+ * @param stored record of the checkpoint, latin1
+ * @param streamId latin1
  */
 export function unsignedReason(
   stored: string,

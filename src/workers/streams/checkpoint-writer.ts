@@ -26,7 +26,8 @@ import type { Steps } from '../disk/sync-steps.ts'
 import { freeJournalFiles } from '../journal/journal-files.ts'
 import { appendToCatalogue, compactCatalogue, cutUncommitted } from './catalogue-copies.ts'
 import { Removal } from './removal.ts'
-import { type StoredStream, StreamWriter } from './stream-writer.ts'
+import type { StoredStream } from './stored-stream.ts'
+import { StreamWriter } from './stream-writer.ts'
 
 // Carries out one write-back. Each step is durable before the next one begins:
 //
@@ -45,11 +46,11 @@ import { type StoredStream, StreamWriter } from './stream-writer.ts'
 // manifest keeps naming the segments that its own write-back trims: only the commit drops them.
 //
 // A stream whose files cannot be written in steps 1 and 2 does not stop the others: its entry keeps
-// the old extent and takes the frames along (stream-writer.ts). Only a failure that is not one
-// stream's fails the job, which is then sent again from the start. After step 3 only a failed sync
-// fails it.
+// the old extent and takes the frames (stream-writer.ts). A failure that concerns more than one
+// stream fails the job, which is then sent again from the start. After step 3 only a failed sync
+// fails the job.
 
-/** How far the segments of a stream reach after a job. */
+/** Returns how far the segments of a stream reach after a job. */
 function extentNumbers({ entry, stored, fault, freedBytes }: StoredStream): ExtentNumbers {
   const { segment, segmentFirstOffset, segmentBytes, recordBytes, firstSegment } =
     fault === undefined ? stored : entry

@@ -17,7 +17,7 @@ import { releaseSegments } from './trimmed-segments.ts'
 /**
  * Returns the steps of one job of a shard's write-back thread. A failed disk call becomes a
  * `failed` result, not an exception.
- * @param faults the second copies that cannot be written; kept from job to job
+ * @param faults the second copies that cannot be written; the same object for all jobs
  */
 export function* jobSteps(
   disk: Disk,

@@ -5,13 +5,13 @@ import { stateHashOf, type StreamState } from '../../shared/format/stream-state.
 import { unsignedReason } from './checkpoint-check.ts'
 import { readConfig } from './stream-config.ts'
 
-// Nothing that a file says of a stream beside its records is believed unless it is bound:
+// A stream's name and state are believed only if a hash or a signature vouches for them:
 //
-//   name, state at creation    by the stream id, which every chain hash covers
-//   state since a change       by the checkpoint that came with the last change: the catalogue has
-//                              a copy of it, so that no file of the stream need be opened
+//   name, state at creation    the stream id commits to both, and every chain hash covers the id
+//   state after a change       the checkpoint of the last change signs it; the catalogue has a copy
+//                              of that checkpoint, so no file of the stream need be opened
 
-/** What is said of a stream, and what it is to be compared with. Hashes and ids are latin1. */
+/** A stream's name and state, and the hashes to compare them with. Hashes and ids are latin1. */
 export type StreamClaim = {
   readonly name: string
   readonly streamId: string
@@ -23,7 +23,7 @@ export type StreamClaim = {
 const UNBOUND = 'the stream id was made for another name or another state at creation'
 const ALTERED = 'its configuration, closed, first offset or creation time is not what was signed'
 
-/** Returns why a stream cannot be believed, as far as hashes tell; undefined if it can. */
+/** Returns why the hashes do not match the claim; undefined if they do. */
 export function hashFault(claim: StreamClaim): string | undefined {
   const { name, streamId, state, creationHash } = claim
   if (!isStreamIdOf(streamId, creationHash, name)) return UNBOUND
@@ -31,7 +31,7 @@ export function hashFault(claim: StreamClaim): string | undefined {
 }
 
 /**
- * Returns why the checkpoint that signs a stream's state cannot be believed; undefined if it can.
+ * Returns why the checkpoint that signs a stream's state is not valid; undefined if it is.
  * @param keys raw public keys by id, all latin1
  */
 export function signatureFault(
@@ -43,7 +43,7 @@ export function signatureFault(
   return reason && `the checkpoint that signs its configuration and state ${reason}`
 }
 
-/** Returns the hash of the state that was signed last, or that the stream was created with. */
+/** Returns the hash of the last signed state; of the state at creation if it never changed. */
 export function signedStateHash({
   creationHash,
   stateCheckpoint,

@@ -8,9 +8,9 @@ const KNOWN_MAX = 1000
 const known = new Map<string, StreamConfig>()
 
 /**
- * Returns a configuration as the journal and the catalogue have it. Members that are missing have
- * their default. What makes no sense reads as the default too: it is not what was signed, so the
- * stream is refused by name and the others are served.
+ * Parses a configuration of the journal or the catalogue. Missing members get their defaults. An
+ * invalid configuration reads as the default: it is not what was signed, so only its stream is
+ * refused.
  */
 export function readConfig(text: string): StreamConfig {
   const found = known.get(text)
@@ -42,7 +42,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    return undefined // named by whoever compares the state with its hash
+    return undefined // the comparison with the signed state hash names the damage
   }
 }
 

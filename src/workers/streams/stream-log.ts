@@ -94,9 +94,9 @@ export class StreamLog {
   /** 16 bytes as latin1 */
   readonly id: string
   readonly createdAt: number
-  /** latin1: hash of the state that it was created with, which the id commits to. */
+  /** latin1: hash of the state at creation, which the id commits to. */
   readonly creationHash: string
-  /** Why what is said of it is not believed; null: it is, undefined: not judged yet. */
+  /** Why the stream's name or state is not believed; null if it is, undefined before the check. */
   fault: string | null | undefined
 
   // Assigned.
@@ -130,7 +130,7 @@ export class StreamLog {
   catalogued: boolean
   /** Frames beyond `stored`, in order; those at the end may not be durable yet. */
   tail: TailFrame[] | undefined
-  /** Frames up to this LSN are in memory that is the stream's own. */
+  /** Frames up to this LSN are in memory that belongs to the stream alone. */
   keptLsn = 0
   /** Why its records cannot be written to segments; appends are refused until they are. */
   writeFault: WriteFault | undefined
@@ -256,7 +256,7 @@ export class StreamLog {
     return { createdAt, config, closed: this.state === 'closed', firstOffset }
   }
 
-  /** What is said of it, as readers may know it. */
+  /** The durable name and state, with the hashes that vouch for them. */
   get claim(): StreamClaim {
     const { name, id: streamId, createdAt, durableConfig: config, creationHash } = this
     const closed = this.durableState === 'closed'
@@ -306,7 +306,7 @@ export class StreamLog {
     this.tail = rest === undefined || rest.length === 0 ? undefined : rest
   }
 
-  /** Moves the frames up to `lsn` to memory of their own: a write-back frees the shared chunks. */
+  /** Copies the frames up to `lsn` to own memory, because a write-back frees the shared chunks. */
   keepFrames(lsn: number): void {
     const { keptLsn } = this
     const isMoved = ({ endLsn }: TailFrame) => endLsn > keptLsn && endLsn <= lsn

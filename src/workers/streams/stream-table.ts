@@ -42,8 +42,8 @@ export class StreamTable {
   }
 
   /**
-   * Compares what is said of every stream with the hash that was signed. Signatures are checked at
-   * a stream's first use, because all of them would delay a start.
+   * Compares every stream's name and state with the hashes. Signatures are checked at the first use
+   * of a stream, because checking all of them would delay a start.
    */
   judge(): void {
     for (const log of this.all()) {
@@ -54,8 +54,8 @@ export class StreamTable {
   }
 
   /**
-   * Has signatures checked from here on.
-   * @param onFault hears of a stream that is found to be altered at its first use
+   * Sets the keys, so that signatures are checked from now on.
+   * @param onFault called with a stream that turns out to be altered at its first use
    */
   trust(keys: PublicKeys, onFault: (log: StreamLog) => void): void {
     this.#keys = keys
@@ -123,7 +123,7 @@ export class StreamTable {
   }
 
   /**
-   * Refuses a stream of which something else is said than was signed: nothing is read from it,
+   * Refuses a stream whose name or state is not what was signed, so that nothing is read from it,
    * added or removed. @throws StoreError corrupt_record
    */
   #bound(log: StreamLog | undefined): StreamLog | undefined {
@@ -162,7 +162,7 @@ export class StreamTable {
   }
 }
 
-/** Returns a fault as it is answered; null for none. */
+/** Returns the detail that a client gets; null without a fault. */
 function described(fault: string | undefined): string | null {
   if (fault === undefined) return null
   return (

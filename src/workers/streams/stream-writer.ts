@@ -1,25 +1,10 @@
 import { assert } from '../../shared/assert.ts'
 import { StoreError } from '../../shared/errors.ts'
 import { hexToLatin1, latin1ToHex } from '../../shared/format/bytes.ts'
-import {
-  decodeEntry,
-  EntryType,
-  type StreamEntry,
-  UNWRITTEN_BYTES_MAX,
-} from '../../shared/format/catalogue.ts'
+import { type StreamEntry, UNWRITTEN_BYTES_MAX } from '../../shared/format/catalogue.ts'
 import { encodeManifest, MANIFEST_FORMAT, type SegmentRange } from '../../shared/format/manifest.ts'
-import { manifestPath, parentPath, streamPath } from '../../shared/format/paths.ts'
-import { viewRecord } from '../../shared/format/record.ts'
-import {
-  type CheckpointJob,
-  type Findings,
-  STORED_END_NUMBERS,
-  type StoreJob,
-  type StoredEndNumbers,
-  StreamFlag,
-  type TrimmedStream,
-  type WriteFault,
-} from '../../shared/protocol/checkpointer.ts'
+import { manifestPath, parentPath } from '../../shared/format/paths.ts'
+import { type Findings, type StoreJob, StreamFlag } from '../../shared/protocol/checkpointer.ts'
 import type { StreamDamage } from '../../shared/protocol/streams.ts'
 import { isDirectory, setAside } from '../disk/aside.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
@@ -30,44 +15,32 @@ import { rebuildSealed } from './manifest-rebuild.ts'
 import { createFile, makeStreamDirectory } from './missing-files.ts'
 import { readSealed } from './sealed-segments.ts'
 import { type LostRange, type SegmentTarget, SegmentWriter } from './segment-writer.ts'
-import { encodeUnwritten, unwrittenBytes } from './unwritten-records.ts'
+import {
+  firstOffsetOf,
+  isUnstored,
+  type StoredStream,
+  type StreamJob,
+  streamsOf,
+  unwrittenEntry,
+} from './stored-stream.ts'
+import { unwrittenBytes } from './unwritten-records.ts'
 
 // Writes the records of a job to the segments and manifests of their streams, and makes them
 // durable. It does not touch the catalogue.
 //
 // Damage to one stream's files stays with that stream. A missing segment is created again, a
-// damaged manifest is rebuilt, an index that cannot be written is skipped. A stream of a write-back
-// whose files cannot be written is left as it was, with its frames in its entry. Invariants:
-// - nothing of a stream that is left counts: its extent stays, none of its segments are trimmed
-// - no file of it is synced after the failed call, so it cannot fail the shard by a sync
-// - a failed sync, a full disk and a lack of file descriptors are nobody's fault: they fail the job
-
-/** A stream of a job, and what has become of it. */
-export type StoredStream = {
-  /** As it will be, but the extent says how far its segments reach now. */
-  readonly entry: StreamEntry
-  readonly frames: readonly Buffer[]
-  /** StreamFlag, added. */
-  readonly flags: number
-  readonly storedEnd: StoredEndNumbers
-  readonly directory: string
-  /** Its new entry. */
-  stored: StreamEntry
-  /** Bytes of the segments that were trimmed from it. */
-  freedBytes: number
-  trimmed: TrimmedStream | undefined
-  /** Why it was left as it was. */
-  fault: WriteFault | undefined
-}
-
-type StreamJob = Pick<StoreJob, 'entries' | 'frames' | 'chunks'> &
-  Partial<Pick<CheckpointJob, 'storedEnds' | 'reserveBytes'>>
+// damaged manifest is rebuilt, an index that cannot be written is skipped. If the files of a stream
+// cannot be written, a write-back leaves the stream out and puts its frames into its entry.
+// Invariants:
+// - a stream that is left out keeps its old extent, and none of its segments are trimmed
+// - none of its files is synced after the failed call, so a sync of them cannot fail the shard
+// - a failed sync, a full disk or a lack of file descriptors is no stream's fault: the job fails
 
 export class StreamWriter implements Findings {
   readonly #disk: Disk
   readonly #files: OpenFiles
   readonly #target: SegmentTarget
-  /** Directories to sync, with the streams that need each. */
+  /** Directories to sync, and the streams that need each. */
   readonly #directories = new Map<string, Set<StoredStream>>()
   /** Final path of each manifest that is still a temporary file. */
   readonly #manifests = new Map<string, StoredStream>()
@@ -244,8 +217,8 @@ export class StreamWriter implements Findings {
   }
 
   /**
-   * Removes a manifest that cannot be replaced: what it says does not hold any more. Whoever misses
-   * it rebuilds it from the segments. @throws DiskError if it can be neither
+   * Removes a manifest that cannot be replaced, because its content no longer holds. It is rebuilt
+   * from the segments at its next use. @throws DiskError if it cannot be removed either
    */
   #forgoManifest(path: string, stream: StoredStream, error: unknown): void {
     if (!(error instanceof DiskError) || error.isSync || error.isForSpace) throw error
@@ -255,7 +228,7 @@ export class StreamWriter implements Findings {
       throw removal instanceof DiskError ? error : removal
     }
     this.#syncLater(parentPath(path), stream)
-    this.notes.push(`a manifest cannot be replaced, so it was removed: ${error.message}`)
+    this.notes.push(`${path} cannot be replaced, so it was removed: ${error.message}`)
   }
 
   #syncLater(directory: string, stream: StoredStream): void {
@@ -264,7 +237,7 @@ export class StreamWriter implements Findings {
     else streams.add(stream)
   }
 
-  /** Syncs the directories; one that cannot be opened for it costs the streams that need it. */
+  /** Syncs the directories. If one cannot be opened, the streams that need it are left out. */
   *#syncDirectories(reserveBytes: number | undefined): Steps<void> {
     while (this.#directories.size > 0) {
       try {
@@ -289,8 +262,8 @@ export class StreamWriter implements Findings {
   }
 
   /**
-   * Leaves a stream as it was, with its frames in its entry.
-   * @throws the error, if it is not the fault of the stream's files, or if the frames take too much
+   * Leaves a stream out: its entry keeps the old extent and takes the frames.
+   * @throws `error` if the stream's files are not to blame, or its frames are too large for that
    */
   #leave(stream: StoredStream, error: unknown, reserveBytes: number | undefined): void {
     if (stream.fault !== undefined) return
@@ -307,7 +280,7 @@ export class StreamWriter implements Findings {
     stream.fault = { reason: failure.message, isForSpace: failure.isForSpace }
   }
 
-  /** Whether a failure says nothing of other streams, and there is room for its frames. */
+  /** Returns whether a failure concerns this stream alone and the disk has `roomBytes` left. */
   #isOfOneStream({ isSync, isForFiles, code }: DiskError, roomBytes: number): boolean {
     if (isSync || isForFiles) return false
     if (code !== 'ENOSPC') return true
@@ -320,66 +293,8 @@ export class StreamWriter implements Findings {
   }
 }
 
-/** Returns the disk's failure, also where the segment reader has wrapped it in a StoreError. */
+/** Returns the DiskError, also if the segment reader has wrapped it in a StoreError. */
 export function diskErrorOf(error: unknown): DiskError | undefined {
   const cause = error instanceof StoreError ? error.cause : error
   return cause instanceof DiskError ? cause : undefined
-}
-
-/** Whether the stream has no segment yet. */
-function isUnstored({ segment, segmentBytes }: StreamEntry): boolean {
-  return segment === 0 && segmentBytes === 0
-}
-
-/** The entry of a stream as its segments are now, with the frames that go on from there. */
-function unwrittenEntry({ entry, frames, storedEnd }: StoredStream): StreamEntry {
-  const first = frames[0] && viewRecord(frames[0], 0)
-  if (first === undefined) return entry
-  const { offset: nextOffset, previousHash } = first
-  const [lastTimestamp, lastCheckpoint, segmentSince] = storedEnd
-  const end = { nextOffset, chainHead: previousHash, lastTimestamp, lastCheckpoint, segmentSince }
-  return { ...entry, ...end, unwritten: encodeUnwritten(entry.streamId, frames, entry.chainHead) }
-}
-
-function streamsOf({ entries, frames, chunks, storedEnds }: StreamJob): StoredStream[] {
-  const bytes = Buffer.from(entries.buffer, entries.byteOffset, entries.length)
-  const memory = chunks.map(chunk => Buffer.from(chunk))
-  const streams: StoredStream[] = []
-  let frameAt = 0
-  for (let at = 0; at < bytes.length; ) {
-    const decoded = decodeEntry(bytes, at)
-    assert(decoded?.type === EntryType.Stream, 'a job carries stream entries')
-    const { stream: entry } = decoded
-    const flags = frames[frameAt] as number
-    const framesEnd = frameAt + 2 + 3 * (frames[frameAt + 1] as number)
-    const endAt = STORED_END_NUMBERS * streams.length
-    const storedEnd = storedEnds?.subarray(endAt, endAt + STORED_END_NUMBERS) ?? []
-    streams.push({
-      entry,
-      frames: sliceFrames(memory, frames.subarray(frameAt + 2, framesEnd)),
-      flags,
-      storedEnd: storedEnd as unknown as StoredEndNumbers,
-      directory: streamPath(entry.name, entry.streamId),
-      stored: entry,
-      freedBytes: 0,
-      trimmed: undefined,
-      fault: undefined,
-    })
-    frameAt = framesEnd
-    at = decoded.end
-  }
-  return streams
-}
-
-function sliceFrames(chunks: readonly Buffer[], frames: Uint32Array): Buffer[] {
-  const slices: Buffer[] = []
-  for (let at = 0; at < frames.length; at += 3) {
-    const [chunk, from, length] = frames.subarray(at, at + 3) as unknown as [number, number, number]
-    slices.push((chunks[chunk] as Buffer).subarray(from, from + length))
-  }
-  return slices
-}
-
-function firstOffsetOf(frames: readonly Buffer[]): number | undefined {
-  return frames[0] === undefined ? undefined : viewRecord(frames[0], 0)?.offset
 }

@@ -13,14 +13,15 @@ import type { StreamLog } from './stream-log.ts'
 import type { Chunk } from './tail-arena.ts'
 
 // The records of a stream whose files cannot be written. The write-back puts them into the
-// catalogue, as the frames that the journal had, so that the journal below its commit can be freed.
-// A start puts them back into memory before it replays the journal.
+// catalogue as journal frames, so that the journal below its commit can be freed. A start loads
+// them into memory before it replays the journal.
 
 const PREFIX_BYTES = FRAME_HEADER_BYTES + appendPrefixBytes(undefined)
 
 /**
- * Encodes the frames of a stream's tail as journal frames, without producers: the stream's entry
- * has those. @param chainHead chain hash after the last frame, latin1
+ * Encodes the frames of a stream's tail as journal frames. Leaves out producers, because the
+ * stream's entry has them.
+ * @param chainHead chain hash after the last frame, latin1
  */
 export function encodeUnwritten(
   streamId: string,
@@ -43,15 +44,15 @@ export function encodeUnwritten(
   return bytes
 }
 
-/** Returns how long the frames will be once they are encoded. */
+/** Returns the length of the encoded frames. */
 export function unwrittenBytes(frames: readonly Buffer[]): number {
   return frames.reduce((sum, records) => sum + PREFIX_BYTES + records.length, 0)
 }
 
 /**
- * Puts unwritten records back into the tail of `log`, in memory of their own, as durable. Returns
- * false if they do not follow the stored records.
- * @param endLsn the LSN that the catalogue's commit reaches
+ * Loads unwritten records into the tail of `log` as durable, in memory of their own. Returns false
+ * if they do not follow the stored records.
+ * @param endLsn LSN of the catalogue's commit
  */
 export function keepUnwritten(log: StreamLog, unwritten: Uint8Array, endLsn: number): boolean {
   const memory = new SharedArrayBuffer(unwritten.length)
@@ -74,7 +75,7 @@ export function keepUnwritten(log: StreamLog, unwritten: Uint8Array, endLsn: num
   return true
 }
 
-/** Returns where a stream's records end, unwritten ones included. */
+/** Returns where a stream's records end, including unwritten ones. */
 export function endWithUnwritten(
   entry: Pick<StreamEntry, 'nextOffset' | 'chainHead' | 'unwritten'>,
 ): Pick<StreamEntry, 'nextOffset' | 'chainHead'> {
@@ -91,7 +92,7 @@ export function endWithUnwritten(
   return { nextOffset, chainHead }
 }
 
-/** Whether a stream's unwritten records go on behind the place with this chain hash, latin1. */
+/** Returns whether an unwritten record of a stream follows the element with this hash, latin1. */
 export function goesOnUnwritten(
   { unwritten }: Pick<StreamEntry, 'unwritten'>,
   chainHead: string,

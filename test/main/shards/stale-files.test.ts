@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { haveRebuilt } from '../../../src/main/shards/stale-files.ts'
+import { requestRebuild } from '../../../src/main/shards/stale-files.ts'
 import type { ShardClient } from '../../../src/main/shards/shard-client.ts'
 import { StoreError } from '../../../src/shared/errors.ts'
 import type { ShardRequest } from '../../../src/shared/protocol/shard.ts'
@@ -21,7 +21,7 @@ stale('what a read found stale is asked for by the id of the stream that was rea
     asked.push(request)
     return Promise.resolve(undefined)
   }
-  await haveRebuilt({ query } as Owner, PLAN, STALE)
+  await requestRebuild({ query } as Owner, PLAN, STALE)
   assert.equal(asked, [
     { kind: 'relist', ...PLAN },
     { kind: 'reindex', ...PLAN, ...STALE.staleIndex },
@@ -30,12 +30,12 @@ stale('what a read found stale is asked for by the id of the stream that was rea
 
 stale('a shard that died meanwhile costs a finished read nothing', async () => {
   const query = () => Promise.reject(new StoreError('shard_failed', 'the shard is recovering'))
-  assert.is(await haveRebuilt({ query }, PLAN, STALE), undefined)
+  assert.is(await requestRebuild({ query }, PLAN, STALE), undefined)
 })
 
 stale('a defect is not hidden', async () => {
   const query = () => Promise.reject(new TypeError('a defect'))
-  const [asked] = await Promise.allSettled([haveRebuilt({ query }, PLAN, STALE)])
+  const [asked] = await Promise.allSettled([requestRebuild({ query }, PLAN, STALE)])
   assert.is(asked.status, 'rejected')
 })
 

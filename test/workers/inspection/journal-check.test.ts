@@ -180,7 +180,7 @@ journal('a stream that is created under the name of another is named', () => {
   sealFrame(frame, 0, FrameFlag.Committed, timestamp, end - FRAME_HEADER_BYTES)
   reseal(disk, only, [frame.subarray(0, end), Buffer.alloc(0)])
   const { damages } = verifyStore(disk)
-  const reason = 'a stream is created with an id that was made for another name or another state'
+  const reason = 'the id of the created stream was made for another name or another state'
   assert.equal(
     damages.map(finding => [finding.stream, finding.reason]),
     [['others', reason]],

@@ -88,8 +88,8 @@ copies('a start goes on with one copy where the second cannot be written, and na
 copies('a shard that keeps one copy says so until it has two again', () => {
   const events: ShardEvent[] = []
   const news = new Announcements(event => events.push(event))
-  news.tellCopies(['open journals/copies: EIO'])
-  news.tellCopies([])
+  news.announceCopies(['open journals/copies: EIO'])
+  news.announceCopies([])
   const states = events.filter(({ kind }) => kind === 'state')
   assert.equal(
     states.map(event => (event.kind === 'state' ? event.detail !== '' : undefined)),

@@ -133,8 +133,8 @@ async function readOrWait(
 }
 
 /**
- * Reads after a wait. A client that gave no cursor cannot be told that its cursor is another
- * stream's, nor be given records of another stream from the middle on.
+ * Reads after a wait, and fails if another stream has the name now. A client without a cursor must
+ * get neither `history_mismatch` nor records from the middle of another stream.
  * @throws StoreError stream_deleted, and what `read` throws
  */
 async function readOn(
