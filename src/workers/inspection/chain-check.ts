@@ -189,7 +189,6 @@ export class ChainCheck {
 
   #damage({ file, at, end }: Place, reason: string, offsets?: readonly [number, number]): void {
     const finding = { file, stream: this.#of.name, bytes: [at, end] as const, reason }
-    const hasOffsets = offsets !== undefined && offsets[1] > offsets[0]
-    this.#draft.damage(hasOffsets ? { ...finding, offsets } : finding)
+    this.#draft.damage(offsets === undefined ? finding : { ...finding, offsets })
   }
 }

@@ -1,8 +1,14 @@
 import { StateChange } from '../../shared/format/checkpoint.ts'
 import { type Operation, OperationType } from '../../shared/format/operation.ts'
 import { stateHashOf, type StreamState } from '../../shared/format/stream-state.ts'
-import { readConfig } from '../streams/stream-config.ts'
+import { stateAfter } from '../streams/stream-binding.ts'
 import type { ChainCheck } from './chain-check.ts'
+
+const CHANGES: { readonly [Type in OperationType]?: StateChange } = {
+  [OperationType.Configure]: StateChange.Configured,
+  [OperationType.Close]: StateChange.Closed,
+  [OperationType.Trim]: StateChange.Trimmed,
+}
 
 /** A stream that is followed through the journal. */
 export class FollowedStream {
@@ -25,19 +31,11 @@ export class FollowedStream {
    * frame must sign it.
    */
   apply(operation: Operation): boolean {
-    if (operation.type === OperationType.Configure) {
-      this.#change(StateChange.Configured, { config: readConfig(operation.config) })
-    } else if (operation.type === OperationType.Close) {
-      this.#change(StateChange.Closed, { closed: true })
-    } else if (operation.type === OperationType.Trim) {
-      this.#change(StateChange.Trimmed, { firstOffset: operation.before })
-    } else return false
-    return true
-  }
-
-  #change(change: StateChange, part: Partial<StreamState>): void {
-    this.#state = this.#state && { ...this.#state, ...part }
+    const change = CHANGES[operation.type]
+    if (change === undefined) return false
+    this.#state = this.#state && stateAfter(this.#state, operation)
     this.chain.state.announce(change, this.#state && stateHashOf(this.#state))
+    return true
   }
 
   /** Skips a gap in the journal. */

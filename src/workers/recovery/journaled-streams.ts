@@ -128,6 +128,11 @@ export class HeldOperations {
     return seen <= held.appends
   }
 
+  /** Returns whether `has` will say that the stream holds its next append. */
+  hasNext(streamId: string): boolean {
+    return (this.#seen.get(streamId) ?? 0) < (this.#streams.get(streamId)?.appends ?? 0)
+  }
+
   /** Returns whether the stream's producer states already include an append that it holds. */
   knowsProducer(streamId: string, firstOffset: number): boolean {
     return firstOffset < (this.#streams.get(streamId)?.producersKnownBelow ?? 0)

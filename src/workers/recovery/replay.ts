@@ -17,6 +17,7 @@ import type { TailArena } from '../streams/tail-arena.ts'
 import { BLOCK_HEADER_BYTES } from '../../shared/format/block.ts'
 import { type Block, JournalDamage } from './journal-walk.ts'
 import type { HeldOperations } from './journaled-streams.ts'
+import { type SignedChange, signedChangeIn, signsChange } from './signed-change.ts'
 
 /** What replay has applied. */
 export type ReplayCounts = { blocks: number; frames: number; records: number; bytes: number }
@@ -89,6 +90,8 @@ export class Replay {
 
   #applyFrame(frame: Frame, endLsn: number, block: Block): void {
     const { body } = block
+    const signed = this.#onLost && signedChangeIn(body, frame)
+    if (signed !== undefined && !this.#mayChange(signed, body)) return this.#loseChange(signed)
     for (let op = frame.payloadAt; op < frame.end; ) {
       const operation = decodeOperation(body, op, frame.end)
       if (operation === undefined) throw damage(block, op, 'an operation cannot be decoded')
@@ -97,6 +100,24 @@ export class Replay {
       else this.#applyOperation(operation, body, frame.timestamp, endLsn, block)
       op = operation.end
     }
+  }
+
+  /**
+   * Whether a change can be applied behind a gap of the journal: its checkpoint is stored behind
+   * the stream's records, and signs the state that the change leads to. Any other would leave a
+   * stream that is not what was signed, and is refused whole.
+   */
+  #mayChange(signed: SignedChange, body: Buffer): boolean {
+    const { checkpoint } = signed
+    const log = this.#table.byId(checkpoint.streamId)
+    if (log === undefined) return true // named like any other operation on it
+    const isStored = this.#held?.hasNext(log.id) === true || follows(checkpoint, log)
+    return isStored && signsChange(log, signed, body)
+  }
+
+  #loseChange({ checkpoint }: SignedChange): void {
+    if (this.#held?.has(checkpoint) === true) return
+    this.#onLost?.(checkpoint.streamId, checkpoint.firstOffset)
   }
 
   #applyTransaction(

@@ -15,6 +15,8 @@ import { salvageBlocks } from './salvaged-blocks.ts'
 // Salvages a shard whose journal is refused or whose catalogue is lost. The offsets of a stream are
 // dense, so an append after a gap in the journal is kept if and only if it begins at the end of its
 // stream. Any other append is lost, and so are all later appends to that stream.
+// A change of a stream's state is kept if and only if its checkpoint can be kept and signs the
+// state that the change leads to.
 
 export type SalvagedShard = {
   readonly shard: number
@@ -163,15 +165,10 @@ class LostRanges {
     const known = [...this.#ends].map(([id, nextOffset]) => {
       const log = this.#state.table.byId(id)
       const firstOffset = log?.nextOffset ?? 0
-      const stream = log?.name ?? null
-      return {
-        shard: this.#shard,
-        stream,
-        streamId: latin1ToHex(id),
-        firstOffset,
-        nextOffset,
-        reason,
-      }
+      const stream = { shard: this.#shard, stream: log?.name ?? null, streamId: latin1ToHex(id) }
+      if (firstOffset < nextOffset) return { ...stream, firstOffset, nextOffset, reason }
+      const changes = `${reason}; with it changes of its configuration, closed or first offset`
+      return { ...stream, firstOffset: null, nextOffset: null, reason: changes }
     })
     return [...known, unknownLoss(this.#shard, reason)]
   }

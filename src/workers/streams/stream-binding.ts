@@ -1,5 +1,6 @@
 import type { StreamEntry } from '../../shared/format/catalogue.ts'
 import { checkpointOf } from '../../shared/format/checkpoint.ts'
+import { type Operation, OperationType } from '../../shared/format/operation.ts'
 import { isStreamIdOf } from '../../shared/format/stream-id.ts'
 import { stateHashOf, type StreamState } from '../../shared/format/stream-state.ts'
 import { unsignedReason } from './checkpoint-check.ts'
@@ -49,6 +50,15 @@ export function signedStateHash({
   stateCheckpoint,
 }: Pick<StreamClaim, 'creationHash' | 'stateCheckpoint'>): string | undefined {
   return stateCheckpoint === '' ? creationHash : checkpointOf(stateCheckpoint)?.stateHash
+}
+
+/** Returns the state of a stream after an operation of the journal. */
+export function stateAfter(state: StreamState, operation: Operation): StreamState {
+  const { type } = operation
+  if (type === OperationType.Configure) return { ...state, config: readConfig(operation.config) }
+  if (type === OperationType.Close) return { ...state, closed: true }
+  if (type !== OperationType.Trim) return state
+  return { ...state, firstOffset: Math.max(state.firstOffset, operation.before) }
 }
 
 export function claimOf(entry: StreamEntry): StreamClaim {
