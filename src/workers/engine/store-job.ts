@@ -22,7 +22,7 @@ export function storeJobOf(
   count: number,
 ): StoreJob {
   const { stored } = log
-  const config = JSON.stringify(log.config)
+  const config = JSON.stringify(log.durableConfig)
   const entries = Buffer.allocUnsafeSlow(streamEntryBytesMax(log.name, config, []))
   const end = encodeStreamEntry(entries, 0, {
     name: log.name,
@@ -32,13 +32,13 @@ export function storeJobOf(
     recordHash: stored.recordHash,
     createdAt: log.createdAt,
     lastTimestamp: timestamp,
-    firstOffset: stored.trimPoint.offset,
+    firstOffset: log.durableFirstOffset,
     nextOffset: log.nextOffset + count,
     recordBytes: stored.recordBytes,
     segment: stored.segment,
     segmentFirstOffset: stored.segmentFirstOffset,
     segmentBytes: stored.segmentBytes,
-    closed: false,
+    closed: log.durableState === 'closed',
     lastCheckpoint: position.lastCheckpoint,
     segmentSince: position.segmentSince,
     trimPoint: stored.trimPoint,

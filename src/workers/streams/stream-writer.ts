@@ -61,7 +61,7 @@ export class StreamWriter implements Findings {
     try {
       for (const stream of streams) {
         try {
-          yield* this.#store(stream)
+          yield* this.#store(stream, job.reserveBytes !== undefined)
         } catch (error) {
           this.#leave(stream, error, job.reserveBytes)
         }
@@ -102,7 +102,7 @@ export class StreamWriter implements Findings {
     return new SegmentWriter(this.#disk, this.#files, directory, start, entry, this.#target)
   }
 
-  *#store(stream: StoredStream): Steps<void> {
+  *#store(stream: StoredStream, isWriteBack: boolean): Steps<void> {
     const { entry, frames, flags, directory } = stream
     const isNew = isUnstored(entry)
     if (isNew && frames.length === 0) return // no directory yet
@@ -129,28 +129,28 @@ export class StreamWriter implements Findings {
     const isStale = (flags & StreamFlag.ManifestStale) !== 0 || writer.directories.length > 0
     if (!isNew && !isStale && writer.rolled.length === 0) return
     const sealed = isNew ? [] : this.#sealedBefore(directory, entry)
-    this.#list(stream, [...sealed, ...writer.rolled])
+    const segments = [...sealed, ...writer.rolled]
+    if (isWriteBack) this.#dropTrimmed(stream, segments)
+    this.#writeManifest(stream, segments)
   }
 
-  /** Writes the manifest, and drops the segments that are trimmed whole from the entry. */
-  #list(stream: StoredStream, segments: readonly SegmentRange[]): void {
+  /** Drops the segments that are trimmed whole from the entry. Only a write-back can commit that. */
+  #dropTrimmed(stream: StoredStream, segments: readonly SegmentRange[]): void {
     const { stored: entry, directory } = stream
     const trimmed = segments.filter(({ nextOffset }) => nextOffset <= entry.firstOffset)
     const last = trimmed.at(-1)
-    if (last !== undefined) {
-      const freedBytes = trimmed.reduce((sum, { bytes }) => sum + bytes, 0)
-      const firstSegment = last.number + 1
-      const trimPoint = {
-        offset: last.nextOffset,
-        hash: hexToLatin1(last.chainHead),
-        recordHash: hexToLatin1(last.recordHash),
-      }
-      const recordBytes = entry.recordBytes - freedBytes
-      stream.stored = { ...entry, recordBytes, firstSegment, trimPoint }
-      stream.freedBytes = freedBytes
-      stream.trimmed = { directory, firstSegment }
+    if (last === undefined) return
+    const freedBytes = trimmed.reduce((sum, { bytes }) => sum + bytes, 0)
+    const firstSegment = last.number + 1
+    const trimPoint = {
+      offset: last.nextOffset,
+      hash: hexToLatin1(last.chainHead),
+      recordHash: hexToLatin1(last.recordHash),
     }
-    this.#writeManifest(stream, segments)
+    const recordBytes = entry.recordBytes - freedBytes
+    stream.stored = { ...entry, recordBytes, firstSegment, trimPoint }
+    stream.freedBytes = freedBytes
+    stream.trimmed = { directory, firstSegment }
   }
 
   #makeDirectory(stream: StoredStream): void {

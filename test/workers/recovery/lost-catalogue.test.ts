@@ -13,6 +13,7 @@ import { type RecoveredShard, recoverShard } from '../../../src/workers/recovery
 import { repairDirectory } from '../../../src/workers/repair/repair.ts'
 import type { FlatDisk } from '../../support/flat-disk.ts'
 import {
+  directStore,
   referencedStore,
   segmentOf,
   SMALL_OPTIONS,
@@ -91,6 +92,25 @@ lost('records that went straight to a segment are in the rebuilt stream', () => 
   assert.equal(endsOf(table), { orders: 4 })
   repair(disk)
   assert.is(verifyStore(disk).report?.ok, true)
+})
+
+lost('a stream that was trimmed before a large append rolled its segment is not refused', () => {
+  const maker = directStore()
+  maker.append('orders', 5)
+  maker.trim('orders', 3)
+  // The journal file of the trim is freed.
+  for (let round = 0; round < 40; round += 1) {
+    maker.append('others', 10)
+    maker.store()
+  }
+  for (let count = 0; count < 9; count += 1) maker.appendBody('orders', 'x'.repeat(400))
+  maker.journal()
+  maker.appendBody('orders', 'x'.repeat(600))
+  maker.journalReference()
+  const { disk } = maker.copy()
+  for (const path of COPIES) disk.remove(path)
+  const log = recover(disk).table.durable('orders')
+  assert.equal([log?.durableFirstOffset, log?.durableNextOffset], [3, 16])
 })
 
 lost('records of a segment that the journal contradicts are not those of the stream', () => {
