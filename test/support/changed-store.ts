@@ -1,9 +1,8 @@
 import { StoreMaker } from './inspected-store.ts'
 
 /**
- * Streams in segments and catalogue: `created` and `other` were created with configurations of
- * their own and never changed; `configured`, `closed` and `trimmed` say what was done to them;
- * `sound` is left alone.
+ * Stored streams: `created` and `other` were created with different configurations and never
+ * changed; `configured`, `closed` and `trimmed` had the change in their names; `sound` had none.
  */
 export function changedStore(): StoreMaker {
   const maker = new StoreMaker()

@@ -42,7 +42,7 @@ export class Ledger {
   /** The highest first offset that was shown of this very stream. */
   #shownFirst = 0
   #bodies = 0
-  /** So many deletes were refused: appends sent behind one may repeat those before it. */
+  /** Number of refused deletes. Appends sent after one may repeat those before it. */
   refusedDeletes = 0
   /** Whether the last start fits more than one state, which may differ in what producers sent. */
   #isAmbiguous = false
@@ -267,7 +267,7 @@ function bodiesOf(sent: Sent): readonly string[] {
   return sent.kind === 'batch' ? sent.bodies : []
 }
 
-/** Of an append that its producer had sent before: it has appended nothing. */
+/** The answer to a repeated append of a producer, which appended nothing. */
 function isRepeat({ value }: { readonly value: MutationValue }): boolean {
   return value !== null && 'duplicate' in value && value.duplicate
 }

@@ -13,7 +13,7 @@ import { Crash, type DiskDefects, SimulatedDisk } from './simulated-disk.ts'
 import type { DiskFault } from './simulated-fault.ts'
 import { Clock, SIMULATED_OPTIONS, SimulatedShard, STUB_SIGNER } from './simulated-shard.ts'
 
-/** Of a history: what is rare comes often. */
+/** Options that make rare events frequent in a history. */
 export const HISTORY_OPTIONS: ShardOptions = {
   ...SIMULATED_OPTIONS,
   checkpointIntervalMs: 200,
@@ -49,7 +49,7 @@ export type CrashRunOptions = {
   readonly turns?: number
   /** Whether every life ends with a stop, unless it crashes. */
   readonly isStopped?: boolean
-  /** Of a start: how likely the number of shards is changed in it, and changed back. */
+  /** Probability that a start changes the number of shards, and back. */
   readonly reshardChance?: number
   /** Instead of an ordinary simulated one. */
   readonly disk?: (random: Random) => SimulatedDisk
@@ -64,7 +64,7 @@ export type CrashRunCounts = {
   readonly crashes: number
   /** Of these, so many in the middle of a recovery. */
   readonly nested: number
-  /** Changes of the number of shards that came to their end. */
+  /** Completed changes of the number of shards. */
   readonly reshards: number
   /** Operations that the fault made fail. */
   readonly hits: number
@@ -132,7 +132,7 @@ export function runCrashes(seed: number, options: CrashRunOptions = {}): CrashRu
   return { answered, barriers, crashes, nested, reshards, hits }
 }
 
-/** The engine of a seed: with many direct appends or few, and some flush delay. */
+/** Engine options drawn by the seed: the share of direct appends and the flush delay. */
 export function historyEngine(seed: number, random: Random): ShardOptions {
   const directBytes = seed % 2 === 0 ? DIRECT_BYTES : HISTORY_OPTIONS.directBytes
   return { ...HISTORY_OPTIONS, directBytes, ...random.pick(FLUSHES) }
@@ -182,7 +182,7 @@ function readSome(run: Run, shard: SimulatedShard): void {
 }
 
 /**
- * Holds a freshly opened shard against what the outside knows.
+ * Compares a freshly opened shard with the ledger.
  * @throws DiskError when the disk failed under the start, which then serves reads alone
  */
 function check(run: Run, shard: SimulatedShard): void {
@@ -242,7 +242,7 @@ function rangeOf(stored: {
   return Array.from({ length: end - firstSegment }, (_, at) => firstSegment + at)
 }
 
-/** @throws DiskError when the disk failed under the start, which may refuse for that */
+/** @throws DiskError if the disk failed during the start, which may then be refused */
 function open(run: Run): SimulatedShard {
   const { faultHits } = run.disk
   try {
@@ -266,7 +266,7 @@ function start({ disk, random, clock, engine, isSigned }: Run): SimulatedShard {
   return new SimulatedShard(disk, random, clock, engine, 0.3, undefined, signer)
 }
 
-/** Now and then to another number of shards; back to one, from where a crash left it too. */
+/** Sometimes changes the number of shards, and back to one, also after a crash in between. */
 function changeShards(run: Run): void {
   const { disk, random, clock, engine, reshardChance } = run
   const environment = clock.environment(random)

@@ -20,11 +20,11 @@ import { Clock, SimulatedShard, STUB_SIGNER } from './simulated-shard.ts'
 /** What became of a damaged directory. */
 export type DamageRunCounts = {
   readonly answered: number
-  /** 1 where the shard, or the directory, was refused. */
+  /** 1 if the shard or the directory was refused. */
   readonly refused: number
-  /** 1 where a range of some stream was named as lost. */
+  /** 1 if a range of some stream was named as lost. */
   readonly named: number
-  /** 1 where everything was whole all the same, files being rebuilt where they had to be. */
+  /** 1 if everything was whole, perhaps after files were rebuilt. */
   readonly whole: number
 }
 
@@ -36,7 +36,7 @@ type Truth = {
   readonly isClosed: boolean
 }
 
-/** What a reader is shown of one afterwards: by offset, and the ranges that are named as lost. */
+/** What a reader is shown of a stream afterwards: records by offset, and the lost ranges. */
 type Found = {
   readonly bodies: ReadonlyMap<number, string>
   readonly lost: readonly (readonly [from: number, to: number])[]
@@ -55,17 +55,17 @@ type Snapshot = ReadonlyMap<string, Buffer>
 
 /** So many are longer than a relaxed append waits: then the last block is vouched for. */
 const QUIET_TURNS = 20
-/** Retention goes on deleting from its front. */
+/** A stream whose front retention keeps deleting. */
 const RETAINED = 'retained'
-/** A stream that only comes after the damage. */
+/** A stream that is created after the damage. */
 const NEWCOMER = 'newcomer'
 
 /**
- * One seeded history with a disk that lied: a shard takes every kind of change, and stops, or its
- * machine does. Then files are gone, or hold what they held earlier, whole or in one sector that
- * was synced since. The next starts refuse the shard, name what is lost, or serve everything: never
- * a wrong record, never fewer without a word, and no stream is hurt but the one whose files were.
- * Appends follow, to all of them, and one more start.
+ * Runs one seeded history with a disk that lied. A shard takes every kind of change, then it or its
+ * machine stops. After that, files are missing or hold earlier content, whole or in one sector that
+ * was synced since. The next starts refuse the shard, name what is lost, or serve everything. They
+ * never serve a wrong record, never hide a missing one, and hurt no stream but the damaged one.
+ * Appends to all streams follow, and one more start.
  * @throws an assertion error that names the seed's broken promise
  */
 export function runDamage(seed: number): DamageRunCounts {
@@ -121,7 +121,7 @@ function live(run: Run): { snapshots: readonly Snapshot[]; answered: number } {
   return { snapshots, answered: client.answered }
 }
 
-/** Everything sealed is durable, and a last block says so: without it a lost end is not noticed. */
+/** Makes everything durable with a last block that says so, so that a lost end is noticed. */
 function sealIdly(shard: SimulatedShard, clock: Clock): void {
   for (let quiet = 0; quiet < QUIET_TURNS; quiet += 1) {
     shard.advance()
@@ -142,7 +142,7 @@ function snapshot(disk: SimulatedDisk): Snapshot {
   return new Map(disk.paths().map(path => [path, Buffer.from(disk.content(path))]))
 }
 
-/** Does one kind of damage to one file, or removes two. Returns their paths. */
+/** Damages one file, or removes two. Returns their paths. */
 function damage({ random, disk }: Run, snapshots: readonly Snapshot[]): readonly string[] {
   const choice = random.below(3)
   const old = snapshots.length === 0 ? new Map<string, Buffer>() : random.pick(snapshots)
@@ -173,7 +173,7 @@ function replace(disk: SimulatedDisk, path: string, content: Buffer): void {
   disk.close(file)
 }
 
-/** One sector holds what it held earlier. */
+/** Puts back the earlier content of one sector. */
 function loseSector(
   random: Random,
   disk: SimulatedDisk,
@@ -200,7 +200,7 @@ function loseSector(
   disk.close(file)
 }
 
-/** The block that vouches for all before it, and for which nothing vouches. */
+/** Finds the last block: it vouches for all before it, and no block vouches for it. */
 function lastBlock(disk: SimulatedDisk): { readonly path: string; readonly at: number } {
   for (const number of listJournalFiles(disk, 0).toReversed()) {
     const path = journalPath(0, number)
@@ -213,7 +213,7 @@ function lastBlock(disk: SimulatedDisk): { readonly path: string; readonly at: n
   throw new Error('the journal has no block')
 }
 
-/** The next start; undefined where it refuses the directory or the shard. */
+/** Starts again; returns undefined if the directory or the shard is refused. */
 function reopen(run: Run): SimulatedShard | undefined {
   const { random, disk, clock, engine, damaged } = run
   try {
@@ -253,7 +253,7 @@ function check(run: Run, shard: SimulatedShard): boolean {
   return isNamed
 }
 
-/** Every record that is served is the one that was there. */
+/** Checks that every served record is the original one. */
 function checkRecords({ disk, truths }: Run, log: StreamLog): Found {
   const found = readAll(disk, log)
   const truth = truths.get(log.name)
@@ -265,7 +265,7 @@ function checkRecords({ disk, truths }: Run, log: StreamLog): Found {
   return found
 }
 
-/** Appends to every stream and to a new one; what is answered is known from now on. */
+/** Appends to every stream and to a new one, and adds the answers to what is known. */
 function append({ truths, damaged }: Run, shard: SimulatedShard): void {
   for (const name of [...truths.keys(), NEWCOMER]) {
     const truth = truths.get(name)
@@ -292,7 +292,7 @@ function isOf(path: string, name: string, { id }: Truth): boolean {
   return path.startsWith(`${streamPath(name, id)}/`)
 }
 
-/** All records of a stream, around what cannot be read. */
+/** Reads all records of a stream and skips what cannot be read. */
 function readAll(disk: SimulatedDisk, log: StreamLog): Found {
   const bodies = new Map<number, string>()
   const lost: [number, number][] = []

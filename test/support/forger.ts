@@ -56,7 +56,7 @@ function forgeEntries(disk: FlatDisk, change: (entry: StreamEntry) => Partial<St
   for (const path of [cataloguePath(0), catalogueCopyPath(0)]) disk.put(path, forged)
 }
 
-/** Gives each of two streams what the catalogue says of the other in these fields. */
+/** Exchanges these fields of two streams in the catalogue. */
 export function swapFields(
   disk: FlatDisk,
   one: string,
@@ -79,7 +79,7 @@ export function entriesOf(disk: FlatDisk): StreamEntry[] {
   return catalogue.live.map(({ stream }) => stream)
 }
 
-/** Makes a state checkpoint say another state; its checksum fits, its signature cannot. */
+/** Changes the state in a state checkpoint. Its checksum is right, its signature is not. */
 export function forgeState(entry: StreamEntry, change: Partial<StreamEntry>): Partial<StreamEntry> {
   const bytes = Buffer.from(entry.stateCheckpoint, 'latin1')
   const record = decodeRecord(bytes, 0)

@@ -230,7 +230,7 @@ const producerAppend = encodeAppend(Buffer.concat([third, last]), 2, 1, PRODUCER
 const segment = Buffer.concat([...records, checkpoint, third, last])
 const segmentHead = heads.at(-1) ?? ''
 const trimOperation = encodeTrimOperation()
-/** The one that signs the trim, behind it in its frame. */
+/** The checkpoint that signs the trim and follows it in its frame. */
 const trimCheckpoint = encodeCheckpoint(
   fieldsAt(3, TRIMMED_AT, TRIMMED_STATE, StateChange.Trimmed),
   false,

@@ -61,7 +61,7 @@ export class StoreMaker {
     })
   }
 
-  /** Refuses to write the files of the streams whose names begin like this. */
+  /** Prefix of stream names whose files cannot be written. */
   refuse(stream: string): void {
     this.#disk.refuse(stream, 'EROFS')
   }

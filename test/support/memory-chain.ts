@@ -51,7 +51,10 @@ export class MemoryChain {
   /** The last checkpoint that was asked for, and the head after it. */
   #requested: { readonly head: string; readonly checkpoint: Checkpoint } | undefined
 
-  /** @param streamId latin1 @param stateOf the stream's state as it is now */
+  /**
+   * @param streamId latin1
+   * @param stateOf returns the stream's current state
+   */
   constructor(stream: string, streamId: string, signer: Signer, stateOf: () => StreamState) {
     this.#stateOf = stateOf
     this.#stream = stream
@@ -111,7 +114,7 @@ export class MemoryChain {
     return checkpoint
   }
 
-  /** Signs a change of the stream's state, which is made already. */
+  /** Signs a change of the stream's state that has been applied. */
   signChange(nowMicros: number, change: StateChange): void {
     this.lastTimestamp = Math.max(this.lastTimestamp, nowMicros)
     this.#sign(false, change)

@@ -1,9 +1,9 @@
 import { DiskError, type FileMode } from '../../src/workers/disk/disk.ts'
 import { SimulatedDisk } from './simulated-disk.ts'
 
-/** Refuses to write, make, rename or remove what lies in the directories of some streams. */
+/** A disk that refuses to write, create, rename or remove files of some streams. */
 export class RefusingDisk extends SimulatedDisk {
-  /** By the beginning of the stream's name, which its directory begins with: the errno. */
+  /** Prefix of the stream's name → errno. */
   readonly refused = new Map<string, string>()
 
   refuse(stream: string, code: string): void {

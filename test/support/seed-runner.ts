@@ -7,7 +7,7 @@ import { runTransactions } from './transaction-run.ts'
 // Runs many seeds over all cores. A seed is one history of its own, so any failure replays by its
 // number alone.
 
-/** What a seed is the seed of: see `runCrashes`, `runTransactions` and `runDamage`. */
+/** Kind of history: see `runCrashes`, `runTransactions` and `runDamage`. */
 export const HISTORIES = ['engine', 'transactions', 'damage'] as const
 export type History = (typeof HISTORIES)[number]
 
@@ -23,9 +23,9 @@ export type SeedReport = {
   readonly crashes: number
   /** Crashes inside a recovery. */
   readonly nested: number
-  /** Changes of the number of shards that came to their end. */
+  /** Completed changes of the number of shards. */
   readonly reshards: number
-  /** Damaged directories of which something was refused, of which a range was named as lost. */
+  /** Damaged directories in which something was refused, and in which a range was named lost. */
   readonly refused: number
   readonly named: number
   readonly failures: readonly SeedFailure[]

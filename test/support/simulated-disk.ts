@@ -326,7 +326,7 @@ export class SimulatedDisk implements Disk {
     )
   }
 
-  /** A directory that is made again is another one: the media lose the one before now. */
+  /** Creating a directory again makes a new one, so the media forget the earlier one now. */
   #endRemoval(path: string): void {
     const removal = this.#changes.find(({ unmade }) => unmade === path)
     if (removal === undefined) return

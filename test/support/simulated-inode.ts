@@ -69,7 +69,7 @@ export function persist(inode: Inode): void {
   forgetUnsynced(inode)
 }
 
-/** What was not synced is not known any more, as after a sync that failed. */
+/** Forgets what was not synced, as a failed sync does. */
 export function forgetUnsynced(inode: Inode): void {
   inode.writes.length = 0
   inode.sizes.length = 0

@@ -23,9 +23,9 @@ export type StoreDefect =
   | 'decision forgotten too early'
 
 export type SimulatedStoreOptions = {
-  /** Another number than the directory has is a change of it. */
+  /** A number other than the directory's changes the number of shards. */
   readonly shards: number
-  /** Instead of the simulation's own. */
+  /** Replaces the simulation's own. */
   readonly engine?: Partial<ShardOptions>
   /** Called when a thread died, and what it had accepted and not made durable is lost. */
   readonly onRestart?: () => void

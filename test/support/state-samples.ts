@@ -27,7 +27,7 @@ export const STATE: StreamState = {
   closed: false,
   firstOffset: 0,
 }
-/** Behind the trim. */
+/** After the trim. */
 export const TRIMMED_STATE: StreamState = { ...STATE, firstOffset: TRIM_BEFORE }
 
 export const CREATION_HASH = stateHashOf(STATE)
@@ -54,7 +54,7 @@ export function encodeChangeOperation(
   return bytes.subarray(0, encodeChange(bytes, 0, type, STREAM_ID, config))
 }
 
-/** What is hashed for the first record, put together by hand: the code has it in no one piece. */
+/** The chain input of the first record, built by hand, because the code hashes it in pieces. */
 export function encodeChainInput({ format, headers, body }: Content, timestamp: number): Buffer {
   const bytes = Buffer.alloc(CHAIN_PREFIX_BYTES + headers.length + body.length)
   bytes.latin1Write(CHAIN_DOMAIN + STREAM_ID + GENESIS_HASH)

@@ -9,7 +9,7 @@ export type Sent = {
   readonly parts: Map<string, readonly string[]>
   readonly expected: Map<string, number>
   readonly at: number
-  /** Of all its threads together: what was accepted in one life lies in order in the journal. */
+  /** Life of the shard's threads. What one life accepted is in order in the journal. */
   readonly life: number
   /** Whether threads died before it was answered, so that it may be of a later life. */
   outlivedThreads: boolean
@@ -80,7 +80,7 @@ export class OutsideLedger {
     else if (sent.life === this.#life) sent.state = 'relaxed'
   }
 
-  /** Notes a barrier on its way. Returns what is to be called when it is answered. */
+  /** Notes that a barrier was sent. Returns a function to call when it is answered. */
   barrier(): () => void {
     const before = this.#sent.filter(({ state }) => state === 'relaxed')
     return () => {
@@ -149,7 +149,7 @@ export class OutsideLedger {
     if (expected !== undefined) assert.is(at, expected, `${sent.name} is where it asked to be`)
   }
 
-  /** What was accepted lies before what was sent after that, and is durable when that is. */
+  /** What was accepted comes before whatever was sent later, and is durable when that is. */
   #checkOrder(stream: string, bodies: readonly string[]): void {
     const there = new Set(bodies)
     const parts = this.#sent.filter(({ parts }) => parts.has(stream))

@@ -14,7 +14,7 @@ const STREAMS = ['a', 'b', 'c/d', 'e', 'ünïcode', 'g'] as const
 const LIVES = 3
 const TURNS = 200
 const SHARDS_MAX = 4
-/** Of a start: how likely it has another number of shards. */
+/** Probability that a start changes the number of shards. */
 const RESHARD_CHANCE = 0.25
 
 // biome-ignore format: a table of configurations
@@ -42,17 +42,16 @@ export type TransactionRunCounts = {
   readonly answered: number
   readonly barriers: number
   readonly crashes: number
-  /** Starts with a number of shards that was drawn anew. */
+  /** Starts with a newly drawn number of shards. */
   readonly reshards: number
 }
 
 /**
- * One seeded history: a store of some shards is opened, transactions, appends of every durability,
- * barriers and deletes are sent to it, threads die, and at some operation of the disk the machine
- * stops, by the process dying or the power failing, several times over, crashes inside recovery and
- * inside a change of the number of shards included. After every start each transaction is whole or
- * absent in all streams, what was answered as durable, came before an answered barrier or was read
- * is there, and no stream is held.
+ * Runs one seeded history. A store of some shards gets transactions, appends of every durability,
+ * barriers and deletes, and its threads die. At some operation of the disk the process dies or the
+ * power fails. This is repeated, also inside recovery and inside a change of the number of shards.
+ * After every start each transaction is whole or absent in all streams. What was answered as
+ * durable, came before an answered barrier or was read is there, and no stream is held.
  * @throws an assertion error that names the seed's broken promise
  */
 export async function runTransactions(

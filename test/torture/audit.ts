@@ -129,7 +129,7 @@ export function pageOf({ json }: Answer) {
     records: json['records'] as readonly Json[],
     firstOffset: Number(json['firstOffset']),
     nextOffset: Number(json['nextOffset']),
-    /** A page of a shard that does not know where the stream ends has none. */
+    /** Infinity for a page of a shard that does not know where the stream ends. */
     tailOffset: Number(json['tailOffset'] ?? Number.POSITIVE_INFINITY),
   }
 }

@@ -18,7 +18,7 @@ export type Growth = {
 
 const HOUR_MS = 3_600_000
 
-/** How much the samples of one process grow. @throws when there are too few to tell */
+/** Computes how much the samples of one process grow. @throws Error if there are too few */
 export function growthOf(samples: readonly Sample[]): Growth {
   const quarter = Math.floor(samples.length / 4)
   if (quarter === 0) throw new Error(`${samples.length} samples are too few`)

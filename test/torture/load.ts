@@ -7,7 +7,7 @@ import { sleep, type Trial } from './trial.ts'
 /** What a load does with an answer that refuses: nothing of it is excused unless the fault is. */
 export type OnRefusal = (what: string, answer: Answer) => void
 
-/** What makes a load that may run for hours: it leaves room, and it trims what it wrote. */
+/** Options of a load; with a pause and trims it can run for hours. */
 export type LoadOptions = {
   readonly onRefusal?: OnRefusal
   /** How long each client waits after each of its requests. */

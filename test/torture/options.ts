@@ -27,16 +27,16 @@ const OPTIONS = {
 // biome-ignore format: a table of options is read by column
 const ABOUT: Readonly<Record<keyof typeof OPTIONS, string>> = {
   help:     'print this and end',
-  only:     'FAULT[,FAULT]: run these faults alone',
-  case:     'PART: run the cases alone whose name contains PART',
-  long:     'run the size of a night instead of that of CI',
-  minutes:  'N: share N minutes between the faults, whose cases are then drawn',
-  rounds:   'N: runs with kills and with power cuts',
+  only:     'FAULT[,FAULT]: run only these faults',
+  case:     'PART: run only cases whose name contains PART',
+  long:     'run a night of cases instead of as many as CI runs',
+  minutes:  'N: share N minutes between the faults, and draw their cases at random',
+  rounds:   'N: runs of each fault with kills or power cuts',
   seeds:    'N: simulated histories of each kind',
   requests: 'N: mutated requests',
-  sabotage: 'run the sabotages of the source alone; takes hours, --case PART some of them',
-  jobs:     'N: cases side by side where no time is measured; default: the cores',
-  seed:     'N: what is drawn; printed at the start and with each failure',
+  sabotage: 'run only the sabotages of the source, which takes hours; --case PART runs some',
+  jobs:     'N: cases that run side by side; default: one for each core',
+  seed:     'N: seed of all random choices; printed at the start and with each failure',
   markdown: 'FILE: write the report into FILE, from its heading "Last run" on',
 }
 
@@ -44,9 +44,9 @@ export type Selection = {
   readonly isWanted: (fault: Fault) => boolean
   /** Part of the names of the wanted cases. */
   readonly part: string
-  /** How the selection was asked for; empty when everything was. */
+  /** The options that made the selection; empty if there were none. */
   readonly asked: string
-  /** When no further case is begun, by performance.now(). */
+  /** After this time no further case begins; as performance.now(). */
   readonly endMs: number
 }
 
@@ -58,7 +58,7 @@ export type Run = {
   readonly markdown: string | undefined
 }
 
-/** What the command line asks for; undefined when it asks for help. @throws when it is wrong */
+/** Parses the command line; undefined if it asks for help. @throws Error if it is invalid */
 export function readOptions(args: readonly string[]): Run | undefined {
   const { values } = parseArgs({ args: [...args], options: OPTIONS })
   if (values.help) return undefined
@@ -95,11 +95,11 @@ export function helpText(): string {
     'Faults:',
     ...faults,
     '',
-    'It ends with 1 when a case failed. A fault that needs root or a missing tool is skipped.',
+    'Exit code 1: a case failed. A fault that needs root or a missing tool is skipped.',
   ].join('\n')
 }
 
-/** @param only names with commas between them; all but those that run only by name without it */
+/** @param only comma-separated names; undefined: all faults but those that run only by name */
 function chosen(only: string | undefined): (fault: Fault) => boolean {
   if (only === undefined) return ({ isOnlyByName }) => isOnlyByName !== true
   const wanted = only.split(',')

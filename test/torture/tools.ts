@@ -38,8 +38,8 @@ export function compile(name: string, output: string, flags: readonly string[] =
 export const NOBODY = 65_534
 
 /**
- * Gives a directory with all that is in it, and the way to it, to a user without rights; false
- * when that user could not run the service from where it is built.
+ * Gives a directory and its contents to a user without rights, who can then reach it. Returns false
+ * if that user could not run the service from where it is built.
  */
 export function giveAway(directory: string): boolean {
   const program = resolve(import.meta.dirname, '../../src/main/index.js')

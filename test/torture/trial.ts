@@ -22,8 +22,8 @@ export type Size = {
  *
  * - `lost`: an acknowledged or once read record is gone, or the answer hides that it may be
  * - `wrong`: a record that nobody appended there, a repeat, half of a batch, a false answer
- * - `refused`: nothing stands in the way, and yet the service does not start, read or append
- * - `hurt`: a stream that the fault did not touch suffers from it
+ * - `refused`: the service refuses to start, read or append without a reason
+ * - `hurt`: a stream is affected that the fault did not touch
  * - `slow`: a bound of time or memory is exceeded, hangs included
  */
 export type FindingKind = 'lost' | 'wrong' | 'refused' | 'hurt' | 'slow'
@@ -119,8 +119,8 @@ export class Trial {
   }
 
   /**
-   * Runs `cleanUp` when the try has ended, whatever came of it; the last added runs first. A case
-   * that was cut off may go on for a while: what it adds then is cleaned up at once.
+   * Runs `cleanUp` when the try has ended, whatever its result; the last added runs first. A case
+   * that was cut off may continue for a while: what it adds then is cleaned up at once.
    */
   defer(cleanUp: () => unknown): void {
     if (this.#isClosed) cleanUp()

@@ -128,7 +128,7 @@ export class HeldOperations {
     return seen <= held.appends
   }
 
-  /** Returns whether `has` will say that the stream holds its next append. */
+  /** Returns whether the stream holds its next append, without counting it as `has` does. */
   hasNext(streamId: string): boolean {
     return (this.#seen.get(streamId) ?? 0) < (this.#streams.get(streamId)?.appends ?? 0)
   }

@@ -103,9 +103,8 @@ export class Replay {
   }
 
   /**
-   * Whether a change can be applied behind a gap of the journal: its checkpoint is stored behind
-   * the stream's records, and signs the state that the change leads to. Any other would leave a
-   * stream that is not what was signed, and is refused whole.
+   * Returns whether a change after a gap in the journal can be applied: its checkpoint continues
+   * the stream and signs the new state. Without that signature the whole stream would be refused.
    */
   #mayChange(signed: SignedChange, body: Buffer): boolean {
     const { checkpoint } = signed

@@ -6,10 +6,10 @@ import type { AppendOperation } from '../streams/journaled-append.ts'
 import { stateAfter } from '../streams/stream-binding.ts'
 import type { StreamLog } from '../streams/stream-log.ts'
 
-/** A change of a stream's state, and the checkpoint behind it in its frame. */
+/** A change of a stream's state, and the checkpoint that follows it in its frame. */
 export type SignedChange = { readonly change: Operation; readonly checkpoint: AppendOperation }
 
-/** Returns the change that a frame consists of; undefined if it is of anything else. */
+/** Returns the change in a frame; undefined if the frame holds anything else. */
 export function signedChangeIn(body: Buffer, { payloadAt, end }: Frame): SignedChange | undefined {
   const change = decodeOperation(body, payloadAt, end)
   const isChange =
@@ -24,7 +24,7 @@ export function signedChangeIn(body: Buffer, { payloadAt, end }: Frame): SignedC
   return { change, checkpoint }
 }
 
-/** Returns whether the checkpoint signs the state that the change leads to from that of `log`. */
+/** Returns whether the checkpoint signs the state of `log` after the change. */
 export function signsChange(
   log: StreamLog,
   { change, checkpoint }: SignedChange,

@@ -11,9 +11,9 @@ const SAMPLE_MS = 500
 /** Share of the time in which caches and the heap of V8 fill; it is not measured. */
 const WARM_UP = 1 / 3
 /**
- * The rules: resident memory stays below the first, and between the first and the last quarter of a
- * long load no more than the second is added. A short load shows the filling of heaps and allocator
- * alone, so there the growth is measured and not judged.
+ * Resident memory must stay below RESIDENT_MAX_MIB. In a long load it may grow by GROWTH_MAX_MIB
+ * between the first and the last quarter. A short load only shows how heaps and the allocator fill,
+ * so its growth is measured but not judged.
  */
 const RESIDENT_MAX_MIB = 1024
 const GROWTH_MAX_MIB = 64

@@ -38,7 +38,7 @@ export class Losses {
 
   /**
    * Forgets the records of a stream that the repair gave up, so that their offsets may be used
-   * again. What else is missing was lost in silence; so was what could be read before.
+   * again. Reports every other missing record as lost, and every one that was read before.
    * @param before offsets that were read before the repair, if anything was
    */
   async take(

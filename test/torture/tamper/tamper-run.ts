@@ -54,7 +54,7 @@ export class TamperRun {
       await this.#append(second)
       await this.#stop(second)
       const isSound = !isDamaged && this.#named === 0
-      // Where nobody was refused anything, the starts have made whole what was damaged.
+      // If nothing was refused, the starts have repaired the damage.
       if (isSound && (await this.#command('verify')).code === 0) return
     }
     const losses = await this.#repair()
@@ -62,7 +62,7 @@ export class TamperRun {
     else if (!this.#mayRefuseAll) await this.#checkUnmended()
   }
 
-  /** Starts; where that is refused, who may suffer says whether it may be. */
+  /** Starts the service. Judges a refusal by what the tampering may hurt. */
   async #start(): Promise<Server | undefined> {
     try {
       return await Server.start(this.#trial, {

@@ -62,7 +62,7 @@ const NOT_PROMISED: readonly (readonly [target: string, tampering: string, varia
 ]
 /** Directories of more than one stream. */
 const SHARED = ['shard directory', 'directory of copies', 'all journals', 'all keys', 'all streams']
-/** What a directory looks like whose disk is not mounted: nothing may be made in its place. */
+/** A directory whose disk is not mounted: nothing may be created in its place. */
 const AWAY = ['a symlink to nowhere', 'no permissions']
 
 /** Variants that say most of a kind; a long run takes both of each. */
