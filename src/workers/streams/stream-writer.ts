@@ -134,7 +134,7 @@ export class StreamWriter implements Findings {
     this.#writeManifest(stream, segments)
   }
 
-  /** Drops wholly trimmed segments from the entry. Only a write-back may, because it commits that. */
+  /** Drops wholly trimmed segments from the entry. Only a write-back may, as it commits that. */
   #dropTrimmed(stream: StoredStream, segments: readonly SegmentRange[]): void {
     const { stored: entry, directory } = stream
     const trimmed = segments.filter(({ nextOffset }) => nextOffset <= entry.firstOffset)
