@@ -87,8 +87,8 @@ export function readCatalogue(disk: Disk, shard: number): CatalogueRead {
   const candidates: readonly Candidate[] = [
     { path, content, mended: undefined },
     { path: copyPath, content: copy, mended: undefined },
-    ...mend(path, bytes, content, copyBytes, shard),
-    ...mend(copyPath, copyBytes, copy, bytes, shard),
+    ...mend({ path, bytes, content }, { bytes: copyBytes, content: copy }, shard),
+    ...mend({ path: copyPath, bytes: copyBytes, content: copy }, { bytes, content }, shard),
   ]
   const best = candidates.reduce((first, next) => (isLater(next, first) ? next : first))
   if ('live' in best.content) {
@@ -98,18 +98,41 @@ export function readCatalogue(disk: Disk, shard: number): CatalogueRead {
   return laterSalvage(content, copy as CatalogueDamage)
 }
 
+type Copy = { readonly bytes: Buffer; readonly content: Candidate['content'] }
+
 /** Reads a damaged copy, with its damaged bytes replaced by those of the other copy. */
 function mend(
-  path: string,
-  bytes: Buffer,
-  content: CatalogueContent | CatalogueDamage,
-  other: Buffer,
+  { path, bytes, content }: Copy & { readonly path: string },
+  other: Copy,
   shard: number,
 ): Candidate[] {
   if ('live' in content || bytes.length === 0) return []
+  if (!agree({ bytes, content }, other)) return []
   const mended = Buffer.from(bytes)
-  for (const { at, to } of content.damaged) other.copy(mended, at, at, to)
+  for (const { at, to } of content.damaged) other.bytes.copy(mended, at, at, to)
   return [{ path, content: parseCatalogue(mended, shard), mended }]
+}
+
+/**
+ * Returns whether two copies are equal wherever both are sound, up to the shorter one's last commit.
+ * They differ if only one was compacted. Its gap could then be filled with an older, sound entry.
+ */
+function agree(copy: Copy, other: Copy): boolean {
+  const ends = [copy, other].map(({ content }) =>
+    'live' in content ? content.bytes : (content.salvaged?.bytes ?? 0),
+  )
+  const end = Math.min(...ends)
+  const gaps = [copy, other].flatMap(({ content }) => ('live' in content ? [] : content.damaged))
+  let at = 0
+  for (const gap of gaps.toSorted((left, right) => left.at - right.at)) {
+    if (!isSame(copy.bytes, other.bytes, at, Math.min(gap.at, end))) return false
+    at = Math.max(at, gap.to)
+  }
+  return isSame(copy.bytes, other.bytes, at, end)
+}
+
+function isSame(bytes: Buffer, other: Buffer, from: number, to: number): boolean {
+  return from >= to || bytes.compare(other, from, to, from, to) === 0
 }
 
 /** Returns whether `next` is sound and its commit is later than that of `first`. */
@@ -171,7 +194,8 @@ export function* appendToCatalogue(
     writeFully(disk, file, addition, position)
   }
   try {
-    write(openAt(disk, path, position, copyPath))
+    // A failed copy may differ from the first one, so nothing is taken from it.
+    write(openAt(disk, path, position, faults.has(copyPath) ? undefined : copyPath))
     const [first] = files as [number]
     faults.noteUnsettled(copyPath)
     const isWritten = faults.attempt(copyPath, () => {
@@ -233,9 +257,10 @@ export function* cutUncommitted(
   }
   try {
     cutFile(path)
-    // A second copy without bytes of a failed try may stay as it is if it cannot be opened.
+    // A second copy without bytes of a failed try may stay as it is if it cannot be opened. A failed
+    // copy is made anew before its next write, and may differ: only the first one is compacted then.
     if (faults.isUnsettled(copyPath)) cutFile(copyPath)
-    else faults.attempt(copyPath, () => cutFile(copyPath))
+    else if (!faults.has(copyPath)) faults.attempt(copyPath, () => cutFile(copyPath))
     if (cut.length > 0) yield { files: cut, directories: [] }
     faults.noteSettled(copyPath)
   } finally {
@@ -244,13 +269,14 @@ export function* cutUncommitted(
 }
 
 /** Opens a copy for writing at `position`. A shorter one is first made anew from the other copy. */
-function openAt(disk: Disk, path: string, position: number, other: string): number {
+function openAt(disk: Disk, path: string, position: number, other: string | undefined): number {
   const known = openIfThere(disk, path)
   if (known !== undefined && disk.size(known) >= position) {
     if (disk.size(known) > position) disk.truncate(known, position)
     return known
   }
   if (known !== undefined) disk.close(known)
+  if (other === undefined) throw new DiskError('EIO', 'read', path)
   copyTo(disk, other, path, position)
   return disk.open(path, 'update')
 }
@@ -327,8 +353,9 @@ export function* compactCatalogue(
   const liveGuess = streams * 256 + unwrittenBytes
   if (bytes < COMPACT_FROM_BYTES || bytes < 2 * liveGuess) return { bytes, notes: [] }
   const [path, copyPath] = cataloguePaths(shard)
-  if (faults.has(copyPath)) return { bytes, notes: [] } // until both can be written
-  const paths = [copyPath, path] // a crash between leaves the one that counts as it was
+  // A crash between the renames leaves the copy that counts as it was. A second copy that cannot be
+  // written does not keep the first one from being compacted, which would grow without bound.
+  const paths = faults.has(copyPath) ? [path] : [copyPath, path]
   let length = bytes
   const files: number[] = []
   try {

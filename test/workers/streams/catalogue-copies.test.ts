@@ -1,13 +1,22 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { encodeCommitEntry, placeEntries } from '../../../src/shared/format/catalogue.ts'
+import {
+  encodeCommitEntry,
+  encodeDecisionEntry,
+  placeEntries,
+} from '../../../src/shared/format/catalogue.ts'
 import { GENESIS_HASH } from '../../../src/shared/format/chain.ts'
 import { catalogueCopyPath, cataloguePath, parentPath } from '../../../src/shared/format/paths.ts'
 import { MIB } from '../../../src/shared/limits.ts'
 import { CopyFaults } from '../../../src/workers/disk/copy-faults.ts'
 import { makeDirectories, replaceFile } from '../../../src/workers/disk/files.ts'
 import { runSteps } from '../../../src/workers/disk/sync-steps.ts'
-import { compactCatalogue, readCatalogue } from '../../../src/workers/streams/catalogue-copies.ts'
+import {
+  appendToCatalogue,
+  compactCatalogue,
+  cutUncommitted,
+  readCatalogue,
+} from '../../../src/workers/streams/catalogue-copies.ts'
 import { CATALOGUE_SALT } from '../../support/entry-samples.ts'
 import { Random } from '../../support/random.ts'
 import { Crash, SimulatedDisk } from '../../support/simulated-disk.ts'
@@ -30,6 +39,32 @@ copies('a catalogue that holds mostly what counts no more is made smaller', () =
   assert.ok(bytes < 1000 && notes.length === 0, `${bytes} bytes, ${notes.join()}`)
   for (const path of PATHS) assert.is(disk.content(path).length, bytes)
   assert.is(lastLsn(disk), LARGE.commits)
+})
+
+copies('a catalogue whose second copy cannot be written does not grow without bound', () => {
+  const disk = diskWith(LARGE.bytes, 1)
+  const [path, copyPath] = PATHS as [string, string]
+  const faults = new CopyFaults([[copyPath, 'open: EIO']])
+  const { bytes } = runSteps(disk, compactCatalogue(disk, 0, LARGE.bytes.length, NOTHING, faults))
+  assert.ok(bytes < 1000, `${bytes} bytes`)
+  assert.equal(
+    [path, copyPath].map(one => disk.content(one).length),
+    [bytes, LARGE.bytes.length],
+  )
+  assert.is(lastLsn(disk), LARGE.commits)
+  runSteps(disk, cutUncommitted(disk, 0, bytes, faults))
+  assert.is(disk.content(copyPath).length, LARGE.bytes.length, 'it is whole until it is made anew')
+  disk.remove(path)
+  const place = { position: bytes, salt: CATALOGUE_SALT }
+  assert.throws(() => runSteps(disk, appendToCatalogue(disk, 0, place, [], faults)), /EIO/)
+})
+
+copies('entries of a copy from before the other one was made smaller do not fill its gaps', () => {
+  const disk = diskWith(decidedAt(1), 1)
+  const next = decidedAt(2)
+  next.writeUInt8(next.readUInt8(34) ^ 1, 34)
+  replaceFile(disk, cataloguePath(0), next)
+  assert.is(lastLsn(disk), 1)
 })
 
 copies('a crash at any operation of making it smaller leaves its last commit', () => {
@@ -79,6 +114,15 @@ function catalogueAt(checkpointLsn: number, shard: number): Buffer {
   const times = { timestamp: checkpointLsn, clockMicros: 1 }
   const commit = encodeCommitEntry({ ...place, ...times, checkpointLsn, entries: 0, shard })
   return placeEntries([commit], { salt: CATALOGUE_SALT, position: 0 })
+}
+
+/** A catalogue with one commit and a decision of that number. */
+function decidedAt(number: number): Buffer {
+  const place = { journalFile: 1, blockNumber: 1, blockHash: GENESIS_HASH }
+  const times = { timestamp: number, clockMicros: 1 }
+  const own = { checkpointLsn: number, entries: 1, shard: 0 }
+  const commit = encodeCommitEntry({ ...place, ...times, ...own })
+  return placeEntries([encodeDecisionEntry(number), commit], { salt: CATALOGUE_SALT, position: 0 })
 }
 
 /** Commits, each of which makes those before it count no more, up to where it is made smaller. */
