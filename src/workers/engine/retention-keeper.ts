@@ -180,8 +180,7 @@ export class RetentionKeeper {
   /** Has the next write-back rebuild a damaged manifest from the segments. */
   #rebuild(log: StreamLog, file: string): void {
     if (log.durableState === 'deleted') return
-    log.manifestStale = true
-    this.#parts.checkpoint.noteChanged(log)
+    this.#parts.checkpoint.noteManifestStale(log)
     if (this.#damaged.has(log)) return
     this.#damaged.add(log)
     const message = 'a manifest is damaged: retention skips its stream until it is rebuilt'

@@ -4,12 +4,14 @@ import type { MutationResult } from '../../../src/shared/protocol/shard.ts'
 import { runSteps } from '../../../src/workers/disk/sync-steps.ts'
 import { openDataDirectory } from '../../../src/workers/recovery/data-directory.ts'
 import { reshard } from '../../../src/workers/recovery/reshard.ts'
+import { manifestPath } from '../../../src/shared/format/paths.ts'
 import { shardOf } from '../../../src/shared/format/shard-of.ts'
 import { readCatalogue } from '../../../src/workers/streams/catalogue-copies.ts'
 import { DiskError } from '../../../src/workers/disk/disk.ts'
 import { verifyStore } from '../../support/inspected-store.ts'
 import { Random } from '../../support/random.ts'
 import { RefusingDisk } from '../../support/refusing-disk.ts'
+import { directoryOf } from '../../support/stream-directory.ts'
 import { Crash, type SimulatedDisk } from '../../support/simulated-disk.ts'
 import { Clock, SIMULATED_OPTIONS, SimulatedShard } from '../../support/simulated-shard.ts'
 
@@ -206,6 +208,22 @@ unwritten('a change of the shard count takes unwritten records along', () => {
   assert.equal([append(owner, 'bad', 'two'), owner.read('bad')], [[], ['one', 'two']])
 })
 
+unwritten('retention does not have records that cannot be written put down again and again', () => {
+  const { shard, disk, clock } = open()
+  for (let sent = 0; sent < 6; sent += 1) append(shard, 'bad', BODY)
+  shard.settle()
+  for (let sent = 0; sent < 3; sent += 1) append(shard, 'bad', BODY)
+  disk.refuse('bad', 'EIO')
+  disk.content(manifestPath(directoryOf(disk, 'bad'))).fill(0x20, 3, 9)
+  const change = { retention: { maxRecords: 1 } }
+  shard.mutate({ kind: 'configure', stream: 'bad', change }, NO_BYTES, () => undefined)
+  run(shard, clock)
+  const { bytes } = sound(disk)
+  for (let pass = 0; pass < 4; pass += 1) run(shard, clock)
+  assert.ok(shard.logged.some(({ message }) => message.includes('retention skips')))
+  assert.ok(sound(disk).bytes - bytes < BODY.length, `${sound(disk).bytes - bytes} bytes more`)
+})
+
 const NO_BYTES = Buffer.alloc(0)
 
 function open() {
@@ -246,10 +264,14 @@ function isForSpace(code: string): boolean {
   return new DiskError(code, '', '').isForSpace
 }
 
-function entryOf(disk: SimulatedDisk, name: string) {
+function sound(disk: SimulatedDisk) {
   const catalogue = readCatalogue(disk, 0)
   assert.ok('live' in catalogue)
-  return catalogue.live.find(({ stream }) => stream.name === name)?.stream
+  return catalogue
+}
+
+function entryOf(disk: SimulatedDisk, name: string) {
+  return sound(disk).live.find(({ stream }) => stream.name === name)?.stream
 }
 
 function findings(disk: SimulatedDisk): unknown[] {
