@@ -81,7 +81,7 @@ export const WRITE_BACK: readonly Sabotage[] = [
   },
   {
     what: 'the frames that could not be written do not go into the catalogue',
-    file: WRITER,
+    file: 'src/workers/streams/stored-stream.ts',
     find: 'unwritten: encodeUnwritten(entry.streamId, frames, entry.chainHead) }',
     replace: 'unwritten: new Uint8Array(0) }',
     tests: [UNWRITTEN],

@@ -114,8 +114,8 @@ function mend(
 }
 
 /**
- * Returns whether two copies are equal wherever both are sound, up to the shorter one's last commit.
- * They differ if only one was compacted. Its gap could then be filled with an older, sound entry.
+ * Returns whether two copies are equal where both are sound, up to the earlier of their last
+ * commits. They differ if only one was compacted. An older entry could then fill a gap.
  */
 function agree(copy: Copy, other: Copy): boolean {
   const ends = [copy, other].map(({ content }) =>
@@ -257,8 +257,8 @@ export function* cutUncommitted(
   }
   try {
     cutFile(path)
-    // A second copy without bytes of a failed try may stay as it is if it cannot be opened. A failed
-    // copy is made anew before its next write, and may differ: only the first one is compacted then.
+    // A second copy without bytes of a failed try may stay as it is if it cannot be opened. A copy
+    // that failed is made anew before its next write, and differs if the first one was compacted.
     if (faults.isUnsettled(copyPath)) cutFile(copyPath)
     else if (!faults.has(copyPath)) faults.attempt(copyPath, () => cutFile(copyPath))
     if (cut.length > 0) yield { files: cut, directories: [] }
