@@ -468,7 +468,7 @@ def public_key(path):
 
 
 class State:
-    """What is said of a stream beside its records."""
+    """A stream's configuration, whether it is closed, its first offset and its creation time."""
 
     def __init__(self, created_at, config, closed=False, first_offset=0):
         self.created_at, self.closed, self.first_offset = created_at, closed, first_offset
@@ -507,8 +507,8 @@ class Stream:
         self.name, self.stream_id, self.trust, self.trim = name, stream_id, trust, trim
         (self.next_offset, self.head, self.record_hash), self.timestamp = trim, 0
         self.ends_segment, self.last_checkpoint = False, None
-        # The hash of the state that was signed last, where it is known; in the journal the state
-        # itself, and the change of it that the next checkpoint is to sign.
+        # The hash of the last signed state, if known. In the journal also the state itself, and the
+        # change that the next checkpoint must sign.
         self.signed, self.state, self.due = signed, None, None
         self.is_closed = False
 
@@ -563,13 +563,13 @@ class Stream:
 
 
 def stream_id_fits(stream_id, creation_hash, name):
-    """Whether the id was made for the state at creation and the name, which the chain then covers."""
+    """Whether the id commits to this state at creation and this name."""
     made_for = STREAM_DOMAIN + stream_id[:6] + creation_hash + name.encode()
     return stream_id[6:] == sha256(made_for).digest()[:10]
 
 
 def check_state(entry, trust, where):
-    """Compares the entry with what was signed of it; gives the hash of that state."""
+    """Compares the entry with the signed state and returns the hash of that state."""
     need(stream_id_fits(entry["streamId"], entry["creationHash"], entry["name"]),
          f"{where}: its id is of another name or state at creation")
     stored, signed = entry["stateCheckpoint"], entry["creationHash"]
@@ -577,7 +577,7 @@ def check_state(entry, trust, where):
         record = record_at(stored, 0, len(stored))
         need(record and record.kind == CHECKPOINT_KIND and record.end == len(stored),
              f"{where}: the state's checkpoint is not sound")
-        # How its trim point compares with the entry's is for the chain to tell.
+        # The chain check compares its trim point with the entry's.
         kept = Stream(entry["name"], entry["streamId"], trust, (SAFE_MAX, NO_HASH, NO_HASH))
         checked = trust.checkpoints
         kept.check(record, f"{where}: the state's checkpoint")
@@ -908,7 +908,7 @@ class Shard:
 
 
 def take_unwritten(stream, stream_id, data):
-    """The records that the catalogue has because no segment could be written."""
+    """The records in the catalogue that could not be written to a segment."""
     where = f"stream {stream.name}, unwritten"
     at = 0
     while at < len(data):

@@ -146,7 +146,7 @@ export function decodeCheckpointBody(
   }
 }
 
-/** Returns the body of a stored checkpoint's record (latin1); undefined when it makes no sense. */
+/** Returns the body of a stored checkpoint's record (latin1); undefined if it is invalid. */
 export function checkpointOf(stored: string): CheckpointBody | undefined {
   const bytes = Buffer.from(stored, 'latin1')
   const record = viewRecord(bytes, 0)

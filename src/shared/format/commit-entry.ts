@@ -44,7 +44,7 @@ export function encodeCommit(target: Buffer, body: number, commit: CommitEntry):
   target.writeUInt32LE(commit.shard, body + commitAt.shard)
 }
 
-/** Decodes the body at `body`; undefined when it makes no sense. */
+/** Decodes the body at `body`; undefined if it is invalid. */
 export function decodeCommit(bytes: Buffer, body: number): CommitEntry | undefined {
   const blockHashAt = body + commitAt.blockHash
   const commit = {

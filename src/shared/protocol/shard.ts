@@ -181,7 +181,7 @@ export type ReadPlan = {
   readonly trimPoint: StoredTrimPoint
   /** Durable end of the stream, and the chain hash there (latin1). */
   readonly nextOffset: number
-  /** The journal was refused, so the stream may go on beyond `nextOffset`. */
+  /** The journal or the catalogue is damaged, so the stream may continue beyond `nextOffset`. */
   readonly isEndUnknown?: boolean
   readonly chainHead: string
   /** Hash of the last durable data record (latin1). */

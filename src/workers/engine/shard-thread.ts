@@ -44,8 +44,8 @@ type ReindexRequest = Extract<ShardRequest, { kind: 'reindex' }>
 const NO_DIRECT_IO = 'no direct I/O: the journal goes through the page cache'
 const NO_ROOM = 'there is no room on the disk for a journal file: free some; the shard then starts'
 const READ_ONLY =
-  'the journal or the catalogue is damaged, so the shard only serves reads: repair it with: ' +
-  'varve repair'
+  'the journal or the catalogue is damaged, so the shard only serves reads; ' +
+  'stop the service and run varve repair'
 
 /** Longest a timer can be, ms. */
 const TIMER_MS_MAX = 2 ** 31 - 1

@@ -17,7 +17,7 @@ export type JournaledStream = {
   readonly ends: number[]
 }
 
-/** Collects from the blocks of a journal what helps to rebuild streams from their segments. */
+/** Collects the appends, creates and deletes of a journal, to rebuild streams from segments. */
 export class JournaledStreams {
   readonly #appends = new Map<string, JournaledStream>()
   readonly #creates = new Map<string, Create>()

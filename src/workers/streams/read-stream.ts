@@ -183,8 +183,8 @@ type Anchor = {
 function anchorOf(reader: SegmentReader, plan: ReadPlan, from: number): Anchor {
   const tail = [...tailRecords(plan)]
   const { firstOffset, trimPoint, stored } = plan
-  // The plan carries the whole tail exactly where the walk begins at the trim point, which may be
-  // far below `firstOffset`: a trim that is not stored yet has not moved it.
+  // The plan carries the whole tail if and only if the walk begins at the trim point. A trim that
+  // is not stored yet has not moved the trim point, so it may be far below `firstOffset`.
   const isInside = from > firstOffset
   const at = tail.findLastIndex(
     ({ record }) => record.kind === RecordKind.Checkpoint && record.offset <= from,

@@ -31,12 +31,12 @@ export class StreamTable {
     this.#promised += count
   }
 
-  /** @throws StoreError corrupt_record where what is said of the stream is not what was signed */
+  /** @throws StoreError corrupt_record if the stream's name or state is not what was signed */
   assigned(name: string): StreamLog | undefined {
     return this.#bound(this.#assigned.get(name))
   }
 
-  /** @throws StoreError corrupt_record where what is said of the stream is not what was signed */
+  /** @throws StoreError corrupt_record if the stream's name or state is not what was signed */
   durable(name: string): StreamLog | undefined {
     return this.#bound(this.#durable.get(name))
   }
