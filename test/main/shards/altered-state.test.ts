@@ -124,6 +124,22 @@ altered('a state whose checkpoint was made to say it is named at its first use',
   assert.equal(named, ['closed'])
 })
 
+altered('a state whose checkpoint was made to say it is named when it is listed', async () => {
+  await serve(
+    disk => forgeEntry(disk, 'closed', entry => forgeState(entry, { closed: false })),
+    async store => {
+      const query = { prefix: '', after: '', limit: 10 }
+      await store.list(query) // the fault may come behind the first page
+      const { streams } = await store.list(query)
+      const named = streams.filter(({ damage }) => damage !== undefined)
+      assert.equal(
+        named.map(({ stream }) => stream),
+        ['closed'],
+      )
+    },
+  )
+})
+
 altered(
   'streams that were configured, closed and trimmed are served, and changed again',
   async () => {
