@@ -5,7 +5,7 @@ import type { PublicKeys } from './checkpoint-check.ts'
 import { hashFault, signatureFault } from './stream-binding.ts'
 import type { StreamLog } from './stream-log.ts'
 
-/** Signatures that one listing checks: each takes about 0.1 ms of the shard's thread. */
+/** Most signatures that one listing checks; each takes about 0.1 ms of the shard's thread. */
 const LISTED_JUDGED_MAX = 64
 
 /**
@@ -45,8 +45,8 @@ export class StreamTable {
   }
 
   /**
-   * Compares every stream's name and state with the hashes. Signatures are checked at the first use
-   * of a stream, because checking all of them would delay a start.
+   * Compares every stream's name and state with the hashes. Signatures are checked when a stream is
+   * first used or listed, because checking all of them would delay a start.
    */
   judge(): void {
     for (const log of this.all()) {
