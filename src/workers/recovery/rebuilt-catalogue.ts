@@ -176,12 +176,16 @@ class Rebuild {
     const { appends, isProved, ...stored } = extent
     if (isProved) this.proved.add(streamId)
     this.held.set(streamId, { appends, producersKnownBelow: known?.nextOffset ?? 0 })
+    const state = this.#stateOf(streamId, manifest)
+    const changedAt = viewRecord(Buffer.from(state.stateCheckpoint, 'latin1'), 0)?.timestamp ?? 0
     this.entries.set(streamId, {
       name,
       streamId,
       unwritten: NOTHING_UNWRITTEN,
       ...stored,
-      ...this.#stateOf(streamId, manifest),
+      // The change may have ended a segment: a manifest has only the times of data records.
+      lastTimestamp: Math.max(stored.lastTimestamp, changedAt),
+      ...state,
       producers: known?.producers ?? [],
     })
   }

@@ -252,7 +252,8 @@ class SegmentWalk {
     }
     const isLast = decodeCheckpointBody(bytes, record)?.isLastOfSegment === true
     const position = afterCheckpoint(place.position, length, offset, isLast)
-    this.#place = { ...place, position, segment: place.segment + (isLast ? 1 : 0) }
+    const segment = place.segment + (isLast ? 1 : 0)
+    this.#place = { ...place, position, segment, lastTimestamp: timestamp }
     return isLast
   }
 

@@ -11,6 +11,7 @@ import type { RepairReport } from '../../../src/shared/protocol/inspection.ts'
 import { listJournalFiles } from '../../../src/workers/journal/journal-files.ts'
 import { type RecoveredShard, recoverShard } from '../../../src/workers/recovery/open-shard.ts'
 import { repairDirectory } from '../../../src/workers/repair/repair.ts'
+import { changedStore } from '../../support/changed-store.ts'
 import type { FlatDisk } from '../../support/flat-disk.ts'
 import {
   directStore,
@@ -50,6 +51,13 @@ lost('a rebuilt stream ends as it did, in hashes and segments', () => {
     assert.is(found?.recordHash, log.recordHash)
     assert.equal(found?.position, log.position)
   }
+})
+
+lost('a stream that ends with the checkpoint of a change is as old as that checkpoint', () => {
+  const { disk } = changedStore().copy()
+  const times = timesOf(recover(disk.copy()))
+  for (const path of COPIES) disk.remove(path)
+  assert.equal(timesOf(recover(disk)), times)
 })
 
 lost('a repair writes a new catalogue, states the loss, and the next start is whole', () => {
@@ -230,6 +238,10 @@ function repair(disk: FlatDisk): RepairReport {
 
 function environment() {
   return new Clock().environment(new Random(5))
+}
+
+function timesOf({ table }: RecoveredShard): Record<string, number> {
+  return Object.fromEntries([...table.all()].map(log => [log.name, log.lastTimestamp]))
 }
 
 function endsOf(table: RecoveredShard['table']): Record<string, number> {
