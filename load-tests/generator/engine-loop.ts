@@ -3,7 +3,8 @@ import { mkdirSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import pino from 'pino'
 import { parseConfig } from '../../src/main/config.ts'
-import { openStore } from '../../src/main/service.ts'
+import { storeOptions } from '../../src/main/service.ts'
+import { ShardedStore } from '../../src/main/shards/sharded-store.ts'
 import { CHAIN_PREFIX_BYTES } from '../../src/shared/format/chain.ts'
 import { RECORD_HEADER_BYTES, RECORD_OVERHEAD_BYTES } from '../../src/shared/format/record.ts'
 import { batchOf } from '../contenders/batch.ts'
@@ -23,7 +24,7 @@ export function runEngineLoop(job: EngineJob): Measurement | Promise<Measurement
 async function runStore(job: EngineJob): Promise<Measurement> {
   mkdirSync(job.directory)
   const config = parseConfig({ flags: { data: job.directory }, env: {} })
-  const store = await openStore(config, pino({ level: 'silent' }))
+  const store = await ShardedStore.open(storeOptions(config, pino({ level: 'silent' })))
   const batch = batchOf(job.records, job.recordBytes)
   const meter = new Meter(job.timing)
   const appendOn = async (stream: string) => {

@@ -8,9 +8,10 @@ import type { ServeConfig } from './config.ts'
 import { DirectoryLock } from './directory-lock.ts'
 import { fileExists, readTextFile } from './files.ts'
 import type { HttpConfig } from './http/http-config.ts'
-import { openServer, type Server } from './http/server.ts'
+import { prepareServer, type Server } from './http/server.ts'
 import { addEngineGauges } from './observe/engine-metrics.ts'
 import { ShardedStore } from './shards/sharded-store.ts'
+import type { ShardedStoreOptions } from './shards/store-options.ts'
 import { streamDefaults } from './stream-defaults.ts'
 
 /** Longest time that a stop waits for requests under way. */
@@ -39,12 +40,15 @@ export class Service {
     if (lock.isNew)
       log.info({ data: config.data }, 'laying out a new store: the directory is empty')
     try {
-      const store = await openStore(config, log)
+      const store = await ShardedStore.start(storeOptions(config, log))
       try {
         lock.holdHeader()
-        const server = await openServer({ store, config: httpConfig(config), logger: log })
-        addEngineGauges(server.metrics, store)
-        return new Service(lock, store, server)
+        // The routes are built on this thread while the shards recover on theirs.
+        const parts = { store, config: httpConfig(config), logger: log }
+        const prepared = await prepareServer(parts)
+        addEngineGauges(prepared.metrics, store)
+        await store.recovered
+        return new Service(lock, store, await prepared.listen())
       } catch (error) {
         await store.close()
         throw error
@@ -80,10 +84,9 @@ async function checkAddress({ host, port }: ServeConfig): Promise<void> {
   await once(probe, 'close')
 }
 
-/** Opens the store. The caller has locked the directory, or no other process can know it. */
-export function openStore(config: ServeConfig, log: Logger): Promise<ShardedStore> {
+export function storeOptions(config: ServeConfig, log: Logger): ShardedStoreOptions {
   const { data, shards, readers, inFlightBytesMax, transactionTimeoutMs, signingKey } = config
-  return ShardedStore.open({
+  return {
     data,
     shards,
     readers,
@@ -96,7 +99,7 @@ export function openStore(config: ServeConfig, log: Logger): Promise<ShardedStor
     onResharded: report => log.info(report, 'the number of shards has changed'),
     onOpened: (shard, opened) => logOpened(log, shard, opened),
     onState: status => logState(log, status),
-  })
+  }
 }
 
 const MENDED = 'files were damaged or missing and were rebuilt'

@@ -68,8 +68,20 @@ export type Server = {
   close(): Promise<void>
 }
 
+/** A server whose routes are built, and that nobody can reach yet. */
+export type PreparedServer = {
+  readonly metrics: Metrics
+  listen(): Promise<Server>
+}
+
 /** Serves `store` by the contract of api.md. */
 export async function openServer(parts: ServerParts): Promise<Server> {
+  const server = await prepareServer(parts)
+  return server.listen()
+}
+
+/** Builds everything that does not need the store to be open: nothing is asked of it yet. */
+export async function prepareServer(parts: ServerParts): Promise<PreparedServer> {
   const { store, config } = parts
   const metrics = parts.metrics ?? new Metrics()
   const now = () => performance.now()
@@ -117,7 +129,7 @@ export async function openServer(parts: ServerParts): Promise<Server> {
   addParsers(app, bodies)
   addGauges(context, budget, readBudget)
   await addRoutes(app, context)
-  const url = await listeners.listen(app, config)
+  await app.ready()
   const close = async () => {
     hub.close()
     const closeApp = async () => {
@@ -128,7 +140,8 @@ export async function openServer(parts: ServerParts): Promise<Server> {
     bodies.close()
     partialMessages.close()
   }
-  return { app, url, metrics, close }
+  const listen = async () => ({ app, url: await listeners.listen(app, config), metrics, close })
+  return { metrics, listen }
 }
 
 function createApp(

@@ -1,4 +1,5 @@
-import type { ShardedStore, StoreStats } from '../shards/sharded-store.ts'
+import type { ShardedStore } from '../shards/sharded-store.ts'
+import type { StoreStats } from '../shards/store-stats.ts'
 import type { Metrics } from './metrics.ts'
 
 type EngineGauge = readonly [name: string, help: string, of: (stats: StoreStats) => number]

@@ -13,6 +13,9 @@ import { WaitingLine } from './waiting-line.ts'
 
 type Reply<Kind extends ReaderReply['kind']> = Extract<ReaderReply, { readonly kind: Kind }>
 
+/** What opening the data directory has found. */
+export type DirectoryOpened = Reply<'opened'>
+
 /** How many threads are tried for a request, because one may die with it. */
 const TRIES = 2
 
@@ -43,7 +46,7 @@ export class Readers {
     shards: number | undefined,
     options: ShardOptions,
     signingKey: string | undefined,
-  ): Promise<Reply<'opened'>> {
+  ): Promise<DirectoryOpened> {
     return this.#run('opened', { kind: 'open', data: this.#data, shards, options, signingKey })
   }
 

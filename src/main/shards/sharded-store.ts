@@ -10,7 +10,6 @@ import type {
   ReadPlan,
   ReadRange,
   ShardOpened,
-  ShardStats,
 } from '../../shared/protocol/shard.ts'
 import type {
   AppendResult,
@@ -35,20 +34,17 @@ import type {
 } from '../store.ts'
 import { shardOf } from '../../shared/format/shard-of.ts'
 import { DamageList, damageOf } from './damage-list.ts'
-import type { FlushCounters } from './durable-waits.ts'
 import { JournalComparison } from './journal-comparison.ts'
 import { rangeOf, rangeToVerify, wasTrimmed, WHOLE_STREAM } from './read-ranges.ts'
-import { Readers } from './readers.ts'
+import { type DirectoryOpened, Readers } from './readers.ts'
 import { type HeardEvent, ShardClient } from './shard-client.ts'
 import type { ShardedStoreOptions } from './store-options.ts'
 import { requestRebuild } from './stale-files.ts'
+import { type StoreStats, statsOf } from './store-stats.ts'
 import { appendResult } from './turn.ts'
 import { randomTransactionId, startTimer, Transactions } from './transactions.ts'
 import { WaitingLine } from './waiting-line.ts'
 import { Watches } from './watches.ts'
-
-export type StoreStats = ShardStats &
-  FlushCounters & { readonly shard: number; readonly inFlightBytes: number }
 
 /** States in which a shard's engine answers. */
 const RUNNING: ReadonlySet<ShardStatus['state']> = new Set(['ready', 'disk_full'])
@@ -71,6 +67,7 @@ export class ShardedStore implements StreamStore {
   readonly #damage = new DamageList()
   /** Limits verified reads and checkpoint lists, because their plans copy much of the tail. */
   readonly #chains = new WaitingLine(CHAINS_MAX, CHAINS_WAITING_MAX)
+  #recovered: Promise<void> = Promise.resolve()
   #closing: Promise<void> | undefined
 
   private constructor(options: ShardedStoreOptions) {
@@ -82,33 +79,54 @@ export class ShardedStore implements StreamStore {
 
   /** @throws StoreError invalid_request when the data directory cannot be used */
   static async open(options: ShardedStoreOptions): Promise<ShardedStore> {
+    const store = await ShardedStore.start(options)
+    await store.recovered
+    return store
+  }
+
+  /**
+   * Opens the data directory and lets its shards recover, on their own threads. Nothing is to be
+   * asked of the store before `recovered` has resolved.
+   * @throws StoreError invalid_request when the data directory cannot be used
+   */
+  static async start(options: ShardedStoreOptions): Promise<ShardedStore> {
     const store = new ShardedStore(options)
     const opened = await store.#readers.open(options.shards, options.engine, options.signingKey)
-    const { signingKey, keyId, resharded, mended } = opened
+    const { keyId, resharded, mended } = opened
     if (mended.length > 0) options.onMended(mended)
     if (resharded !== undefined) options.onResharded(resharded)
     store.#keyId = keyId
-    const transactions = store.#makeTransactions(opened.shards)
-    store.#transactions = transactions
+    store.#recovered = store.#recover(opened)
+    store.#recovered.catch(() => undefined) // told to whoever awaits `recovered`
+    return store
+  }
+
+  /** Resolves once every shard is open, or has said why it is not. */
+  get recovered(): Promise<void> {
+    return this.#recovered
+  }
+
+  async #recover({ shards, signingKey }: DirectoryOpened): Promise<void> {
+    const transactions = this.#makeTransactions(shards)
+    this.#transactions = transactions
     const listener = {
-      onEvent: (shard: number, event: HeardEvent) => store.#onEvent(shard, event),
+      onEvent: (shard: number, event: HeardEvent) => this.#onEvent(shard, event),
       onOpened: (shard: number, found: ShardOpened) => {
-        options.onOpened(shard, found)
+        this.#options.onOpened(shard, found)
         // A shard that waits for room settles its transactions once it is opened.
         if (found.waiting === null) transactions.onOpened(shard, found.transactions)
       },
-      onState: (status: ShardStatus) => store.#onState(status),
+      onState: (status: ShardStatus) => this.#onState(status),
     }
-    const comparison = new JournalComparison(opened.shards)
-    store.#shards = await Promise.all(
-      Array.from({ length: opened.shards }, (_, shard) =>
-        ShardClient.open({ ...options, shard, signingKey, comparison }, listener),
+    const comparison = new JournalComparison(shards)
+    this.#shards = await Promise.all(
+      Array.from({ length: shards }, (_, shard) =>
+        ShardClient.open({ ...this.#options, shard, signingKey, comparison }, listener),
       ),
     )
     const started = transactions.start()
-    if (store.#shards.some(({ isWaiting }) => isWaiting)) started.catch(crash)
+    if (this.#shards.some(({ isWaiting }) => isWaiting)) started.catch(crash)
     else await started
-    return store
   }
 
   async create(
@@ -278,6 +296,7 @@ export class ShardedStore implements StreamStore {
   }
 
   async #close(): Promise<void> {
+    await this.#recovered.catch(() => undefined) // a start that failed is to be closed all the same
     for (const { isWaiting, status } of this.#shards) {
       if (isWaiting) this.#transactions.onGone(status.shard)
     }
@@ -369,19 +388,6 @@ export class ShardedStore implements StreamStore {
     else if (event.kind === 'damage') this.#noteDamage(event.damage)
     else if (event.kind === 'unwritten') this.#damage.setUnwritten(shard, event.damage)
     else if (event.kind !== 'state') this.#watches.onEvent(event)
-  }
-}
-
-/** Returns the metrics of a shard; none if its thread dies meanwhile. */
-async function statsOf(client: ShardClient): Promise<StoreStats[]> {
-  const { flushCounters, inFlightBytes } = client
-  const { shard } = client.status
-  try {
-    const stats = await client.query<ShardStats>({ kind: 'stats' })
-    return [{ ...stats, ...flushCounters, shard, inFlightBytes }]
-  } catch (error) {
-    if (error instanceof StoreError) return []
-    throw error
   }
 }
 
