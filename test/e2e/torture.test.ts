@@ -13,7 +13,7 @@ const SHARE: readonly (readonly [fault: string, name: string])[] = [
   ['two-servers', 'both at once'],
   ['disk-full', 'tmpfs, reserve kept, run 0'],
   ['tamper', 'catalogue, exchanged with another, stopped'],
-  ['tamper', 'varve.json, removed, killed'],
+  ['tamper', 'varve.json, removed, stopped'],
   ['tamper', 'sealed segment, tail of noise, stopped'],
 ]
 

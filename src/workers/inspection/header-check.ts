@@ -2,6 +2,7 @@ import { StoreError } from '../../shared/errors.ts'
 import { HEADER_PATH, INITIALISING_PATH, JOURNALS_PATH } from '../../shared/format/paths.ts'
 import type { Finding } from '../../shared/protocol/inspection.ts'
 import { type Disk, DiskError } from '../disk/disk.ts'
+import { readIfReadable } from '../disk/files.ts'
 import { hasHeader, readStoredHeader } from '../recovery/directory-header.ts'
 
 /** The shards of a data directory, or why there is nothing to verify. */
@@ -19,8 +20,7 @@ export function findShards(disk: Disk): Shards {
   }
   try {
     const { header, stale } = readStoredHeader(disk)
-    const findings = stale.map(file => ({ file, reason: STALE, severity: 'note' as const }))
-    return { count: header.shards, findings }
+    return { count: header.shards, findings: stale.map(file => staleFinding(disk, file)) }
   } catch (error) {
     if (!(error instanceof StoreError)) throw error
     if (error.fields['foundFormat'] !== undefined) return { refused: error.message }
@@ -31,6 +31,12 @@ export function findShards(disk: Disk): Shards {
       findings: [{ file: HEADER_PATH, reason, severity: 'damage' }],
     }
   }
+}
+
+function staleFinding(disk: Disk, file: string): Finding {
+  const note = { file, reason: STALE, severity: 'note' as const }
+  const bytes = readIfReadable(disk, file)
+  return bytes === undefined ? note : { ...note, bytes: [0, bytes.length] }
 }
 
 /** Why the directory cannot be listed; undefined: it can. */
