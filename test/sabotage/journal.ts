@@ -17,8 +17,8 @@ export const JOURNAL: readonly Sabotage[] = [
   {
     what: 'a sync that failed for space is tried again',
     file: BLOCK_WRITER,
-    find: 'return !error.isSync && (error.isForSpace || isUnopened)',
-    replace: 'return error.isForSpace || isUnopened',
+    find: 'if (error.isSync) return false',
+    replace: 'if (error.isSync && !error.isForSpace) return false',
     tests: ['workers/journal/', 'integrity/disk-faults'],
   },
   {

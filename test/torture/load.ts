@@ -213,8 +213,14 @@ export class Load {
     if (created.status !== 200 && created.status !== 201) {
       return this.#refused(`PUT ${name}`, created)
     }
+    const streamId = String(created.json['streamId'])
+    if (stream.streamId !== undefined && stream.streamId !== streamId) {
+      // A delete that nobody answered, because a thread died, has been carried out.
+      if (stream.deletion === 'asked') stream.rebirth()
+      else this.#trial.find('lost', `${name} is another stream, and nobody deleted it`)
+    }
     stream.exists = true
-    stream.streamId ??= String(created.json['streamId'])
+    stream.streamId = streamId
     for (let count = 0; count < 4; count += 1) {
       await this.#send(client, name, this.#records(1 + this.#random.below(20)))
       await sleep(this.#random.below(80))

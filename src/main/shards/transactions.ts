@@ -140,12 +140,17 @@ export class Transactions {
       Promise.all(asked.map(one => this.#end(one, id, 'abort', []))).then(ended, crash)
       throw prepared.refusal.error.withOutcome('not_applied')
     }
-    try {
-      await this.#decideAndResolve(id, parts, prepared.witnesses)
-    } finally {
-      ended()
-    }
-    return prepared.done
+    const { error, shown } = await this.#decideAndResolve(id, parts, prepared.witnesses)
+    shown.then(ended, crash)
+    if (error !== undefined) throw error
+    // A shard that cannot write its journal now ends its part once it can.
+    const patience = new Deadline(this.#options)
+    const isShown = await patience.orLate(shown, false)
+    patience.cancel()
+    if (isShown) return prepared.done
+    throw new StoreError('shard_failed', 'committed, but a shard failed before it showed it', {
+      outcome: 'unknown',
+    })
   }
 
   /** The first phase. `asked` names the shards that may hold a part of it. */
@@ -185,12 +190,16 @@ export class Transactions {
     return refusal === undefined ? { done, witnesses } : { refusal, asked }
   }
 
-  /** The second phase, which nothing but the disks can stop. */
+  /**
+   * The second phase, which nothing but the disks can stop. `error` says why nothing is committed,
+   * or that nobody knows; `shown` resolves once every part has ended, with whether all parts of a
+   * committed transaction can be read.
+   */
   async #decideAndResolve(
     id: number,
     parts: readonly Part[],
     prepared: readonly Witness[],
-  ): Promise<void> {
+  ): Promise<{ readonly error: StoreError | undefined; readonly shown: Promise<boolean> }> {
     const [coordinator, ...others] = parts.map(({ shard }) => this.#participant(shard)) as [
       Participant,
       ...Participant[],
@@ -199,13 +208,14 @@ export class Transactions {
     const shard = (parts[0] as Part).shard
     const witnesses = decisionBy(coordinator, shard, id)
     const all = outcome === 'abort' ? [coordinator, ...others] : others
-    const ends = await Promise.all(all.map(one => this.#end(one, id, outcome, witnesses)))
-    if (outcome === 'abort') throw error.withOutcome('not_applied')
-    if (outcome === 'unknown') throw error
-    if (ends.every(isEnded => isEnded)) return coordinator.forget(id)
-    throw new StoreError('shard_failed', 'committed, but a shard failed before it showed it', {
-      outcome: 'unknown',
+    const ended = Promise.all(all.map(one => this.#end(one, id, outcome, witnesses)))
+    const shown = ended.then(ends => {
+      const isShown = outcome === 'commit' && ends.every(isEnded => isEnded)
+      if (isShown) coordinator.forget(id)
+      return isShown
     })
+    if (outcome === 'commit') return { error: undefined, shown }
+    return { error: outcome === 'abort' ? error.withOutcome('not_applied') : error, shown }
   }
 
   /** What the coordinator's journal says in the end. */
@@ -318,6 +328,14 @@ class Deadline {
     const over = new Promise<never>((_, reject) => {
       this.#listeners = [() => reject(expired())]
       if (this.isOver) reject(expired())
+    })
+    return Promise.race([ready, over])
+  }
+
+  /** Resolves with `late` when it is over before `ready` is settled. */
+  orLate<Value>(ready: Promise<Value>, late: Value): Promise<Value> {
+    const over = new Promise<Value>(resolve => {
+      this.#listeners = [() => resolve(late)]
     })
     return Promise.race([ready, over])
   }

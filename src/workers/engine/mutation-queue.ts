@@ -115,10 +115,10 @@ export class MutationQueue {
   drain(now: number, onCommit: (commit: Commit) => void): void {
     const run = (item: WaitingMutation) => this.#run(item, now, onCommit)
     for (let item = this.#ends.peek(); item !== undefined; item = this.#ends.peek()) {
-      if (!run(item)) return
+      if (!run(item)) return this.#refuseBlocked()
       this.#ends.shift()
     }
-    if (!this.#finishDirects(now, onCommit)) return
+    if (!this.#finishDirects(now, onCommit)) return this.#refuseBlocked()
     const runBounded = (item: WaitingMutation) => {
       const isWithin = this.#hasRoomFor(item)
       if (isWithin && run(item)) return true
@@ -150,6 +150,25 @@ export class MutationQueue {
     for (const queue of [this.#ends, this.#waiting]) {
       for (let item = queue.shift(); item !== undefined; item = queue.shift()) refuse(item, error)
     }
+  }
+
+  /**
+   * If no journal file comes for what is first, refuses what waits with it. A decision that is
+   * refused aborts its transaction; other ends of transactions are decided already, so they wait.
+   */
+  #refuseBlocked(): void {
+    const reason = this.#whyNoFileComes()
+    if (reason === undefined) return
+    const isRefused = ({ mutation }: WaitingMutation) =>
+      reason !== DISK_FULL || takesSpace(mutation)
+    for (const item of this.#holds.take(isRefused)) refuse(item, reason)
+    this.#waiting = withoutRefused(this.#waiting, isRefused, reason)
+    this.#ends = withoutRefused(this.#ends, ({ mutation }) => mutation.kind === 'decide', reason)
+  }
+
+  #whyNoFileComes(): StoreError | undefined {
+    if (!this.#parts.buffer.awaitsFile || !this.#failures.has('prepare')) return undefined
+    return this.#failures.isOther('prepare') ? NO_WRITE_BACK : DISK_FULL
   }
 
   /** Parks a mutation that may not run yet, or refuses it. Returns false if it may run. */
@@ -332,12 +351,7 @@ export class MutationQueue {
       (mutation.kind === 'prepare' || mutation.kind === 'transact') &&
       mutation.transaction === transaction
     for (const item of this.#holds.take(isIt)) refuse(item, WITHDRAWN)
-    const kept = new Queue<WaitingMutation>()
-    for (let item = this.#waiting.shift(); item !== undefined; item = this.#waiting.shift()) {
-      if (isIt(item)) refuse(item, WITHDRAWN)
-      else kept.push(item)
-    }
-    this.#waiting = kept
+    this.#waiting = withoutRefused(this.#waiting, isIt, WITHDRAWN)
   }
 
   #accept(item: WaitingMutation): Accepted | LargeAppend | StoreError | undefined {
@@ -357,6 +371,20 @@ export class MutationQueue {
 
 function pagesOf(lsn: number): number {
   return Math.ceil(lsn / PAGE_BYTES) | 0
+}
+
+/** Refuses some of a queue. Returns the others, in order. */
+function withoutRefused(
+  queue: Queue<WaitingMutation>,
+  isRefused: (item: WaitingMutation) => boolean,
+  reason: StoreError,
+): Queue<WaitingMutation> {
+  const kept = new Queue<WaitingMutation>()
+  for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
+    if (isRefused(item)) refuse(item, reason)
+    else kept.push(item)
+  }
+  return kept
 }
 
 function refuse({ answer }: WaitingMutation, error: StoreError): void {

@@ -38,6 +38,9 @@ export type Step =
   /** A write or sync failed, see `failure`, or the shard did; there is no next step. */
   | 'failed'
 
+/** For so long a file that cannot be opened is tried again. */
+const UNOPENED_MS_MAX = 10_000
+
 export class BlockWriter {
   readonly #memory: JournalMemory
   readonly #disk: Disk
@@ -47,6 +50,8 @@ export class BlockWriter {
   readonly #receiveExternal: () => Buffer
   #slot = 0
   #block: Buffer | undefined
+  /** Since when the journal file of the block cannot be opened. */
+  #unopenedSinceMs: number | undefined
   #file: { readonly number: number; readonly handle: number } | undefined
   /** Why the last step was `failed`. */
   failure: DiskError | undefined
@@ -81,9 +86,10 @@ export class BlockWriter {
       this.#flush(this.#block)
     } catch (error) {
       if (!(error instanceof DiskError)) throw error
-      if (mayComeBack(error)) return this.#wait()
+      if (this.#mayComeBack(error)) return this.#wait()
       return this.#fail(error)
     }
+    this.#unopenedSinceMs = undefined
     return this.#publish() ? 'flushed' : 'failed'
   }
 
@@ -172,6 +178,20 @@ export class BlockWriter {
     return true
   }
 
+  /**
+   * Whether a failure leaves nothing behind and may be over at the next try: no room, or a file
+   * that cannot be opened, so that nothing was written. A missing file stays missing, and a disk
+   * that opens nothing for long is gone: the requests that wait for it are to be answered.
+   */
+  #mayComeBack(error: DiskError): boolean {
+    if (error.isSync) return false
+    if (error.isForSpace) return true
+    if (error.operation !== 'open' || error.code !== 'EIO') return false
+    const now = this.#environment.monotonicMs()
+    this.#unopenedSinceMs ??= now
+    return now - this.#unopenedSinceMs < UNOPENED_MS_MAX
+  }
+
   #wait(): Step {
     Atomics.store(this.#memory.words, Word.blocked, 1)
     ring(this.#memory.words, Word.flushed)
@@ -200,13 +220,4 @@ export class BlockWriter {
   #count(counter: number, amount: number): void {
     Atomics.add(this.#memory.counters, counter, BigInt(Math.round(amount)))
   }
-}
-
-/**
- * Whether a failure leaves nothing behind and may be over at the next try: no room, or a file that
- * could not be opened, into which nothing was written then. A file that is missing stays missing.
- */
-function mayComeBack(error: DiskError): boolean {
-  const isUnopened = error.operation === 'open' && error.code === 'EIO'
-  return !error.isSync && (error.isForSpace || isUnopened)
 }

@@ -1,10 +1,16 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { MutationResult } from '../../../src/shared/protocol/shard.ts'
+import type { Mutation, MutationResult } from '../../../src/shared/protocol/shard.ts'
+import { CHAIN_PREFIX_BYTES } from '../../../src/shared/format/chain.ts'
 import { DiskError, type FileMode } from '../../../src/workers/disk/disk.ts'
 import { Random } from '../../support/random.ts'
 import { SimulatedDisk } from '../../support/simulated-disk.ts'
-import { Clock, SIMULATED_OPTIONS, SimulatedShard } from '../../support/simulated-shard.ts'
+import {
+  Clock,
+  encodeTexts,
+  SIMULATED_OPTIONS,
+  SimulatedShard,
+} from '../../support/simulated-shard.ts'
 
 const STALL_MS = 1000
 
@@ -146,6 +152,36 @@ failures(
   },
 )
 
+failures('the end of a transaction that waits for a journal file leaves no append waiting', () => {
+  const { shard, disk, clock } = open()
+  const prepared = [1, 2].map(transaction => prepare(shard, transaction, `t${transaction}`))
+  shard.settle()
+  assert.ok(prepared.every(results => results.some(result => !('error' in result))))
+  disk.refused = 'EIO'
+  for (let turn = 0; turn < 80; turn += 1) {
+    append(shard, 'x'.repeat(4000))
+    turnOf(shard, clock)
+  }
+  const resolved = mutate(shard, {
+    kind: 'resolve',
+    transaction: 1,
+    outcome: 'abort',
+    witnesses: [],
+  })
+  const decided = mutate(shard, { kind: 'decide', transaction: 2, witnesses: [] })
+  const held = append(shard, 'held', 't1')
+  const appended = append(shard, 'behind')
+  turnOf(shard, clock)
+  for (const [result] of [held, appended, decided]) {
+    assert.ok(result !== undefined && 'error' in result)
+    assert.is(result.error.fields['outcome'], 'not_applied')
+  }
+  assert.equal(resolved, []) // an abort that is decided cannot be refused
+  disk.refused = undefined
+  for (let turn = 0; turn < 4; turn += 1) turnOf(shard, clock)
+  assert.ok(resolved.some(result => !('error' in result)))
+})
+
 failures('one moment without descriptors refuses appends for that moment only', () => {
   const { shard, disk, clock } = open()
   for (let count = 0; count < 60; count += 1) append(shard, `${count}`.padEnd(400))
@@ -199,9 +235,24 @@ function turnOf(shard: SimulatedShard, clock: Clock, ms = 1100): void {
   shard.runJob()
 }
 
-function append(shard: SimulatedShard, body: string): MutationResult[] {
+function append(shard: SimulatedShard, body: string, stream = 's'): MutationResult[] {
   const results: MutationResult[] = []
-  shard.append('s', [body], result => results.push(result))
+  shard.append(stream, [body], result => results.push(result))
+  return results
+}
+
+/** Sends the part of a transaction that other shards have parts of, too. */
+function prepare(shard: SimulatedShard, transaction: number, stream: string): MutationResult[] {
+  const batch = encodeTexts([`part of ${stream}`])
+  const place = { at: CHAIN_PREFIX_BYTES, length: batch.length, count: 1 }
+  const append = { stream, ...place, expectedOffset: undefined }
+  const bytes = Buffer.concat([Buffer.alloc(CHAIN_PREFIX_BYTES), batch])
+  return mutate(shard, { kind: 'prepare', transaction, coordinator: 0, appends: [append] }, bytes)
+}
+
+function mutate(shard: SimulatedShard, mutation: Mutation, bytes = Buffer.alloc(0)) {
+  const results: MutationResult[] = []
+  shard.mutate(mutation, bytes, result => results.push(result))
   return results
 }
 

@@ -107,11 +107,25 @@ writes('a journal file that cannot be opened for a while fails nothing', () => {
   assert.equal([Atomics.load(words, Word.durablePages), Atomics.load(words, Word.blocked)], [1, 0])
 })
 
+writes('a journal file that cannot be opened for long fails the shard', () => {
+  const { disk, clock, writer, words, seal } = open('open', 'EIO')
+  seal()
+  assert.is(writer.step(), 'blocked')
+  clock.pass(9_999)
+  disk.failNext('open', 'EIO')
+  assert.is(writer.step(), 'blocked')
+  clock.pass(1)
+  disk.failNext('open', 'EIO')
+  assert.is(writer.step(), 'failed')
+  assert.is(Atomics.load(words, Word.failure), FailureCode.Write)
+})
+
 /** A journal of one file; the first operation of a kind on it fails. */
 function open(kind?: 'open' | 'write' | 'sync', code: DiskFault['code'] = 'EIO') {
   const random = new Random(1)
   const disk = new SimulatedDisk(random)
-  const environment = new Clock().environment(random)
+  const clock = new Clock()
+  const environment = clock.environment(random)
   makeDirectories(disk, shardPath(0))
   prepareJournalFile(disk, FILE, new CopyFaults())
   const memory = createJournalMemory(2 * PAGE_BYTES)
@@ -131,7 +145,7 @@ function open(kind?: 'open' | 'write' | 'sync', code: DiskFault['code'] = 'EIO')
     buffer.commit(FRAME_BYTES)
     buffer.seal(BlockFlag.Data)
   }
-  return { disk, writer, words: memory.words, slots: memory.slots, seal }
+  return { disk, clock, writer, words: memory.words, slots: memory.slots, seal }
 }
 
 writes.run()
