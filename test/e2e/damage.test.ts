@@ -1,9 +1,10 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { appendText } from '../support/client.ts'
 import { runCommand } from '../support/command.ts'
+import { until } from '../support/memory-store.ts'
 import { startServer, withDirectory } from '../support/server.ts'
 
 const COUNT = 200
@@ -36,6 +37,7 @@ damage('a missing index is no loss, and is built again', async () => {
     const server = await startServer({ data })
     const response = await fetch(`${server.url}/v1/streams/s/records/150`)
     assert.is(((await response.json()) as { text: string }).text, 'record 150.')
+    await until(() => existsSync(index)) // built beside the reads, and put in place as a whole
     await server.stop()
     assert.ok(readFileSync(index).length > 0)
   })

@@ -149,7 +149,9 @@ export class ChainCheck {
     const fault = checkpointFault(bytes, record, streamId, trimPoint, this.#trust.keys)
     const body = decodeCheckpointBody(bytes, record)
     this.isSegmentEnd = body?.isLastOfSegment === true
-    if (fault !== undefined) return this.#damage(place, `${what} ${fault}`)
+    // No record is damaged by it, but a repair has to be able to say where it was.
+    const between = [record.offset, record.offset] as const
+    if (fault !== undefined) return this.#damage(place, `${what} ${fault}`, between)
     this.#draft.counts.checkpoints += 1
     this.#checkpoints += 1
     if (body === undefined) return
